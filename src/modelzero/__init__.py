@@ -1,0 +1,67 @@
+"""Honest, fast, recorded baselines for image classification.
+
+    import modelzero as mz
+    data = mz.load("fashion-mnist")
+    run = mz.train(data, "model0", epochs=3, batch_size=32, learning_rate=0.1, seed=42)
+    run.history[-1].test_accuracy
+
+The names below are the whole public interface. They are imported on first use (PEP 562), so that
+`import modelzero` and `modelzero --help` do not wait for torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from modelzero.data.batches import Loader as Loader
+    from modelzero.data.catalog import load as load
+    from modelzero.data.dataset import ImageData as ImageData
+    from modelzero.data.dataset import Split as Split
+    from modelzero.errors import DataError as DataError
+    from modelzero.errors import InputError as InputError
+    from modelzero.errors import ModelError as ModelError
+    from modelzero.errors import ModelZeroError as ModelZeroError
+    from modelzero.errors import RunError as RunError
+    from modelzero.errors import SettingError as SettingError
+    from modelzero.errors import TrainingError as TrainingError
+    from modelzero.models.ladder import Rung as Rung
+    from modelzero.runs.record import Run as Run
+    from modelzero.training.cell import train as train
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "DataError": "modelzero.errors",
+    "ImageData": "modelzero.data.dataset",
+    "InputError": "modelzero.errors",
+    "Loader": "modelzero.data.batches",
+    "ModelError": "modelzero.errors",
+    "ModelZeroError": "modelzero.errors",
+    "Run": "modelzero.runs.record",
+    "RunError": "modelzero.errors",
+    "Rung": "modelzero.models.ladder",
+    "SettingError": "modelzero.errors",
+    "Split": "modelzero.data.dataset",
+    "TrainingError": "modelzero.errors",
+    "load": "modelzero.data.catalog",
+    "train": "modelzero.training.cell",
+}
+
+__all__ = [  # noqa: PLE0604 - the names are in the table above, once
+    *_HOME,
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'modelzero' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Pictures in, `ImageData` out. This room knows no model."""

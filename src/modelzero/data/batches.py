@@ -1,0 +1,153 @@
+"""The order of the batches, and `Loader`, which yields them.
+
+Both equal `torch.utils.data.DataLoader` draw for draw. At each start of an iteration a DataLoader draws one int64
+(its "base seed", meant for workers). If it shuffles, its sampler draws one more at the first batch and seeds a
+fresh generator with it, from which `torch.randperm` comes. (torch 2.10 to 2.13, `utils/data/dataloader.py` and
+`utils/data/sampler.py`.) So whoever writes `torch.manual_seed(42)` gets the same batches here as there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Generator, Tensor
+
+from modelzero.data.dataset import Split
+from modelzero.errors import check_count
+
+# Pictures are gathered and scaled for many batches at once: one large operation instead of many small ones. Measured
+# on 2 cores, model 0: 64 batches of 32 at once take a third of the time of gathering each batch by itself.
+_GATHERED_BYTES = 8 << 20
+
+
+def to_float(images: Tensor) -> Tensor:
+    """Scale uint8 pictures to float32 in [0, 1], to the bit as torchvision's `ToTensor` does.
+
+    Division, not multiplication by 1/255: the two differ in the last bit.
+    """
+    return images.to(torch.float32).div_(255)
+
+
+def epoch_order(seed: int, epoch: int, images: int) -> Tensor:
+    """Return the order in which a training visits its pictures: a pure function of seed and epoch.
+
+    It is what a loop sees that calls `torch.manual_seed(seed)` and then, in each epoch, iterates over a shuffling
+    DataLoader for training and over one that does not shuffle for the test.
+
+    >>> epoch_order(seed=42, epoch=0, images=5)
+    tensor([3, 0, 2, 1, 4])
+
+    Args:
+        seed: the seed of the training.
+        epoch: counted from 0.
+        images: how many pictures there are.
+
+    Returns:
+        int64 [images], a permutation.
+    """
+    generator = Generator().manual_seed(seed)
+    draws_of_one_epoch = (
+        3  # base seed of the training loader, its sampler's seed, base seed of the test loader
+    )
+    for _ in range(draws_of_one_epoch * epoch + 1):
+        _draw(generator)
+    return torch.randperm(images, generator=Generator().manual_seed(_draw(generator)))
+
+
+def batches(split: Split, batch_size: int, order: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (float32 [B, C, H, W] in [0, 1], int64 [B]) in the given order, or in the split's own.
+
+    The last batch may be shorter. Works on whatever device the split lies on; `order` lies on the same.
+    """
+    picture_bytes = 4 * split.images[0].numel()
+    step = batch_size * max(1, _GATHERED_BYTES // (batch_size * picture_bytes))
+    total = len(split) if order is None else len(order)
+    for start in range(0, total, step):
+        end = min(start + step, total)
+        chosen: slice | Tensor = slice(start, end) if order is None else order[start:end]
+        images, labels = to_float(split.images[chosen]), split.labels[chosen]
+        yield from zip(images.split(batch_size), labels.split(batch_size), strict=True)
+
+
+class Loader:
+    """A drop-in for `torch.utils.data.DataLoader` over pictures in memory, many times as fast.
+
+    It yields the same batches as `DataLoader(dataset, batch_size, shuffle=..., drop_last=..., generator=...)` over the
+    same pictures, and draws the same random numbers at the same moments, so a loop of your own keeps its results.
+
+    >>> import modelzero as mz
+    >>> data = mz.load("digits")
+    >>> _ = torch.manual_seed(42)
+    >>> for images, labels in mz.Loader(data.train, batch_size=32, shuffle=True):
+    ...     pass  # your training step
+    >>> images.shape, labels.dtype
+    (torch.Size([29, 1, 8, 8]), torch.int64)
+
+    Args:
+        split: the pictures, such as `data.train`.
+        batch_size: pictures in a batch.
+        shuffle: visit them in a new random order in each iteration.
+        drop_last: leave out a last batch that is shorter than the others.
+        generator: where the random numbers come from; torch's default generator if None.
+
+    Yields:
+        Pairs of float32 pictures [B, C, H, W] in [0, 1] and int64 labels [B].
+
+    Raises:
+        SettingError: a batch size that is not a whole number of at least 1.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        batch_size: int = 32,
+        *,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        generator: Generator | None = None,
+    ) -> None:
+        check_count("batch_size", batch_size)
+        self.split = split
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.drop_last = drop_last
+        self.generator = generator
+
+    def __len__(self) -> int:
+        """Batches in one iteration."""
+        whole, rest = divmod(len(self.split), self.batch_size)
+        return whole + (rest > 0 and not self.drop_last)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        _draw(self.generator)  # the base seed, drawn at once: other draws may come before the first batch
+        return self._shuffled() if self.shuffle else self._in_order()
+
+    def _in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for _, batch in zip(range(len(self)), batches(self.split, self.batch_size), strict=False):
+            yield batch
+
+    def _shuffled(self) -> Iterator[tuple[Tensor, Tensor]]:
+        n = len(self.split)
+        generator = self.generator or Generator().manual_seed(_draw(None))
+        order = torch.randperm(n, generator=generator)
+        short_last = n % self.batch_size > 0 and not self.drop_last
+        for index, batch in zip(range(len(self)), batches(self.split, self.batch_size, order), strict=False):
+            if short_last and index == len(self) - 1:
+                self._exhaust_sampler()
+            yield batch
+        if not short_last:
+            self._exhaust_sampler()
+
+    def _exhaust_sampler(self) -> None:
+        """Draw the permutation that DataLoader's sampler draws, and throws away, when it runs out of pictures.
+
+        It only matters for a generator of the user's own: the default one is not touched by it.
+        """
+        if self.generator is not None:
+            torch.randperm(len(self.split), generator=self.generator)
+
+
+def _draw(generator: Generator | None) -> int:
+    """Draw one int64, as DataLoader and its sampler do."""
+    return int(torch.empty((), dtype=torch.int64).random_(generator=generator).item())

@@ -1,0 +1,236 @@
+"""Named sets of pictures, and `load`, which finds them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import urllib.parse
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+import torch
+from numpy.typing import NDArray
+
+from modelzero.data.dataset import ImageData, Split
+from modelzero.data.download import download
+from modelzero.data.idx import parse_idx, read_content, read_idx
+from modelzero.errors import DataError, nearest
+
+IDX_FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+
+
+@dataclass(frozen=True)
+class IdxSet:
+    """A set that its publisher offers as four gzipped IDX files.
+
+    Args:
+        classes: class names in label order.
+        sha256: of the decompressed files, in the order of `IDX_FILES` (the compressed bytes differ between
+            publishers, and even the bytes that a repackager gzips again).
+        mirrors: folders from which the files can be downloaded, the publisher's own first.
+        system_folder: where Linux distributions install it.
+    """
+
+    classes: tuple[str, ...]
+    sha256: tuple[str, ...]
+    mirrors: tuple[str, ...]
+    system_folder: Path
+    hint: str
+
+
+IDX_SETS = {
+    "fashion-mnist": IdxSet(
+        classes=(
+            "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+        ),
+        sha256=(
+            "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+            "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+            "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+            "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+        ),
+        mirrors=(
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+            "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+        ),
+        system_folder=Path("/usr/share/datasets/fashion-mnist"),
+        hint="on Debian 'apt-get install dataset-fashion-mnist' brings it",
+    ),
+}  # fmt: skip
+NAMES = (*IDX_SETS, "digits")
+
+# No file of the sets above is larger, compressed or not.
+_MAX_DOWNLOAD_BYTES = 64 << 20
+_MOST_CLASSES = 1 << 16
+
+
+def load(
+    source: str | Path, *, data_dir: str | Path | None = None, progress: bool | None = None
+) -> ImageData:
+    """Load a set of pictures by its catalog name, or from a folder of IDX files.
+
+    A named set is looked for in this order: `data_dir` (or the environment variable MODELZERO_DATA), the user's
+    cache folder, the folder where Linux distributions put it, its publisher's mirrors. `ImageData.source` says
+    which it was. The decompressed content is checked against the published SHA-256 each time.
+
+    >>> data = load("digits")
+    >>> data.train.images.shape, data.source
+    (torch.Size([1437, 1, 8, 8]), "scikit-learn's bundled digits")
+
+    Args:
+        source: "fashion-mnist", "digits", or a folder that holds the four files of an IDX set.
+        data_dir: a folder to look in first, itself or its subfolder of the set's name.
+        progress: show a bar while downloading; None means only in a terminal.
+
+    Raises:
+        DataError: an unknown name, files that are damaged or wrong, or a set that can be found nowhere.
+    """
+    name = str(source)
+    if name == "digits":
+        return _digits()
+    if name in IDX_SETS:
+        return _named_idx(name, data_dir or os.environ.get("MODELZERO_DATA"), progress)
+    if Path(source).is_dir():
+        return _idx_folder(Path(source))
+    if Path(source).exists():
+        raise DataError(f"{name} is a file: a folder with {', '.join(IDX_FILES)} (or .gz) is needed")
+    raise DataError(
+        f"no data set or folder named {name!r}: {nearest(name, NAMES)} Or give the path of a folder with IDX files"
+    )
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: the platform's cache folder for modelzero."""
+    return Path(platformdirs.user_cache_dir("modelzero"))
+
+
+def _digits() -> ImageData:
+    """Load 1,797 handwritten digits of 8x8 pixels with 17 grey levels, from scikit-learn.
+
+    scikit-learn has no split of it, so a fifth of each class is set apart for the test, by a fixed seed.
+    """
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    bunch = load_digits()
+    grey = np.round(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
+    parts = train_test_split(grey, bunch.target, test_size=0.2, stratify=bunch.target, random_state=0)
+    train_images, test_images, train_labels, test_labels = parts
+    return ImageData(
+        "digits",
+        train=_split(train_images, train_labels),
+        test=_split(test_images, test_labels),
+        classes=tuple("0123456789"),
+        source="scikit-learn's bundled digits",
+    )
+
+
+def _named_idx(name: str, data_dir: str | Path | None, progress: bool | None) -> ImageData:
+    known = IDX_SETS[name]
+    own = [Path(data_dir) / name, Path(data_dir)] if data_dir else []
+    if data_dir and not Path(data_dir).is_dir():
+        raise DataError(
+            f"the data folder {data_dir} does not exist: make it, or leave --data-dir (MODELZERO_DATA) out"
+        )
+    cache = cache_folder() / name
+    source = ""
+    for folder in [*own, cache, known.system_folder]:
+        if all(_idx_file(folder, file) for file in IDX_FILES):
+            source = str(folder)
+            break
+    else:
+        folder = cache
+        source = f"{_download_missing(name, known, cache, progress)}, kept in {cache}"
+    arrays = [
+        _checked(_idx_file(folder, file), sha) for file, sha in zip(IDX_FILES, known.sha256, strict=True)
+    ]
+    return _from_idx_arrays(name, arrays, known.classes, source)
+
+
+def _idx_folder(folder: Path) -> ImageData:
+    files = [_idx_file(folder, file) for file in IDX_FILES]
+    missing = [name for name, file in zip(IDX_FILES, files, strict=True) if file is None]
+    if missing:
+        raise DataError(
+            f"{folder} lacks {', '.join(missing)} (plain or .gz): needed are all four files of an IDX set"
+        )
+    arrays = [read_idx(file) for file in files if file]
+    top = max(int(labels.max(initial=0)) for labels in arrays[1::2])
+    if top >= _MOST_CLASSES:
+        raise DataError(
+            f"{folder}: a label of {top}: needed are labels from 0 to {_MOST_CLASSES - 1}; is it a label file?"
+        )
+    return _from_idx_arrays(folder.resolve().name, arrays, tuple(map(str, range(top + 1))), str(folder))
+
+
+def _idx_file(folder: Path, name: str) -> Path | None:
+    """Find the plain or gzipped file of that name."""
+    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+
+
+def _checked(path: Path | None, sha256: str) -> NDArray[np.uint8]:
+    """Read one IDX file whose decompressed content has this SHA-256."""
+    assert path is not None
+    content, name = read_content(path)
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise DataError(
+            f"{name} has the wrong content: SHA-256 {found[:12]}..., needed is {sha256[:12]}...; "
+            "delete it, so that it is fetched again, or replace it"
+        )
+    return parse_idx(content, name)
+
+
+def _download_missing(name: str, known: IdxSet, folder: Path, progress: bool | None) -> str:
+    """Fetch the files that are missing into the cache folder; return where from, in words."""
+    hosts = []
+    for file, sha in zip(IDX_FILES, known.sha256, strict=True):
+        if _idx_file(folder, file) is None:
+            try:
+                url = download(
+                    [f"{mirror}{file}.gz" for mirror in known.mirrors],
+                    folder / f"{file}.gz",
+                    partial(_checked, sha256=sha),
+                    max_bytes=_MAX_DOWNLOAD_BYTES,
+                    progress=progress,
+                )
+            except DataError as error:
+                raise DataError(
+                    f"{name} is not on this machine; {error}; {known.hint}, or use --data-dir"
+                ) from None
+            hosts.append(urllib.parse.urlsplit(url).netloc)
+    return f"downloaded from {', '.join(dict.fromkeys(hosts))}"
+
+
+def _from_idx_arrays(
+    name: str, arrays: list[NDArray[np.uint8]], classes: tuple[str, ...], source: str
+) -> ImageData:
+    train_images, train_labels, test_images, test_labels = arrays
+    for images, labels in ((train_images, train_labels), (test_images, test_labels)):
+        if images.dtype != np.uint8 or images.ndim != 3:
+            raise DataError(
+                f"{source}: pictures of type {images.dtype} with {images.ndim} dimensions: needed is uint8 [N, H, W]"
+            )
+        if labels.ndim != 1 or labels.dtype.kind not in "ui":
+            raise DataError(
+                f"{source}: labels of type {labels.dtype} with {labels.ndim} dimensions: needed are whole numbers [N]"
+            )
+    return ImageData(
+        name,
+        train=_split(train_images[:, None], train_labels),
+        test=_split(test_images[:, None], test_labels),
+        classes=classes,
+        source=source,
+    )
+
+
+def _split(images: NDArray[np.uint8], labels: NDArray[np.integer]) -> Split:
+    return Split(torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64)))

@@ -1,0 +1,137 @@
+"""`ImageData`: pictures, labels, class names, a train and a test split, and the fingerprint of it all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from modelzero.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Pictures and their labels.
+
+    >>> import torch
+    >>> split = Split(torch.zeros(2, 1, 28, 28, dtype=torch.uint8), torch.tensor([3, 7]))
+    >>> len(split)
+    2
+
+    Args:
+        images: uint8 [N, C, H, W], N at least 1.
+        labels: int64 [N], one label number for each picture.
+
+    Raises:
+        DataError: no picture, another shape or type, or counts that differ.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != torch.uint8 or self.images.ndim != 4:
+            raise DataError(
+                f"pictures of type {self.images.dtype} and shape {list(self.images.shape)}: "
+                "needed is uint8 [N, C, H, W]; scale to 0..255 and add the missing dimensions"
+            )
+        if self.labels.dtype != torch.int64 or self.labels.ndim != 1:
+            raise DataError(
+                f"labels of type {self.labels.dtype} and shape {list(self.labels.shape)}: "
+                "needed is int64 [N], one number for each picture"
+            )
+        if len(self.images) != len(self.labels):
+            raise DataError(
+                f"{len(self.images)} pictures but {len(self.labels)} labels: "
+                "each picture needs one label; check that both files belong together"
+            )
+        if self.images.numel() == 0:
+            raise DataError(
+                f"zero pictures, or pictures without pixels (shape {list(self.images.shape)}): "
+                "at least one picture is needed in each split; check the source"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageData:
+    """A set of pictures that models can be trained and tested on.
+
+    >>> import torch
+    >>> split = Split(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1]))
+    >>> data = ImageData("two", train=split, test=split, classes=("dark", "bright"))
+    >>> data.image_shape, data.fingerprint[:8]
+    ((1, 8, 8), '86dd9e5f')
+
+    Args:
+        name: what tables and records call it.
+        train: the split that models learn from.
+        test: the split that they are judged on.
+        classes: the class names in the order of the label numbers.
+        source: where the pictures came from, in words.
+
+    Raises:
+        DataError: fewer than two classes, a label without a class name, a split without pictures, or splits
+            whose pictures differ in shape.
+    """
+
+    name: str
+    train: Split
+    test: Split
+    classes: tuple[str, ...]
+    source: str = "memory"
+
+    def __post_init__(self) -> None:
+        if self.train.images.shape[1:] != self.test.images.shape[1:]:
+            raise DataError(
+                f"training pictures are {list(self.train.images.shape[1:])}, test pictures "
+                f"{list(self.test.images.shape[1:])} [C, H, W]: both splits need one shape"
+            )
+        for split_name, split in (("training", self.train), ("test", self.test)):
+            low, high = int(split.labels.min()), int(split.labels.max())
+            if low < 0 or high >= len(self.classes):
+                raise DataError(
+                    f"{split_name} labels run from {low} to {high}, but there are {len(self.classes)} classes: "
+                    f"labels from 0 to {len(self.classes) - 1} are needed"
+                )
+        present = len(torch.unique(self.train.labels))
+        if present < 2:
+            only = self.classes[int(self.train.labels[0])]
+            raise DataError(
+                f"every training picture belongs to one class ({only!r}): at least two classes are needed"
+            )
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of every picture."""
+        channels, height, width = self.train.images.shape[1:]
+        return channels, height, width
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256, in hex, of class names, labels and decoded pixels of both splits.
+
+        It does not depend on the name, the source or the file format, so the same pictures give the same
+        fingerprint however they were stored.
+        """
+        digest = hashlib.sha256()
+        digest.update(json.dumps(["modelzero image data 1", list(self.classes)]).encode())
+        for split in (self.train, self.test):
+            digest.update(json.dumps(list(split.images.shape)).encode())
+            digest.update(np.ascontiguousarray(split.images.numpy()).data)
+            digest.update(split.labels.numpy().astype("<i8").data)
+        return digest.hexdigest()
+
+    def counts(self) -> list[tuple[str, int, int]]:
+        """Class name, training pictures and test pictures of each class, in label order."""
+        n = len(self.classes)
+        train = torch.bincount(self.train.labels, minlength=n).tolist()
+        test = torch.bincount(self.test.labels, minlength=n).tolist()
+        return list(zip(self.classes, train, test, strict=True))

@@ -1,0 +1,111 @@
+"""The IDX format of the MNIST family: two zero bytes, a type code, the dimensions, then big-endian numbers.
+
+Format: "THE IDX FILE FORMAT" in Y. LeCun, C. Cortes and C. Burges, The MNIST database of handwritten digits.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelzero.errors import DataError
+
+TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_CHUNK = 1 << 20
+
+
+def read_idx(path: str | Path) -> NDArray[Any]:
+    """Read one IDX file, plain or gzipped (told apart by content, not by name).
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "labels.idx"
+    >>> _ = path.write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 8, 9]))
+    >>> read_idx(path)
+    array([7, 8, 9], dtype=uint8)
+
+    Args:
+        path: the file. Its name plays no part.
+
+    Returns:
+        The array in the file's shape, in the machine's byte order: u1, i1, i2, i4, f4 or f8.
+
+    Raises:
+        DataError: the file cannot be read, is not IDX, is truncated or over-long, or its gzip breaks off.
+    """
+    return parse_idx(*read_content(path))
+
+
+def read_content(path: str | Path) -> tuple[bytearray, str]:
+    """Return the decompressed bytes of an IDX file, never more than its header announces and one, and its path."""
+    path = Path(path)
+    try:
+        with path.open("rb") as raw:
+            zipped = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+            if not zipped:
+                return _read_announced(raw, str(path)), str(path)
+            with gzip.GzipFile(fileobj=raw) as unzipped:
+                return _read_announced(unzipped, str(path)), str(path)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(
+            f"{path}: its gzip breaks off or is damaged ({error}): needed is a whole file; fetch it again"
+        ) from None
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read ({error.strerror or error}): check the path and its permissions"
+        ) from None
+
+
+def parse_idx(content: bytearray, name: str) -> NDArray[Any]:
+    """Turn the bytes of an IDX file into an array; `name` is what error messages call it."""
+    dtype, shape, start = _header(content, name)
+    announced = math.prod(shape) * dtype.itemsize
+    found = len(content) - start
+    if found != announced:
+        trouble = "is truncated" if found < announced else "is over-long"
+        more = "" if found < announced else "at least "
+        raise DataError(
+            f"{name} {trouble}: {more}{found} bytes of content, but its header announces {announced} "
+            f"for shape {list(shape)}; fetch the file again"
+        )
+    array = np.frombuffer(content, dtype, offset=start).reshape(shape)
+    return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _header(content: bytearray, name: str) -> tuple[np.dtype[Any], tuple[int, ...], int]:
+    """Type of the numbers, shape, and where the content starts."""
+    magic = content[:4]
+    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in TYPES or magic[3] == 0:
+        codes = ", ".join(f"{code:02x}" for code in TYPES)
+        raise DataError(
+            f"{name} is not an IDX file: it begins with '{magic.hex(' ')}', needed are two zero bytes, a type code "
+            f"({codes}) and a number of dimensions; check that this is the right file"
+        )
+    start = 4 + 4 * magic[3]
+    if len(content) < start:
+        raise DataError(
+            f"{name} is truncated: {len(content)} bytes, but its header alone takes {start}; fetch the file again"
+        )
+    shape = tuple(np.frombuffer(content, ">u4", count=magic[3], offset=4).tolist())
+    return np.dtype(TYPES[magic[2]]), shape, start
+
+
+def _read_announced(file: IO[bytes] | gzip.GzipFile, name: str) -> bytearray:
+    """Read what the header announces and one byte more (to notice an over-long file), piece by piece.
+
+    Piece by piece, because a header may announce terabytes: only what is really there is ever held.
+    """
+    content = bytearray(file.read(4))
+    content += file.read(4 * content[3] if len(content) == 4 else 0)
+    dtype, shape, start = _header(content, name)
+    missing = math.prod(shape) * dtype.itemsize + 1
+    while missing > 0 and (piece := file.read(min(missing, _CHUNK))):
+        content += piece
+        missing -= len(piece)
+    return content

@@ -1,0 +1,71 @@
+"""Every error that modelzero raises on purpose.
+
+    ModelZeroError
+    ├── InputError            what the user gave cannot be used: the commands exit with 2
+    │   ├── DataError         pictures, labels, files, downloads
+    │   ├── ModelError        a model's name, its factory, or what it returns
+    │   ├── SettingError      a number or word outside its range
+    │   └── RunError          a run folder that cannot be written or read
+    └── TrainingError         a training that started and could not be finished: the commands exit with 1
+
+Each message is one line: what was found, what was needed, what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ModelZeroError(Exception):
+    """The base of all of them; catch this one to catch them all."""
+
+
+class InputError(ModelZeroError):
+    """What the user gave cannot be used."""
+
+
+class DataError(InputError):
+    """Pictures, labels, files or downloads that cannot be used."""
+
+
+class ModelError(InputError):
+    """A model that is not known, cannot be built, or does not fit the data."""
+
+
+class SettingError(InputError):
+    """A setting outside its range."""
+
+
+class RunError(InputError):
+    """A run folder that cannot be written or read."""
+
+
+class TrainingError(ModelZeroError):
+    """A training that started and could not be finished; its run is recorded as failed."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Say which known names come nearest, for the end of an "unknown name" message.
+
+    >>> nearest("modle0", ["model0", "model1", "tinyvgg"])
+    "did you mean 'model0' or 'model1'?"
+    >>> nearest("zzz", ["model0"])
+    "known: 'model0'"
+    """
+    known = list(known)
+    close = difflib.get_close_matches(name.lower(), known, n=2)
+    if close:
+        return f"did you mean {' or '.join(map(repr, close))}?"
+    return f"known: {', '.join(map(repr, known))}"
+
+
+def check_count(name: str, value: object) -> None:
+    """Raise SettingError unless the value is a whole number of at least 1.
+
+    >>> check_count("batch_size", 0)
+    Traceback (most recent call last):
+    modelzero.errors.SettingError: batch size 0: a whole number of at least 1 is needed
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise SettingError(f"{name.replace('_', ' ')} {value!r}: a whole number of at least 1 is needed")

@@ -1,0 +1,117 @@
+"""From a factory to a module whose weights follow from the seed, checked against the data that it is for."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from modelzero.errors import ModelError
+
+
+def build(
+    make: Callable[..., nn.Module],
+    image_shape: tuple[int, int, int],
+    classes: int,
+    *,
+    hidden_units: int = 10,
+    seed: int = 42,
+) -> nn.Module:
+    """Make the model, with the weights that it has after `torch.manual_seed(seed)`.
+
+    The state of torch's default generator is left as it was.
+
+    >>> from modelzero.models.linear import model0
+    >>> build(model0, (1, 28, 28), 10)[1].weight[0, :3].tolist()
+    [0.027303..., 0.029609..., -0.00836...]
+
+    Args:
+        make: the factory; see `Rung`.
+        image_shape: channels, height and width of the pictures.
+        classes: how many logits have to come out.
+        hidden_units: width, for factories that ask for it.
+        seed: what the default generator is seeded with before.
+
+    Raises:
+        ModelError: a factory that cannot be called or makes no module, or a module that fails on a picture or
+            gives another number of logits.
+    """
+    arguments = _arguments(
+        make, {"image_shape": image_shape, "classes": classes, "hidden_units": hidden_units}
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            model = make(**arguments)
+        except ModelError:
+            raise
+        except Exception as error:
+            raise ModelError(f"the model cannot be made: {describe(error)}") from error
+        if not isinstance(model, nn.Module):
+            raise ModelError(f"the factory returned {type(model).__name__}: a torch.nn.Module is needed")
+        _check_fits(model, image_shape, classes)
+    return model
+
+
+def describe(error: BaseException) -> str:
+    """Name an error of somebody else's code with its message and the line that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "/site-packages/" not in frame.filename.replace("\\", "/")]
+    where = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message}{where}"
+
+
+def _arguments(make: Callable[..., Any], known: dict[str, Any]) -> dict[str, Any]:
+    """Pick the known arguments that the factory's signature names."""
+    try:
+        parameters = inspect.signature(make).parameters.values()
+    except (TypeError, ValueError):  # not callable, or without a signature
+        if callable(make):
+            return {}
+        raise ModelError(
+            f"{make!r} cannot be called: a model's name or a function that makes a module is needed"
+        ) from None
+    by_name = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    for p in parameters:
+        needed = p.default is p.empty and p.kind in (
+            p.POSITIONAL_ONLY,
+            p.POSITIONAL_OR_KEYWORD,
+            p.KEYWORD_ONLY,
+        )
+        if needed and p.name not in known:
+            raise ModelError(
+                f"the factory needs an argument {p.name!r}: it can be given {', '.join(known)}, or wrap it: "
+                "lambda: MyModule(...)"
+            )
+    return {name: value for name, value in known.items() if name in by_name}
+
+
+def _check_fits(model: nn.Module, image_shape: tuple[int, int, int], classes: int) -> None:
+    """Run two black pictures through the model, in evaluation mode so that nothing in it changes."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            logits = model(torch.zeros(2, *image_shape))
+    except Exception as error:
+        raise ModelError(
+            f"the model fails on pictures of shape [2, {_shape(image_shape)}]: {describe(error)}"
+        ) from error
+    finally:
+        model.train(was_training)
+    found = f"shape {list(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+    if not isinstance(logits, Tensor) or tuple(logits.shape) != (2, classes):
+        raise ModelError(
+            f"for 2 pictures the model returned {found}: needed are logits of shape [2, {classes}], one for each class"
+        )
+    if not any(p.requires_grad for p in model.parameters()):
+        raise ModelError("the model has no parameter that can be trained: give it at least one")
+
+
+def _shape(image_shape: tuple[int, int, int]) -> str:
+    return ", ".join(map(str, image_shape))

@@ -1,0 +1,28 @@
+"""Linear models: what a picture's pixels say when they are only weighed and added."""
+
+from __future__ import annotations
+
+import math
+
+from torch import nn
+
+
+def model0(image_shape: tuple[int, int, int], classes: int, hidden_units: int = 10) -> nn.Sequential:
+    """Build the chapter's Model 0: flatten the picture, then two linear layers with nothing between them.
+
+    Two linear maps in a row are one linear map of lower rank, so it can do no more than a single layer; the chapter
+    takes it as the simplest thing to begin with.
+
+    >>> model0((1, 28, 28), 10)[1]
+    Linear(in_features=784, out_features=10, bias=True)
+
+    Args:
+        image_shape: channels, height and width of the pictures.
+        classes: how many logits come out.
+        hidden_units: width between the two layers.
+    """
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(math.prod(image_shape), hidden_units),
+        nn.Linear(hidden_units, classes),
+    )

@@ -1,0 +1,88 @@
+"""What a model consists of: layers, output shapes, parameters, multiply-adds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of a model, as a single picture passes it.
+
+    Args:
+        name: its place in the model, such as "0.2".
+        kind: its class, such as "Conv2d".
+        output_shape: without the batch.
+        parameters: numbers that training changes.
+        multiply_adds: for one picture, as torch's own FlopCounterMode counts them: matrix products and convolutions
+            (half of what it calls FLOPs); adding a bias or a ReLU counts nothing.
+    """
+
+    name: str
+    kind: str
+    output_shape: tuple[int, ...]
+    parameters: int
+    multiply_adds: int
+
+
+def layers(model: nn.Module, image_shape: tuple[int, int, int]) -> list[Layer]:
+    """List the innermost layers in the order in which a picture passes them.
+
+    >>> from modelzero.models.linear import model0
+    >>> [layer.multiply_adds for layer in layers(model0((1, 28, 28), 10), (1, 28, 28))]
+    [0, 7840, 100]
+    """
+    passed: list[tuple[str, nn.Module, tuple[int, ...]]] = []
+    handles = [
+        module.register_forward_hook(
+            lambda module, _, output, name=name: passed.append((name, module, _shape(output)))
+        )
+        for name, module in model.named_modules()
+        if not list(module.children())
+    ]
+    try:
+        flops = _flops(model, image_shape)
+    finally:
+        for handle in handles:
+            handle.remove()
+    root = type(model).__name__
+    return [
+        Layer(
+            name=name,
+            kind=type(module).__name__,
+            output_shape=shape,
+            parameters=parameters(module),
+            multiply_adds=sum(flops.get(f"{root}.{name}" if name else root, {}).values()) // 2,
+        )
+        for name, module, shape in passed
+    ]
+
+
+def parameters(model: nn.Module) -> int:
+    """Count the numbers that training changes."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def multiply_adds(model: nn.Module, image_shape: tuple[int, int, int]) -> int:
+    """Count the multiply-adds of one picture's forward pass."""
+    return sum(_flops(model, image_shape)["Global"].values()) // 2
+
+
+def _flops(model: nn.Module, image_shape: tuple[int, int, int]) -> dict[str, dict[Any, int]]:
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            model(torch.zeros(1, *image_shape, device=next(model.parameters()).device))
+    finally:
+        model.train(was_training)
+    return {"Global": {}, **counter.get_flop_counts()}
+
+
+def _shape(output: object) -> tuple[int, ...]:
+    return tuple(output.shape[1:]) if isinstance(output, Tensor) else ()

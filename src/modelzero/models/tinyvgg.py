@@ -1,0 +1,45 @@
+"""TinyVGG, the small convolutional network of poloclub's CNN Explainer, as the chapter builds it."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from modelzero.errors import ModelError
+
+
+def tinyvgg(image_shape: tuple[int, int, int], classes: int, hidden_units: int = 10) -> nn.Sequential:
+    """Build the chapter's Model 2: two blocks of two 3x3 convolutions and a pooling, then one linear layer.
+
+    >>> tinyvgg((1, 28, 28), 10)[-1]
+    Linear(in_features=490, out_features=10, bias=True)
+
+    Args:
+        image_shape: channels, height and width of the pictures, the latter two at least 4.
+        classes: how many logits come out.
+        hidden_units: channels throughout.
+
+    Raises:
+        ModelError: pictures that two poolings leave nothing of.
+    """
+    channels, height, width = image_shape
+    if min(height, width) < 4:
+        raise ModelError(
+            f"pictures of {height}x{width} pixels are too small for tinyvgg: its two poolings need at least 4x4; "
+            "take a linear model, such as model0"
+        )
+    return nn.Sequential(
+        _block(channels, hidden_units),
+        _block(hidden_units, hidden_units),
+        nn.Flatten(),
+        nn.Linear(hidden_units * (height // 4) * (width // 4), classes),
+    )
+
+
+def _block(channels: int, hidden_units: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels, hidden_units, kernel_size=3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(hidden_units, hidden_units, kernel_size=3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+    )

@@ -1,0 +1,54 @@
+"""Progress bars, in terminals and notebooks; silent elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from modelzero.runs.record import Epoch
+
+# An epoch gets a bar of its own only when it takes longer than this.
+_LONG_EPOCH_SECONDS = 2
+
+
+class Bars:
+    """A bar over the epochs, and one within each long epoch. Drawn at most a few times a second."""
+
+    def __init__(self, label: str, epochs: int, images: int, *, show: bool | None) -> None:
+        if show is None and "ipykernel" not in sys.modules:
+            self._disable = None  # tqdm looks whether it writes to a terminal
+        else:
+            self._disable = show is False
+        self._label, self._epochs, self._images = label, epochs, images
+        self._outer: Any = None
+        self._inner: Any = None
+
+    def __enter__(self) -> Bars:
+        self._outer = self._bar(desc=self._label, total=self._epochs, unit="epoch")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for bar in (self._inner, self._outer):
+            if bar is not None:
+                bar.close()
+
+    def begin_epoch(self, epoch: int) -> None:
+        self._inner = self._bar(
+            desc=f"epoch {epoch}", total=self._images, unit="img", leave=False, delay=_LONG_EPOCH_SECONDS
+        )
+
+    def step(self, images: int) -> None:
+        self._inner.update(images)
+
+    def end_epoch(self, epoch: Epoch) -> None:
+        self._inner.close()
+        self._outer.set_postfix_str(f"test accuracy {epoch.test_accuracy:.2%}", refresh=False)
+        self._outer.update()
+
+    def _bar(self, **settings: Any) -> Any:
+        return tqdm(disable=self._disable, mininterval=0.25, dynamic_ncols=True, **settings)

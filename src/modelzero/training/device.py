@@ -1,0 +1,151 @@
+"""Where a training runs: device, threads, and a clock that waits for the device."""
+
+from __future__ import annotations
+
+import copy
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from modelzero.data.batches import batches
+from modelzero.data.dataset import ImageData, Split
+from modelzero.errors import SettingError
+from modelzero.models.ladder import Recipe
+from modelzero.models.summary import multiply_adds
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+_TRIAL_WARM_UP, _TRIAL_STEPS = 5, 15
+# Multiply-adds of one step from which more than one thread is worth its overhead (see `default_threads`).
+_THREADS_WORTH_IT = 20_000_000
+
+
+class Stopwatch:
+    """Seconds since it was made, on a monotonic clock, with all work of the device done at both ends."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        synchronize(device)
+        self._start = time.perf_counter()
+
+    def seconds(self) -> float:
+        """Return the seconds since it was made."""
+        synchronize(self.device)
+        return time.perf_counter() - self._start
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done what it was asked to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def seed_device(seed: int, device: torch.device) -> None:
+    """Seed the default generator that models on this device draw from.
+
+    `torch.manual_seed` does this for every device that exists, and takes ten times as long.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
+
+
+def choose_device(device: str, model: nn.Module, data: ImageData, recipe: Recipe) -> tuple[torch.device, str]:
+    """Settle where a model is trained, and say why.
+
+    `auto` takes the accelerator only where a short timed trial of this very model is faster on it: a small model
+    can be slower there, since each step costs more to start than to compute.
+
+    Raises:
+        SettingError: an unknown device, or one that this machine does not have.
+    """
+    if device not in DEVICES:
+        raise SettingError(f"device {device!r}: one of {', '.join(DEVICES)} is needed")
+    present = accelerators()
+    if device not in ("auto", "cpu", *present):
+        raise SettingError(
+            f"device {device!r} is not on this machine, or this torch cannot use it: "
+            f"take {' or '.join(['cpu', *present])}, or auto"
+        )
+    if device != "auto":
+        return torch.device(device), f"{device}: as asked"
+    if not present:
+        return torch.device("cpu"), "cpu: no accelerator on this machine"
+    return fastest(["cpu", present[0]], lambda name: _step_seconds(torch.device(name), model, data, recipe))
+
+
+def accelerators() -> list[str]:
+    """List the accelerators that torch can use here."""
+    return [
+        name
+        for name, present in (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available()))
+        if present
+    ]
+
+
+def fastest(devices: list[str], step_seconds: Callable[[str], float]) -> tuple[torch.device, str]:
+    """Time a step on each device and take the fastest, the first one at equal times.
+
+    >>> fastest(["cpu", "cuda"], {"cpu": 0.0002, "cuda": 0.0005}.__getitem__)
+    (device(type='cpu'), 'cpu: 0.200 ms a step, cuda 0.500 ms, in a short trial')
+    """
+    timed = [(step_seconds(name), name) for name in devices]
+    best_seconds, best = min(timed, key=lambda pair: pair[0])
+    others = ", ".join(f"{name} {seconds * 1000:.3f} ms" for seconds, name in timed if name != best)
+    return torch.device(best), f"{best}: {best_seconds * 1000:.3f} ms a step, {others}, in a short trial"
+
+
+def default_threads(model: nn.Module, image_shape: tuple[int, int, int], batch_size: int) -> tuple[int, str]:
+    """Settle how many threads train a model on the CPU, and say why.
+
+    By a rule, not by timing: the number of threads decides the last bits of the results, so it must not depend on
+    how busy the machine is. Measured on 2 cores with batches of 32: model 0 (0.25 million multiply-adds a step) is
+    1.2 times as slow on two threads as on one, TinyVGG (34 million) 1.5 times as fast.
+    """
+    work = multiply_adds(model, image_shape) * batch_size
+    cores = available_cores()
+    if work < _THREADS_WORTH_IT or cores == 1:
+        return 1, f"1: a step of {work / 1e6:.2g} million multiply-adds gains nothing from more"
+    return cores, f"{cores}: all cores, for a step of {work / 1e6:.3g} million multiply-adds"
+
+
+def available_cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def use_threads(threads: int) -> Iterator[None]:
+    """Let torch compute with so many threads, and restore the number afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _step_seconds(device: torch.device, model: nn.Module, data: ImageData, recipe: Recipe) -> float:
+    """Time the training steps of a copy of the model: the median, after a warm-up."""
+    trial = copy.deepcopy(model).to(device).train()
+    optimizer = torch.optim.SGD(trial.parameters(), lr=0.0)
+    few = slice(0, recipe.batch_size)
+    split = Split(data.train.images[few].to(device), data.train.labels[few].to(device))
+    seconds = []
+    for _ in range(_TRIAL_WARM_UP + _TRIAL_STEPS):
+        watch = Stopwatch(device)
+        for images, labels in batches(split, recipe.batch_size):
+            optimizer.zero_grad()
+            cross_entropy(trial(images), labels).backward()
+            optimizer.step()
+        seconds.append(watch.seconds())
+    return statistics.median(seconds[_TRIAL_WARM_UP:])

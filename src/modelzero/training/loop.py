@@ -1,0 +1,173 @@
+"""The training loop, top to bottom: batch, forward, loss, backward, step, count; then the test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from modelzero.data.batches import batches, epoch_order
+from modelzero.data.dataset import ImageData, Split
+from modelzero.errors import TrainingError
+from modelzero.models.ladder import Recipe
+from modelzero.runs.record import Epoch
+from modelzero.training.device import Stopwatch, seed_device
+
+# Pictures per batch of an evaluation, which has no reason to follow the batch size of the training.
+_TEST_BATCH = 512
+# Steps between two looks at the losses: a look waits for the device.
+_LOOK_EVERY = 64
+
+
+class NonFiniteLossError(TrainingError):
+    """The loss became NaN or infinite.
+
+    Args:
+        message: for the user.
+        epoch: counted from 1.
+        step: counted from 1 within the epoch.
+    """
+
+    def __init__(self, message: str, epoch: int, step: int) -> None:
+        super().__init__(message)
+        self.epoch = epoch
+        self.step = step
+
+
+class Progress(Protocol):
+    """Somebody who wants to know how far a training is."""
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Epoch `epoch`, counted from 1, begins."""
+
+    def step(self, images: int) -> None:
+        """So many more pictures of it are done."""
+
+    def end_epoch(self, epoch: Epoch) -> None:
+        """Its figures are there."""
+
+
+def train_epochs(
+    model: nn.Module, data: ImageData, recipe: Recipe, *, seed: int, device: torch.device, progress: Progress
+) -> Iterator[tuple[Epoch, Tensor]]:
+    """Train the model in place; yield the figures and the test logits [N, classes] of each epoch as it ends.
+
+    It is the loop of the chapter, with everything random a function of (seed, epoch, step): the order of the
+    batches (see `epoch_order`), and, through torch's default generator, what the model itself draws, such as
+    dropout. The default generator is left changed.
+
+    Raises:
+        NonFiniteLossError: the loss became NaN or infinite; noticed at most 64 steps later.
+    """
+    train, test = (
+        Split(split.images.to(device), split.labels.to(device)) for split in (data.train, data.test)
+    )
+    optimizer = torch.optim.SGD(model.parameters(), lr=recipe.learning_rate)
+    steps = -(-len(train) // recipe.batch_size)
+    for epoch in range(1, recipe.epochs + 1):
+        progress.begin_epoch(epoch)
+        tally = _Tally(epoch, steps, recipe.learning_rate)
+        training_time = Stopwatch(device)
+        model.train()
+        order = epoch_order(seed, epoch - 1, len(train)).to(device)
+        step_seeds = np.random.SeedSequence([seed, epoch]).generate_state(steps, np.uint64).tolist()
+        for step_seed, (images, labels) in zip(
+            step_seeds, batches(train, recipe.batch_size, order), strict=True
+        ):
+            seed_device(step_seed, device)
+            logits = model(images)
+            loss = cross_entropy(logits, labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            tally.add(loss, logits, labels)
+            progress.step(len(labels))
+        train_loss, train_accuracy, train_accuracy_batch_mean = tally.means()
+        train_seconds = training_time.seconds()
+
+        test_time = Stopwatch(device)
+        test_logits = predict_logits(model, test)
+        figures = score(test_logits, test.labels, recipe.batch_size)
+        result = Epoch(
+            epoch=epoch,
+            train_loss=train_loss,
+            train_accuracy=train_accuracy,
+            train_accuracy_batch_mean=train_accuracy_batch_mean,
+            **figures,
+            train_seconds=train_seconds,
+            test_seconds=test_time.seconds(),
+        )
+        progress.end_epoch(result)
+        yield result, test_logits
+
+
+def predict_logits(model: nn.Module, split: Split) -> Tensor:
+    """Return the logits [N, classes] of every picture, in evaluation mode and without gradients."""
+    model.eval()
+    with torch.inference_mode():
+        return torch.cat([model(images) for images, _ in batches(split, _TEST_BATCH)]).float()
+
+
+def score(logits: Tensor, labels: Tensor, batch_size: int) -> dict[str, Any]:
+    """Compute the test figures of an `Epoch`: exact over the pictures, and as means over batches like the chapter."""
+    losses = cross_entropy(logits, labels, reduction="none").double()
+    right = (logits.argmax(1) == labels).double()
+    return {
+        "test_loss": losses.mean().item(),
+        "test_accuracy": right.mean().item(),
+        "test_correct": int(right.sum().item()),
+        "test_loss_batch_mean": _batch_mean(losses, batch_size),
+        "test_accuracy_batch_mean": _batch_mean(right, batch_size),
+    }
+
+
+def _batch_mean(values: Tensor, batch_size: int) -> float:
+    return torch.stack([batch.mean() for batch in values.split(batch_size)]).mean().item()
+
+
+class _Tally:
+    """Loss and accuracy over the batches of an epoch, read from the device only now and then."""
+
+    def __init__(self, epoch: int, steps: int, learning_rate: float) -> None:
+        self.epoch, self.steps, self.learning_rate = epoch, steps, learning_rate
+        self.losses: list[float] = []
+        self.accuracies: list[float] = []
+        self.right = self.seen = 0.0
+        self._waiting: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        self._waiting.append((loss.detach(), logits.detach(), labels))
+        if len(self._waiting) == _LOOK_EVERY:
+            self._look()
+
+    def means(self) -> tuple[float, float, float]:
+        """Mean batch loss, accuracy over the pictures, mean batch accuracy."""
+        self._look()
+        return float(np.mean(self.losses)), self.right / self.seen, float(np.mean(self.accuracies))
+
+    def _look(self) -> None:
+        if not self._waiting:
+            return
+        losses, logits, labels = zip(*self._waiting, strict=True)
+        self._waiting.clear()
+        values = torch.stack(losses).tolist()
+        sizes = [len(batch) for batch in labels]
+        right = (torch.cat(logits).argmax(1) == torch.cat(labels)).float().split(sizes)
+        counts = torch.stack([batch.sum() for batch in right]).tolist()
+        for loss, count, size in zip(values, counts, sizes, strict=True):
+            self.losses.append(loss)
+            self.accuracies.append(count / size)
+            self.right += count
+            self.seen += size
+            if not np.isfinite(loss):
+                step = len(self.losses)
+                raise NonFiniteLossError(
+                    f"the loss became {loss} in epoch {self.epoch}, step {step} of {self.steps}: a finite loss is "
+                    f"needed to go on; try a learning rate below {self.learning_rate:g}",
+                    self.epoch,
+                    step,
+                )
