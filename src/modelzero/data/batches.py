@@ -47,9 +47,7 @@ def epoch_order(seed: int, epoch: int, images: int) -> Tensor:
         int64 [images], a permutation.
     """
     generator = Generator().manual_seed(seed)
-    draws_of_one_epoch = (
-        3  # base seed of the training loader, its sampler's seed, base seed of the test loader
-    )
+    draws_of_one_epoch = 3  # base seed of the training loader, its sampler's seed, base seed of the test loader
     for _ in range(draws_of_one_epoch * epoch + 1):
         _draw(generator)
     return torch.randperm(images, generator=Generator().manual_seed(_draw(generator)))

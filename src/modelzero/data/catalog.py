@@ -72,9 +72,7 @@ _MAX_DOWNLOAD_BYTES = 64 << 20
 _MOST_CLASSES = 1 << 16
 
 
-def load(
-    source: str | Path, *, data_dir: str | Path | None = None, progress: bool | None = None
-) -> ImageData:
+def load(source: str | Path, *, data_dir: str | Path | None = None, progress: bool | None = None) -> ImageData:
     """Load a set of pictures by its catalog name, or from a folder of IDX files.
 
     A named set is looked for in this order: `data_dir` (or the environment variable MODELZERO_DATA), the user's
@@ -137,9 +135,7 @@ def _named_idx(name: str, data_dir: str | Path | None, progress: bool | None) ->
     known = IDX_SETS[name]
     own = [Path(data_dir) / name, Path(data_dir)] if data_dir else []
     if data_dir and not Path(data_dir).is_dir():
-        raise DataError(
-            f"the data folder {data_dir} does not exist: make it, or leave --data-dir (MODELZERO_DATA) out"
-        )
+        raise DataError(f"the data folder {data_dir} does not exist: make it, or leave --data-dir (MODELZERO_DATA) out")
     cache = cache_folder() / name
     source = ""
     for folder in [*own, cache, known.system_folder]:
@@ -149,9 +145,7 @@ def _named_idx(name: str, data_dir: str | Path | None, progress: bool | None) ->
     else:
         folder = cache
         source = f"{_download_missing(name, known, cache, progress)}, kept in {cache}"
-    arrays = [
-        _checked(_idx_file(folder, file), sha) for file, sha in zip(IDX_FILES, known.sha256, strict=True)
-    ]
+    arrays = [_checked(_idx_file(folder, file), sha) for file, sha in zip(IDX_FILES, known.sha256, strict=True)]
     return _from_idx_arrays(name, arrays, known.classes, source)
 
 
@@ -159,9 +153,7 @@ def _idx_folder(folder: Path) -> ImageData:
     files = [_idx_file(folder, file) for file in IDX_FILES]
     missing = [name for name, file in zip(IDX_FILES, files, strict=True) if file is None]
     if missing:
-        raise DataError(
-            f"{folder} lacks {', '.join(missing)} (plain or .gz): needed are all four files of an IDX set"
-        )
+        raise DataError(f"{folder} lacks {', '.join(missing)} (plain or .gz): needed are all four files of an IDX set")
     arrays = [read_idx(file) for file in files if file]
     top = max(int(labels.max(initial=0)) for labels in arrays[1::2])
     if top >= _MOST_CLASSES:
@@ -203,16 +195,12 @@ def _download_missing(name: str, known: IdxSet, folder: Path, progress: bool | N
                     progress=progress,
                 )
             except DataError as error:
-                raise DataError(
-                    f"{name} is not on this machine; {error}; {known.hint}, or use --data-dir"
-                ) from None
+                raise DataError(f"{name} is not on this machine; {error}; {known.hint}, or use --data-dir") from None
             hosts.append(urllib.parse.urlsplit(url).netloc)
     return f"downloaded from {', '.join(dict.fromkeys(hosts))}"
 
 
-def _from_idx_arrays(
-    name: str, arrays: list[NDArray[np.uint8]], classes: tuple[str, ...], source: str
-) -> ImageData:
+def _from_idx_arrays(name: str, arrays: list[NDArray[np.uint8]], classes: tuple[str, ...], source: str) -> ImageData:
     train_images, train_labels, test_images, test_labels = arrays
     for images, labels in ((train_images, train_labels), (test_images, test_labels)):
         if images.dtype != np.uint8 or images.ndim != 3:

@@ -104,9 +104,7 @@ class ImageData:
         present = len(torch.unique(self.train.labels))
         if present < 2:
             only = self.classes[int(self.train.labels[0])]
-            raise DataError(
-                f"every training picture belongs to one class ({only!r}): at least two classes are needed"
-            )
+            raise DataError(f"every training picture belongs to one class ({only!r}): at least two classes are needed")
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -49,9 +49,7 @@ def download(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(
-            f"the folder {target.parent} cannot be made ({error.strerror}): choose another"
-        ) from None
+        raise DataError(f"the folder {target.parent} cannot be made ({error.strerror}): choose another") from None
     reasons = []
     for url in urls:
         reason = _fetch_checked(url, part, target, check, max_bytes, timeout_seconds, progress)
@@ -103,9 +101,7 @@ def _fetch(url: str, part: Path, max_bytes: int, timeout_seconds: float, progres
     try:
         answer = urllib.request.urlopen(request, timeout=timeout_seconds)  # noqa: S310
     except urllib.error.HTTPError as error:
-        if (
-            error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
-        ):  # nothing is missing: let the check decide
+        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:  # nothing is missing: let the check decide
             return
         raise
     with answer:

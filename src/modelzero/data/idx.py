@@ -103,7 +103,7 @@ def _read_announced(file: IO[bytes] | gzip.GzipFile, name: str) -> bytearray:
     """
     content = bytearray(file.read(4))
     content += file.read(4 * content[3] if len(content) == 4 else 0)
-    dtype, shape, start = _header(content, name)
+    dtype, shape, _ = _header(content, name)
     missing = math.prod(shape) * dtype.itemsize + 1
     while missing > 0 and (piece := file.read(min(missing, _CHUNK))):
         content += piece

@@ -40,9 +40,7 @@ def build(
         ModelError: a factory that cannot be called or makes no module, or a module that fails on a picture or
             gives another number of logits.
     """
-    arguments = _arguments(
-        make, {"image_shape": image_shape, "classes": classes, "hidden_units": hidden_units}
-    )
+    arguments = _arguments(make, {"image_shape": image_shape, "classes": classes, "hidden_units": hidden_units})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:

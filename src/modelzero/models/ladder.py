@@ -36,12 +36,7 @@ class Recipe:
         for name in ("epochs", "batch_size"):
             check_count(name, getattr(self, name))
         rate = self.learning_rate
-        if (
-            isinstance(rate, bool)
-            or not isinstance(rate, int | float)
-            or not math.isfinite(rate)
-            or rate <= 0
-        ):
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not math.isfinite(rate) or rate <= 0:
             raise SettingError(f"learning rate {rate!r}: a finite number above 0 is needed, such as 0.1")
 
     def recipe(self) -> dict[str, Any]:

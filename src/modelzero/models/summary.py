@@ -39,9 +39,7 @@ def layers(model: nn.Module, image_shape: tuple[int, int, int]) -> list[Layer]:
     """
     passed: list[tuple[str, nn.Module, tuple[int, ...]]] = []
     handles = [
-        module.register_forward_hook(
-            lambda module, _, output, name=name: passed.append((name, module, _shape(output)))
-        )
+        module.register_forward_hook(lambda module, _, output, name=name: passed.append((name, module, _shape(output))))
         for name, module in model.named_modules()
         if not list(module.children())
     ]

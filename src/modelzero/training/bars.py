@@ -38,14 +38,17 @@ class Bars:
                 bar.close()
 
     def begin_epoch(self, epoch: int) -> None:
+        """Open the bar of this epoch; it shows only if the epoch is long."""
         self._inner = self._bar(
             desc=f"epoch {epoch}", total=self._images, unit="img", leave=False, delay=_LONG_EPOCH_SECONDS
         )
 
     def step(self, images: int) -> None:
+        """Move it."""
         self._inner.update(images)
 
     def end_epoch(self, epoch: Epoch) -> None:
+        """Close it, and move the bar over the epochs."""
         self._inner.close()
         self._outer.set_postfix_str(f"test accuracy {epoch.test_accuracy:.2%}", refresh=False)
         self._outer.update()

@@ -75,7 +75,7 @@ def train(
     if not isinstance(data, ImageData):
         data = load(data, data_dir=data_dir)
     rung = _rung(model)
-    given = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    given: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     rung = replace(rung, **{name: value for name, value in given.items() if value is not None})
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
         raise SettingError(f"seed {seed!r}: a whole number from 0 to 2**63 - 1 is needed, such as 42")
@@ -86,9 +86,7 @@ def train(
     module = build(rung.make, data.image_shape, len(data.classes), hidden_units=hidden_units, seed=seed)
     name = rung.name
     threads, why_threads = (
-        (threads, f"{threads}: as asked")
-        if threads
-        else default_threads(module, data.image_shape, rung.batch_size)
+        (threads, f"{threads}: as asked") if threads else default_threads(module, data.image_shape, rung.batch_size)
     )
     path = create_folder(runs_dir, f"{name}-seed{seed}")
     with use_threads(threads), torch.random.fork_rng(devices=range(torch.cuda.device_count())):
@@ -154,9 +152,7 @@ def _train_recorded(
     save("running")
     logits = torch.empty(0)
     try:
-        for epoch, logits in train_epochs(
-            module, data, rung, seed=record["seed"], device=device, progress=progress
-        ):
+        for epoch, logits in train_epochs(module, data, rung, seed=record["seed"], device=device, progress=progress):
             history.append(epoch)
             append_history(path, epoch)
         write_tensors(path / MODEL, module.state_dict())

@@ -63,9 +63,7 @@ def train_epochs(
     Raises:
         NonFiniteLossError: the loss became NaN or infinite; noticed at most 64 steps later.
     """
-    train, test = (
-        Split(split.images.to(device), split.labels.to(device)) for split in (data.train, data.test)
-    )
+    train, test = (Split(split.images.to(device), split.labels.to(device)) for split in (data.train, data.test))
     optimizer = torch.optim.SGD(model.parameters(), lr=recipe.learning_rate)
     steps = -(-len(train) // recipe.batch_size)
     for epoch in range(1, recipe.epochs + 1):
@@ -75,9 +73,7 @@ def train_epochs(
         model.train()
         order = epoch_order(seed, epoch - 1, len(train)).to(device)
         step_seeds = np.random.SeedSequence([seed, epoch]).generate_state(steps, np.uint64).tolist()
-        for step_seed, (images, labels) in zip(
-            step_seeds, batches(train, recipe.batch_size, order), strict=True
-        ):
+        for step_seed, (images, labels) in zip(step_seeds, batches(train, recipe.batch_size, order), strict=True):
             seed_device(step_seed, device)
             logits = model(images)
             loss = cross_entropy(logits, labels)
