@@ -36,7 +36,7 @@ def epoch_order(seed: int, epoch: int, images: int) -> Tensor:
     DataLoader for training and over one that does not shuffle for the test.
 
     >>> epoch_order(seed=42, epoch=0, images=5)
-    tensor([3, 0, 2, 1, 4])
+    tensor([3, 2, 1, 4, 0])
 
     Args:
         seed: the seed of the training.

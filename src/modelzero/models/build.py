@@ -27,7 +27,7 @@ def build(
 
     >>> from modelzero.models.linear import model0
     >>> build(model0, (1, 28, 28), 10)[1].weight[0, :3].tolist()
-    [0.027303..., 0.029609..., -0.00836...]
+    [0.0273..., 0.0296..., -0.0083...]
 
     Args:
         make: the factory; see `Rung`.

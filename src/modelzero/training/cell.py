@@ -48,7 +48,7 @@ def train(
     >>> import tempfile, modelzero as mz
     >>> run = mz.train("digits", "model0", epochs=2, seed=42, runs_dir=tempfile.mkdtemp())
     >>> len(run.history), round(run.history[-1].test_accuracy, 2)
-    (2, 0.71)
+    (2, 0.8)
 
     Args:
         data: an `ImageData`, or what `load` takes.
@@ -88,9 +88,9 @@ def train(
     threads, why_threads = (
         (threads, f"{threads}: as asked") if threads else default_threads(module, data.image_shape, rung.batch_size)
     )
-    path = create_folder(runs_dir, f"{name}-seed{seed}")
     with use_threads(threads), torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         place, why_device = choose_device(device, module, data, rung)
+        path = create_folder(runs_dir, f"{name}-seed{seed}")
         record = {
             "format": FORMAT,
             "id": path.name,
@@ -150,9 +150,11 @@ def _train_recorded(
         return record
 
     save("running")
-    logits = torch.empty(0)
     try:
-        for epoch, logits in train_epochs(module, data, rung, seed=record["seed"], device=device, progress=progress):
+        for epoch, test_logits in train_epochs(
+            module, data, rung, seed=record["seed"], device=device, progress=progress
+        ):
+            logits = test_logits
             history.append(epoch)
             append_history(path, epoch)
         write_tensors(path / MODEL, module.state_dict())

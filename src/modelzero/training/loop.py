@@ -110,19 +110,25 @@ def predict_logits(model: nn.Module, split: Split) -> Tensor:
 
 def score(logits: Tensor, labels: Tensor, batch_size: int) -> dict[str, Any]:
     """Compute the test figures of an `Epoch`: exact over the pictures, and as means over batches like the chapter."""
-    losses = cross_entropy(logits, labels, reduction="none").double()
+    losses = cross_entropy(logits, labels, reduction="none")
     right = (logits.argmax(1) == labels).double()
     return {
-        "test_loss": losses.mean().item(),
+        "test_loss": losses.double().mean().item(),
         "test_accuracy": right.mean().item(),
         "test_correct": int(right.sum().item()),
-        "test_loss_batch_mean": _batch_mean(losses, batch_size),
-        "test_accuracy_batch_mean": _batch_mean(right, batch_size),
+        "test_loss_batch_mean": chapter_mean(losses, batch_size),
+        "test_accuracy_batch_mean": torch.stack([batch.mean() for batch in right.split(batch_size)]).mean().item(),
     }
 
 
-def _batch_mean(values: Tensor, batch_size: int) -> float:
-    return torch.stack([batch.mean() for batch in values.split(batch_size)]).mean().item()
+def chapter_mean(losses: Tensor, batch_size: int) -> float:
+    """Average the batches' mean losses as the chapter does: added up one after the other in float32.
+
+    The rounding of that sum shows in the fifth decimal: Model 1's first test loss is 0.95636 this way, as printed,
+    and 0.95637 when it is averaged in float64.
+    """
+    batch_losses = torch.stack([batch.mean() for batch in losses.split(batch_size)]).cpu().numpy()
+    return float(np.add.accumulate(batch_losses)[-1] / np.float32(len(batch_losses)))
 
 
 class _Tally:

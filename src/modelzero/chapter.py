@@ -1,0 +1,233 @@
+"""The tutorial chapter, step by step, with its printed figures beside the ones that come out here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from modelzero.data.dataset import ImageData
+from modelzero.models.build import build
+from modelzero.models.linear import model0
+from modelzero.runs.record import Epoch, Run
+from modelzero.training.cell import train
+
+SEED, EPOCHS, BATCH_SIZE, LEARNING_RATE = 42, 3, 32, 0.1
+_CHAPTER_RUNS = ["model0", "model1", "tinyvgg"]
+_PROGRESS_EVERY_BATCHES = 400
+# The chapter ran TinyVGG on a GPU, whose rounding differs from a CPU's from the first step on.
+_TINYVGG_POINTS = 1.0
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure that the chapter prints, and the one found here.
+
+    Args:
+        name: what it is.
+        printed: the chapter's.
+        found: ours, rounded as the chapter prints it.
+        matches: whether they agree.
+        decimals: how many the chapter prints; None for whole numbers.
+        rule: how they were compared.
+    """
+
+    name: str
+    printed: Any
+    found: Any
+    matches: bool
+    decimals: int | None = None
+    rule: str = "equal to the printed digits"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A step of the chapter: a title (none where it goes on with the one before), what it prints, its figures."""
+
+    title: str
+    lines: list[str] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+    run: Run | None = None
+
+
+def printed() -> dict[str, Any]:
+    """Return every figure that the chapter prints, from the package's `chapter.json`."""
+    content: dict[str, Any] = json.loads(files("modelzero").joinpath("chapter.json").read_text(encoding="utf-8"))
+    return content
+
+
+def walk(data: ImageData, *, runs_dir: str | Path = "runs", say: Callable[[str], None]) -> Iterator[Section]:
+    """Go through the chapter on Fashion-MNIST; yield each section as it is done.
+
+    Args:
+        data: Fashion-MNIST.
+        runs_dir: where the runs of the three models go.
+        say: gets the chapter's progress lines while a model trains.
+    """
+    figures = printed()
+    yield _flatten(data, figures["flatten"])
+    yield from _model0(data, figures["model0"])
+    runs = []
+    epochs_printed = {
+        "model0": figures["model0"]["training"]["epochs_printed"],
+        "model1": figures["model1"]["epochs_printed"],
+        "tinyvgg": figures["tinyvgg"]["epochs_printed_on_a_gpu"],
+    }
+    for name in _CHAPTER_RUNS:
+        yield Section(f"Training {name}: {EPOCHS} epochs, batches of {BATCH_SIZE}")
+        run = train(
+            data,
+            name,
+            epochs=EPOCHS,
+            batch_size=BATCH_SIZE,
+            learning_rate=LEARNING_RATE,
+            seed=SEED,
+            device="cpu",
+            runs_dir=runs_dir,
+            progress=_Lines(say, len(data.train)),
+        )
+        runs.append(run)
+        yield _trained(name, run, epochs_printed[name])
+    yield _comparison(runs, figures["comparison_printed"])
+
+
+def _flatten(data: ImageData, expected: dict[str, Any]) -> Section:
+    picture = data.train.images[0]
+    flat = nn.Flatten()(picture)
+    before, after = list(picture.shape), list(flat.shape)
+    return Section(
+        "Flattening a picture",
+        [f"before: {before}  [channels, height, width]", f"after:  {after}  [channels, height * width]"],
+        [
+            _equal("shape before flattening", expected["before"], before, None),
+            _equal("shape after flattening", expected["after"], after, None),
+        ],
+    )
+
+
+def _model0(data: ImageData, expected: dict[str, Any]) -> Iterator[Section]:
+    classes = len(data.classes)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        model = model0(data.image_shape, classes)
+        sample = torch.rand(1, *data.image_shape)  # drawn right after building, as in the chapter
+    with torch.inference_mode():
+        logits = model(sample)[0].tolist()
+    name = "forward_of_torch_rand_1_1_28_28_drawn_right_after_building"
+    yield Section(
+        "Model 0 and one forward pass",
+        [*repr(model).splitlines(), "logits of torch.rand(1, 1, 28, 28): " + _numbers(logits)],
+        [_equal("logits of the drawn sample", expected[name], logits, 4)],
+    )
+    first, second = build(model0, data.image_shape, classes, seed=SEED)[1:]  # type: ignore[index]
+    rows = expected["first_weight_first_and_last_three_of_row"]
+    ends = {row: [*first.weight[int(row), :3].tolist(), *first.weight[int(row), -3:].tolist()] for row in rows}
+    yield Section(
+        "Its initial weights, after torch.manual_seed(42)",
+        [
+            f"first layer:  weight {list(first.weight.shape)}, row 0: {_numbers(ends['0'][:3])} ... "
+            + _numbers(ends["0"][3:]),
+            f"              bias {_numbers(first.bias.tolist())}",
+            f"second layer: weight {list(second.weight.shape)}, row 0: {_numbers(second.weight[0].tolist())}",
+            f"              bias {_numbers(second.bias.tolist())}",
+        ],
+        [
+            _equal("first layer's weights", list(rows.values()), list(ends.values()), 4),
+            _equal("first layer's bias", expected["first_bias"], first.bias.tolist(), 4),
+            _equal("second layer's weights", expected["second_weight"], second.weight.tolist(), 4),
+            _equal("second layer's bias", expected["second_bias"], second.bias.tolist(), 4),
+        ],
+    )
+
+
+def _trained(name: str, run: Run, epochs_printed: list[dict[str, float]]) -> Section:
+    figures = []
+    for epoch, expected in zip(run.history, epochs_printed, strict=True):
+        found = {
+            "train_loss": epoch.train_loss,
+            "train_acc": 100 * epoch.train_accuracy_batch_mean,
+            "test_loss": epoch.test_loss_batch_mean,
+            "test_acc": 100 * epoch.test_accuracy_batch_mean,
+        }
+        if name == "tinyvgg":
+            if epoch is run.history[-1]:
+                figures = [_near(f"{name}, epoch {epoch.epoch}: test_acc", expected["test_acc"], found["test_acc"])]
+            continue
+        # The chapter prints model 0 with four decimals, model 1 with five (losses) and two (accuracies).
+        decimals = {"loss": 4, "acc": 4} if name == "model0" else {"loss": 5, "acc": 2}
+        figures += [
+            _equal(f"{name}, epoch {epoch.epoch}: {key}", value, found[key], decimals[key.rpartition("_")[2]])
+            for key, value in expected.items()
+        ]
+    test_seconds = sum(epoch.test_seconds for epoch in run.history)
+    threads = run.record["environment"]["threads"]
+    line = f"Train time on cpu: {run.train_seconds:.3f} seconds with {threads} thread{'s' * (threads > 1)}"
+    lines = [f"{line}, and {test_seconds:.3f} for the tests after each epoch"]
+    return Section("", lines, figures, run)
+
+
+def _comparison(runs: list[Run], expected: list[dict[str, Any]]) -> Section:
+    lines = [f"{'model':10}{'loss':>10}{'accuracy':>12}{'seconds':>9}   (the chapter: loss, accuracy, seconds)"]
+    figures = []
+    for run, row in zip(runs, expected, strict=False):
+        last = run.history[-1]
+        loss, accuracy = last.test_loss_batch_mean, 100 * last.test_accuracy_batch_mean
+        seconds = run.train_seconds + sum(epoch.test_seconds for epoch in run.history)
+        lines.append(
+            f"{row['model']:10}{loss:10.6f}{accuracy:10.4f} %{seconds:9.2f}"
+            f"   ({row['loss']:.6f}, {row['acc']:.4f} %, {row['train_seconds']:.2f})"
+        )
+        if row["model"] != "tinyvgg":
+            figures += [
+                _equal(f"comparison, {row['model']}: loss", row["loss"], loss, 6),
+                _equal(f"comparison, {row['model']}: accuracy", row["acc"], accuracy, 6),
+            ]
+    lines.append("Seconds are of another machine there, so they are shown and not judged.")
+    return Section("The comparison", lines, figures)
+
+
+def _equal(name: str, expected: Any, found: Any, decimals: int | None) -> Figure:
+    shown = found if decimals is None else _rounded(found, decimals)
+    return Figure(name, expected, shown, shown == expected, decimals)
+
+
+def _near(name: str, expected: float, found: float) -> Figure:
+    rule = f"within {_TINYVGG_POINTS:g} point: the chapter ran this model on a GPU"
+    return Figure(name, expected, round(found, 2), abs(found - expected) <= _TINYVGG_POINTS, 2, rule)
+
+
+def _rounded(value: Any, decimals: int) -> Any:
+    return [_rounded(item, decimals) for item in value] if isinstance(value, list) else round(value, decimals)
+
+
+def _numbers(values: list[float]) -> str:
+    return " ".join(f"{value:7.4f}" for value in values)
+
+
+class _Lines:
+    """The chapter's progress lines: epoch, "Looked at ... samples" every 400 batches, figures at the end."""
+
+    def __init__(self, say: Callable[[str], None], images: int) -> None:
+        self._say, self._images = say, images
+        self._batch = 0
+
+    def begin_epoch(self, epoch: int) -> None:
+        self._batch = 0
+        self._say(f"Epoch: {epoch - 1}")
+
+    def step(self, images: int) -> None:
+        if self._batch % _PROGRESS_EVERY_BATCHES == 0:
+            self._say(f"Looked at {self._batch * images}/{self._images} samples")
+        self._batch += 1
+
+    def end_epoch(self, epoch: Epoch) -> None:
+        self._say(
+            f"Train loss: {epoch.train_loss:.5f} | Test loss: {epoch.test_loss_batch_mean:.5f}, "
+            f"Test acc: {100 * epoch.test_accuracy_batch_mean:.2f}%"
+        )

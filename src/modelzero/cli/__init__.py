@@ -1,0 +1,23 @@
+"""The commands: they parse, print and set exit codes, and do nothing else.
+
+Exit codes: 0 done, 1 the work failed, 2 bad usage or bad input, 130 interrupted.
+Nothing here imports torch before a command runs, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+from modelzero.cli.app import app
+from modelzero.cli.climb import climb
+from modelzero.cli.data import data
+from modelzero.cli.inspect import inspect
+from modelzero.cli.reproduce import reproduce
+from modelzero.cli.runs import runs
+from modelzero.cli.train import train
+
+for command in (climb, train, reproduce, data, inspect, runs):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,106 @@
+"""What the commands share: the app, the options that several take, and how errors and JSON are printed."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ParamSpec
+
+import typer
+
+from modelzero import __version__
+from modelzero.errors import InputError, ModelZeroError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_P = ParamSpec("_P")
+
+app = typer.Typer(
+    name="modelzero",
+    help="Honest, fast, recorded baselines for image classification.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"modelzero {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Honest, fast, recorded baselines for image classification."""
+
+
+Data = Annotated[str, typer.Argument(help="fashion-mnist, digits, or a folder with the four IDX files of a set.")]
+DataDir = Annotated[Path | None, typer.Option(help="Look here first for named sets (or set MODELZERO_DATA).")]
+RunsDir = Annotated[Path, typer.Option(help="The folder that holds the folders of runs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else on standard output.")]
+Epochs = Annotated[int | None, typer.Option(help="How often to go through the training split.  [default: the rung's]")]
+BatchSize = Annotated[int | None, typer.Option(help="Pictures in one step.  [default: the rung's]")]
+LearningRate = Annotated[float | None, typer.Option(help="Step size.  [default: the rung's]")]
+Seed = Annotated[int, typer.Option(help="What weights and batch order follow from.")]
+HiddenUnits = Annotated[int, typer.Option(help="Width of the chapter's models.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps; auto takes what a short trial finds faster.")]
+Threads = Annotated[
+    int | None, typer.Option(help="Threads on the CPU.  [default: 1 for small models, else one for each core]")
+]
+
+
+def command(function: Callable[_P, None]) -> Callable[_P, None]:
+    """Turn errors that the user can mend into one line and an exit code, never into a traceback."""
+
+    @functools.wraps(function)
+    def guarded(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            function(*args, **kwargs)
+            sys.stdout.flush()
+        except ModelZeroError as error:
+            # One line, whatever a path or somebody's exception put into it.
+            print("error: " + " ".join(str(error).split()), file=sys.stderr)
+            raise typer.Exit(2 if isinstance(error, InputError) else 1) from None
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            raise typer.Exit(130) from None
+        except BrokenPipeError:  # the reader, such as `head`, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
+
+    return guarded
+
+
+def console() -> Console:
+    """Return the console for standard output; wide enough for the tables where it is no terminal."""
+    from rich.console import Console
+
+    terminal = sys.stdout.isatty()
+    return Console(width=None if terminal else 120, highlight=False, emoji=False, markup=False, soft_wrap=not terminal)
+
+
+def print_json(value: object) -> None:
+    """Print one JSON document on standard output."""
+    from modelzero.runs.record import to_json
+
+    print(to_json(value))
+
+
+def percent(share: float) -> str:
+    """Show a fraction as a percentage with two decimals."""
+    return f"{100 * share:.2f} %"
+
+
+def interval(low: float, high: float) -> str:
+    """Show an interval of fractions in percent."""
+    return f"{100 * low:.2f} to {100 * high:.2f} %"

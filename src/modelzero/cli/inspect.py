@@ -1,0 +1,75 @@
+"""`modelzero inspect`: what a model consists of."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from modelzero.cli.app import HiddenUnits, Json, command, console, print_json
+from modelzero.errors import SettingError
+
+
+@command
+def inspect(
+    model: Annotated[str, typer.Argument(help="A rung of the ladder: model0, model1, tinyvgg.")],
+    shape: Annotated[str, typer.Option(help="Channels, height and width of the pictures.")] = "1,28,28",
+    classes: Annotated[int, typer.Option(help="How many classes there are.")] = 10,
+    hidden_units: HiddenUnits = 10,
+    json: Json = False,
+) -> None:
+    """Show a model's layers with output shapes, parameters and multiply-adds."""
+    from dataclasses import asdict
+
+    from modelzero.errors import check_count
+    from modelzero.models.build import build
+    from modelzero.models.ladder import rung_named
+    from modelzero.models.summary import layers
+
+    image_shape = _image_shape(shape)
+    check_count("classes", classes)
+    check_count("hidden_units", hidden_units)
+    rung = rung_named(model)
+    module = build(rung.make, image_shape, classes, hidden_units=hidden_units)
+    rows = layers(module, image_shape)
+    parameters = sum(row.parameters for row in rows)
+    multiply_adds = sum(row.multiply_adds for row in rows)
+    if json:
+        print_json(
+            {
+                "format": 1,
+                "model": rung.name,
+                "adds": rung.adds,
+                "recipe": rung.recipe(),
+                "image_shape": list(image_shape),
+                "classes": classes,
+                "hidden_units": hidden_units,
+                "layers": [asdict(row) for row in rows],
+                "parameters": parameters,
+                "multiply_adds": multiply_adds,
+            }
+        )
+        return
+    from rich.table import Table
+
+    out = console()
+    out.print(f"{rung.name}: {rung.adds}")
+    out.print(f"recipe: {', '.join(f'{name} {value}' for name, value in rung.recipe().items())}")
+    out.print(f"for pictures of {' x '.join(map(str, image_shape))} and {classes} classes\n")
+    table = Table("layer", "kind", "output shape", box=None, pad_edge=False)
+    table.add_column("parameters", justify="right")
+    table.add_column("multiply-adds", justify="right")
+    for row in rows:
+        shape_shown = " x ".join(map(str, row.output_shape))
+        table.add_row(row.name, row.kind, shape_shown, f"{row.parameters:,}", f"{row.multiply_adds:,}")
+    table.add_row("total", "", "", f"{parameters:,}", f"{multiply_adds:,}")
+    out.print(table)
+    out.print("\nMultiply-adds are for one picture; biases, activations and pooling are not counted.")
+
+
+def _image_shape(text: str) -> tuple[int, int, int]:
+    parts = text.split(",")
+    if len(parts) != 3 or not all(part.strip().isdecimal() and 0 < int(part) <= 100_000 for part in parts):
+        raise SettingError(f"shape {text!r}: channels, height and width are needed, such as 1,28,28")
+    channels, height, width = map(int, parts)
+    return channels, height, width

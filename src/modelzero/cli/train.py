@@ -1,0 +1,91 @@
+"""`modelzero train`: one model, one seed, one run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from modelzero.cli.app import (
+    BatchSize,
+    Data,
+    DataDir,
+    Device,
+    Epochs,
+    HiddenUnits,
+    Json,
+    LearningRate,
+    RunsDir,
+    Seed,
+    Threads,
+    command,
+    console,
+    interval,
+    percent,
+    print_json,
+)
+
+
+@command
+def train(
+    data: Data,
+    model: Annotated[str, typer.Option(help="A rung of the ladder: model0, model1, tinyvgg.")] = "model0",
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
+    seed: Seed = 42,
+    hidden_units: HiddenUnits = 10,
+    device: Device = "auto",
+    threads: Threads = None,
+    runs_dir: RunsDir = Path("runs"),
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Train one model with one seed and record the run."""
+    import modelzero
+
+    run = modelzero.train(
+        data,
+        model,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+        hidden_units=hidden_units,
+        device=device,
+        threads=threads,
+        runs_dir=runs_dir,
+        data_dir=data_dir,
+    )
+    if json:
+        print_json(run.record)
+        return
+    from rich.table import Table
+
+    from modelzero.statistics.intervals import accuracy_interval
+
+    out = console()
+    described = run.record["data"]
+    out.print(f"{model} on {described['name']} ({described['source']}), seed {seed}")
+    out.print(f"device  {run.record['derived']['device']}")
+    out.print(f"threads {run.record['derived']['threads']}\n")
+    table = Table(box=None, pad_edge=False)
+    for heading in ("epoch", "train loss", "test loss", "test accuracy", "train seconds", "test seconds"):
+        table.add_column(heading, justify="right")
+    for epoch in run.history:
+        table.add_row(
+            str(epoch.epoch),
+            f"{epoch.train_loss:.4f}",
+            f"{epoch.test_loss:.4f}",
+            percent(epoch.test_accuracy),
+            f"{epoch.train_seconds:.2f}",
+            f"{epoch.test_seconds:.2f}",
+        )
+    out.print(table)
+    right, n = run.history[-1].test_correct, described["test_images"]
+    out.print(
+        f"\n{right:,} of {n:,} test pictures are right: {percent(right / n)}; "
+        f"on new pictures {interval(*accuracy_interval(right, n))} (95 % interval, this trained model)"
+    )
+    out.print(f"recorded in {run.path}")

@@ -1,0 +1,73 @@
+"""A picture of sample pictures, one row for each class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from modelzero.data.dataset import ImageData
+from modelzero.errors import DataError
+
+_COLUMNS, _MOST_ROWS = 10, 50
+_TILE, _GAP, _TEXT = 56, 4, 14  # pixels
+
+
+def sample_grid(data: ImageData) -> Image.Image:
+    """Draw the first ten training pictures of each class beside its name; of at most 50 classes.
+
+    >>> import modelzero as mz
+    >>> sample_grid(mz.load("digits")).mode
+    'RGB'
+    """
+    font = ImageFont.load_default(_TEXT)
+    shown = data.classes[:_MOST_ROWS]
+    names = [_shortened(name) for name in shown]
+    left = 2 * _GAP + int(max(font.getlength(name) for name in names)) + _GAP
+    step = _TILE + _GAP
+    bottom = step if len(shown) < len(data.classes) else 0
+    image = Image.new("RGB", (left + _COLUMNS * step, _GAP + len(shown) * step + bottom), "white")
+    draw = ImageDraw.Draw(image)
+    for row, name in enumerate(names):
+        top = _GAP + row * step
+        draw.text((2 * _GAP, top + _TILE // 2), name, "black", font, anchor="lm")
+        for column, index in enumerate(torch.nonzero(data.train.labels == row).flatten()[:_COLUMNS].tolist()):
+            image.paste(_tile(data.train.images[index]), (left + column * step, top))
+    if bottom:
+        more = f"and {len(data.classes) - len(shown)} classes more"
+        draw.text((2 * _GAP, image.height - step // 2), more, "black", font, anchor="lm")
+    return image
+
+
+def save_picture(image: Image.Image, path: str | Path) -> None:
+    """Write a picture in the format that the name's ending says.
+
+    Raises:
+        DataError: an unknown ending, or a path that cannot be written.
+    """
+    try:
+        image.save(path)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"the picture {path} cannot be written ({error}): give a path like samples.png in a folder that exists"
+        ) from None
+
+
+def _tile(picture: Tensor) -> Image.Image:
+    """Enlarge or shrink one picture [C, H, W] to fit a tile, its pixels kept visible."""
+    channels, height, width = picture.shape
+    array = picture.permute(1, 2, 0).numpy() if channels == 3 else picture[0].numpy()
+    scale = _TILE / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    tile = Image.new("RGB", (_TILE, _TILE), "white")
+    small = Image.fromarray(array).convert("RGB")
+    resampling = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BOX
+    tile.paste(small.resize(size, resampling), ((_TILE - size[0]) // 2, (_TILE - size[1]) // 2))
+    return tile
+
+
+def _shortened(name: str) -> str:
+    name = " ".join(name.split())
+    return name if len(name) <= 24 else name[:23] + "…"

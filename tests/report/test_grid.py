@@ -1,0 +1,50 @@
+"""The picture of sample pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from modelzero import DataError, ImageData, Split
+from modelzero.report.grid import sample_grid, save_picture
+
+
+def colours(classes, shape=(3, 4, 4), per_class=3):
+    """A set in which every picture of class k has the grey value k."""
+    labels = torch.arange(classes).repeat(per_class)
+    images = labels.to(torch.uint8).view(-1, 1, 1, 1).expand(-1, *shape).contiguous()
+    split = Split(images, labels)
+    return ImageData("colours", split, split, tuple(f"class {k}" for k in range(classes)))
+
+
+def test_each_row_shows_pictures_of_its_own_class():
+    """Row k holds pixels of value k where its three tiles stand, and white beyond them."""
+    grid = np.asarray(sample_grid(colours(5)))
+    for row in range(5):
+        band = grid[4 + row * 60 + 28]
+        tiles = [int(pixel[0]) for pixel in band[-10 * 60 :: 60]]
+        assert tiles == [row] * 3 + [255] * 7
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 8, 5), (1, 200, 30), (4, 8, 8), (2, 1, 1)])
+def test_any_shape_can_be_drawn(shape):
+    """Grey, colour, other channel counts, tall, tiny and large pictures."""
+    assert sample_grid(colours(2, shape)).width > 600
+
+
+def test_many_classes_and_long_names_stay_readable():
+    """Fifty rows at most, names shortened, and a line that says how many are left out."""
+    names = tuple(f"{k} " + "x" * 300 for k in range(60))
+    data = colours(60)
+    grid = sample_grid(ImageData("many", data.train, data.test, names))
+    assert grid.height == 4 + 51 * 60
+    assert grid.width < 1000
+
+
+def test_a_path_that_cannot_be_written_is_a_data_error(tmp_path):
+    """An unknown ending or a missing folder."""
+    grid = sample_grid(colours(2))
+    for path in (tmp_path / "grid.nonsense", tmp_path / "missing" / "grid.png"):
+        with pytest.raises(DataError, match="cannot be written"):
+            save_picture(grid, path)
