@@ -64,7 +64,9 @@ def batches(split: Split, batch_size: int, order: Tensor | None = None) -> Itera
     for start in range(0, total, step):
         end = min(start + step, total)
         chosen: slice | Tensor = slice(start, end) if order is None else order[start:end]
-        images, labels = to_float(split.images[chosen]), split.labels[chosen]
+        # A slice of the labels is a view of the data itself: cloned, so that no loop can write into it.
+        labels = split.labels[chosen].clone() if order is None else split.labels[chosen]
+        images = to_float(split.images[chosen])
         yield from zip(images.split(batch_size), labels.split(batch_size), strict=True)
 
 

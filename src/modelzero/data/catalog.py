@@ -8,6 +8,7 @@ import urllib.parse
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import platformdirs
@@ -91,17 +92,22 @@ def load(source: str | Path, *, data_dir: str | Path | None = None, progress: bo
     Raises:
         DataError: an unknown name, files that are damaged or wrong, or a set that can be found nowhere.
     """
-    name = str(source)
+    name = source if isinstance(source, str) else ""
     if name == "digits":
         return _digits()
     if name in IDX_SETS:
         return _named_idx(name, data_dir or os.environ.get("MODELZERO_DATA"), progress)
-    if Path(source).is_dir():
-        return _idx_folder(Path(source))
-    if Path(source).exists():
-        raise DataError(f"{name} is a file: a folder with {', '.join(IDX_FILES)} (or .gz) is needed")
+    path = Path(source)
+    try:
+        if path.is_dir():
+            return _idx_folder(path)
+        if path.exists():
+            raise DataError(f"{path} is a file: a folder with {', '.join(IDX_FILES)} (or .gz) is needed")
+    except OSError as error:  # such as a name that is too long
+        raise DataError(f"{name[:60]!r}... cannot be looked up ({error.strerror}): give a name or a path") from None
     raise DataError(
-        f"no data set or folder named {name!r}: {nearest(name, NAMES)} Or give the path of a folder with IDX files"
+        f"no data set or folder named {str(source)!r}: {nearest(str(source), NAMES)}; "
+        "or give the path of a folder with IDX files"
     )
 
 
@@ -135,7 +141,7 @@ def _named_idx(name: str, data_dir: str | Path | None, progress: bool | None) ->
     known = IDX_SETS[name]
     own = [Path(data_dir) / name, Path(data_dir)] if data_dir else []
     if data_dir and not Path(data_dir).is_dir():
-        raise DataError(f"the data folder {data_dir} does not exist: make it, or leave --data-dir (MODELZERO_DATA) out")
+        raise DataError(f"the data folder {data_dir} is not there: make it, or leave --data-dir (MODELZERO_DATA) out")
     cache = cache_folder() / name
     source = ""
     for folder in [*own, cache, known.system_folder]:
@@ -155,12 +161,16 @@ def _idx_folder(folder: Path) -> ImageData:
     if missing:
         raise DataError(f"{folder} lacks {', '.join(missing)} (plain or .gz): needed are all four files of an IDX set")
     arrays = [read_idx(file) for file in files if file]
+    _check_types(arrays, str(folder))
     top = max(int(labels.max(initial=0)) for labels in arrays[1::2])
     if top >= _MOST_CLASSES:
         raise DataError(
             f"{folder}: a label of {top}: needed are labels from 0 to {_MOST_CLASSES - 1}; is it a label file?"
         )
-    return _from_idx_arrays(folder.resolve().name, arrays, tuple(map(str, range(top + 1))), str(folder))
+    try:
+        return _from_idx_arrays(folder.resolve().name, arrays, tuple(map(str, range(top + 1))), str(folder))
+    except DataError as error:
+        raise DataError(f"{folder}: {error}") from None
 
 
 def _idx_file(folder: Path, name: str) -> Path | None:
@@ -200,9 +210,8 @@ def _download_missing(name: str, known: IdxSet, folder: Path, progress: bool | N
     return f"downloaded from {', '.join(dict.fromkeys(hosts))}"
 
 
-def _from_idx_arrays(name: str, arrays: list[NDArray[np.uint8]], classes: tuple[str, ...], source: str) -> ImageData:
-    train_images, train_labels, test_images, test_labels = arrays
-    for images, labels in ((train_images, train_labels), (test_images, test_labels)):
+def _check_types(arrays: list[NDArray[Any]], source: str) -> None:
+    for images, labels in (arrays[:2], arrays[2:]):
         if images.dtype != np.uint8 or images.ndim != 3:
             raise DataError(
                 f"{source}: pictures of type {images.dtype} with {images.ndim} dimensions: needed is uint8 [N, H, W]"
@@ -211,6 +220,10 @@ def _from_idx_arrays(name: str, arrays: list[NDArray[np.uint8]], classes: tuple[
             raise DataError(
                 f"{source}: labels of type {labels.dtype} with {labels.ndim} dimensions: needed are whole numbers [N]"
             )
+
+
+def _from_idx_arrays(name: str, arrays: list[NDArray[Any]], classes: tuple[str, ...], source: str) -> ImageData:
+    train_images, train_labels, test_images, test_labels = arrays
     return ImageData(
         name,
         train=_split(train_images[:, None], train_labels),

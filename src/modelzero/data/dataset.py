@@ -94,6 +94,8 @@ class ImageData:
                 f"training pictures are {list(self.train.images.shape[1:])}, test pictures "
                 f"{list(self.test.images.shape[1:])} [C, H, W]: both splits need one shape"
             )
+        if len(self.classes) < 2:
+            raise DataError(f"class names {list(self.classes)}: at least two classes are needed")
         for split_name, split in (("training", self.train), ("test", self.test)):
             low, high = int(split.labels.min()), int(split.labels.max())
             if low < 0 or high >= len(self.classes):

@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from filelock import FileLock
 from tqdm.auto import tqdm
 
 from modelzero.errors import DataError
@@ -48,14 +49,15 @@ def download(
     part = target.with_name(target.name + ".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(target.parent / ".lock"):  # one process at a time writes the .part
+            reasons = []
+            for url in urls:
+                reason = _fetch_checked(url, part, target, check, max_bytes, timeout_seconds, progress)
+                if reason is None:
+                    return url
+                reasons.append(f"{url} ({' '.join(reason.split())})")
     except OSError as error:
-        raise DataError(f"the folder {target.parent} cannot be made ({error.strerror}): choose another") from None
-    reasons = []
-    for url in urls:
-        reason = _fetch_checked(url, part, target, check, max_bytes, timeout_seconds, progress)
-        if reason is None:
-            return url
-        reasons.append(f"{url} ({reason})")
+        raise DataError(f"{target} cannot be written ({error.strerror or error}): choose another folder") from None
     raise DataError(f"{target.name} could not be downloaded: tried {'; '.join(reasons)}")
 
 
@@ -77,11 +79,13 @@ def _fetch_checked(
             check(part)
         except DataError as error:  # the wrong content
             part.unlink(missing_ok=True)
-            reason = str(error)
+            reason = f"not the right content: {error}"
             if before == 0:
                 return reason
         except (OSError, http.client.HTTPException, ValueError) as error:  # no content, or not all of it
-            reason = str(getattr(error, "reason", error)) or type(error).__name__
+            # An HTTPError's text has the number, an URLError's reason is clearer than its text.
+            cause = error if isinstance(error, urllib.error.HTTPError) else getattr(error, "reason", error)
+            reason = str(cause) or type(error).__name__
             after = part.stat().st_size if part.exists() else 0
             if after <= before:
                 return reason

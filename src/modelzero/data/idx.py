@@ -18,6 +18,8 @@ from modelzero.errors import DataError
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _CHUNK = 1 << 20
+_MOST_DIMENSIONS = 8
+_MOST_NUMBERS = 1 << 48
 
 
 def read_idx(path: str | Path) -> NDArray[Any]:
@@ -87,12 +89,19 @@ def _header(content: bytearray, name: str) -> tuple[np.dtype[Any], tuple[int, ..
             f"{name} is not an IDX file: it begins with '{magic.hex(' ')}', needed are two zero bytes, a type code "
             f"({codes}) and a number of dimensions; check that this is the right file"
         )
+    if magic[3] > _MOST_DIMENSIONS:
+        raise DataError(
+            f"{name} announces {magic[3]} dimensions: at most {_MOST_DIMENSIONS} make sense; is it an IDX file?"
+        )
     start = 4 + 4 * magic[3]
     if len(content) < start:
         raise DataError(
             f"{name} is truncated: {len(content)} bytes, but its header alone takes {start}; fetch the file again"
         )
     shape = tuple(np.frombuffer(content, ">u4", count=magic[3], offset=4).tolist())
+    # A size of 0 would hide an absurd one beside it, and numpy counts the bytes of the others.
+    if math.prod(max(size, 1) for size in shape) > _MOST_NUMBERS:
+        raise DataError(f"{name} announces the shape {list(shape)}, which no memory holds; fetch the file again")
     return np.dtype(TYPES[magic[2]]), shape, start
 
 
