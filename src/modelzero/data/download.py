@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import os
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -49,7 +51,7 @@ def download(
     part = target.with_name(target.name + ".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(target.parent / ".lock"):  # one process at a time writes the .part
+        with FileLock(_lock_path(target)):  # one process at a time writes the .part
             reasons = []
             for url in urls:
                 reason = _fetch_checked(url, part, target, check, max_bytes, timeout_seconds, progress)
@@ -59,6 +61,12 @@ def download(
     except OSError as error:
         raise DataError(f"{target} cannot be written ({error.strerror or error}): choose another folder") from None
     raise DataError(f"{target.name} could not be downloaded: tried {'; '.join(reasons)}")
+
+
+def _lock_path(target: Path) -> Path:
+    """Put the lock where temporary files go: a lock file cannot be deleted safely, and the cache stays clean."""
+    digest = hashlib.sha256(str(target.resolve()).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"modelzero-{digest}.lock"
 
 
 def _fetch_checked(
@@ -105,6 +113,7 @@ def _fetch(url: str, part: Path, max_bytes: int, timeout_seconds: float, progres
     try:
         answer = urllib.request.urlopen(request, timeout=timeout_seconds)  # noqa: S310
     except urllib.error.HTTPError as error:
+        error.close()
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:  # nothing is missing: let the check decide
             return
         raise

@@ -1,0 +1,200 @@
+"""From a factory to a checked module."""
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from modelzero.errors import ModelError
+from modelzero.models.build import build
+from modelzero.models.linear import model0
+from modelzero.models.perceptron import model1
+from modelzero.models.tinyvgg import tinyvgg
+
+SHAPE = (1, 8, 8)
+
+
+class Linear(nn.Module):
+    """A user's own model, without arguments."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(64, 10)
+
+    def forward(self, images):
+        return self.layer(images.flatten(1))
+
+
+class FailsInForward(Linear):
+    """A user's own model with a bug."""
+
+    def forward(self, images):
+        return self.layer(images)
+
+
+class ReturnsTuple(Linear):
+    """A model with a second output."""
+
+    def forward(self, images):
+        return super().forward(images), images
+
+
+class TakesShape(Linear):
+    """A model that asks for what build knows."""
+
+    def __init__(self, classes, *, image_shape, hidden_units=3, slope=0.5):
+        super().__init__()
+        self.given = (classes, image_shape, hidden_units, slope)
+
+
+def raises_error():
+    raise ZeroDivisionError("two\nlines")
+
+
+def flat(*layers):
+    return nn.Sequential(nn.Flatten(), *layers)
+
+
+def message_of(make):
+    with pytest.raises(ModelError) as caught:
+        build(make, SHAPE, 10)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("seed", [0, 42, 2**63 - 1])
+@pytest.mark.parametrize("make", [model0, model1, tinyvgg])
+def test_weights_are_those_after_manual_seed(make, seed):
+    """The weights equal, to the bit, those of a module made by hand after torch.manual_seed(seed)."""
+    built = build(make, SHAPE, 10, seed=seed, hidden_units=6)
+    torch.manual_seed(seed)
+    by_hand = make(SHAPE, 10, 6)
+    assert all(torch.equal(a, b) for a, b in zip(built.parameters(), by_hand.parameters(), strict=True))
+
+
+def test_default_generator_is_left_alone():
+    """Whoever builds a model keeps the random numbers that he would have drawn without it."""
+    before = torch.get_rng_state()
+    build(tinyvgg, SHAPE, 10)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_default_generator_is_left_alone_by_a_factory_that_fails():
+    """Also when the factory draws numbers and raises then."""
+    before = torch.get_rng_state()
+    message_of(lambda: raises_error() if torch.rand(1) < 2 else None)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_check_leaves_batch_statistics_alone():
+    """The two black pictures of the check do not enter a BatchNorm's running mean."""
+    model = build(lambda: flat(nn.BatchNorm1d(64), nn.Linear(64, 10)), SHAPE, 10)
+    assert (model[1].num_batches_tracked, model[1].running_var.min()) == (0, 1)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_check_leaves_the_mode_alone(training):
+    """A model comes back in the mode in which the factory made it."""
+    assert build(lambda: Linear().train(training), SHAPE, 10).training is training
+
+
+@pytest.mark.parametrize("make", [Linear, lambda: Linear(), functools.partial(Linear)])  # noqa: PLW0108
+def test_class_lambda_and_partial_are_factories(make):
+    """Whatever can be called without arguments and returns a module will do."""
+    assert isinstance(build(make, SHAPE, 10), Linear)
+
+
+def test_factory_gets_what_its_signature_names():
+    """Shape, classes and hidden units go in by name, whatever their order; the rest keeps its default."""
+    assert build(TakesShape, SHAPE, 10, hidden_units=5).given == (10, SHAPE, 5, 0.5)
+
+
+def test_factory_may_name_some_of_them_only():
+    """A factory that names only classes is given only classes."""
+    assert build(lambda classes: flat(nn.Linear(64, classes)), SHAPE, 4)[1].out_features == 4
+
+
+def test_lazy_module_gets_its_shapes_from_the_check():
+    """torch's lazy layers are complete when build returns."""
+    assert build(lambda: flat(nn.LazyLinear(10)), SHAPE, 10)[1].weight.shape == (10, 64)
+
+
+def test_unknown_required_argument():
+    """The error names the argument, what a factory can be given, and the way out."""
+    assert message_of(nn.Linear) == (
+        "the factory needs an argument 'in_features': it can be given image_shape, classes, hidden_units, "
+        "or wrap it: lambda: MyModule(...)"
+    )
+
+
+def test_required_keyword_argument():
+    """A keyword-only argument without a default is refused likewise."""
+
+    def make(*, width):
+        return flat(nn.Linear(width, 10))
+
+    assert "needs an argument 'width'" in message_of(make)
+
+
+@pytest.mark.parametrize("make", [5, None, ["model0"], "model0", np.zeros((2, 2))])
+def test_not_callable(make):
+    """Something that cannot be called is named, in one line."""
+    message = message_of(make)
+    assert "cannot be called: a model's name or a function that makes a module is needed" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(("returned", "kind"), [(None, "NoneType"), (5, "int"), (Linear, "type"), ([], "list")])
+def test_factory_that_returns_no_module(returned, kind):
+    """The error names the type that came back."""
+    assert message_of(lambda: returned) == f"the factory returned {kind}: a torch.nn.Module is needed"
+
+
+def test_factory_that_raises():
+    """The error gives type, message and the line of the user's code, in one line."""
+    line = raises_error.__code__.co_firstlineno + 1
+    assert message_of(raises_error) == (
+        f"the model cannot be made: ZeroDivisionError: two lines ({__file__}, line {line})"
+    )
+
+
+def test_cause_is_kept():
+    """Whoever catches the error in Python can still look at what happened."""
+    with pytest.raises(ModelError) as caught:
+        build(raises_error, SHAPE, 10)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+def test_forward_that_raises():
+    """The error gives the shape of the pictures, torch's message and the user's line, not torch's."""
+    line = FailsInForward.forward.__code__.co_firstlineno + 1
+    message = message_of(FailsInForward)
+    assert message.startswith("the model fails on pictures of shape [2, 1, 8, 8]: RuntimeError: mat1 and mat2")
+    assert message.endswith(f"({__file__}, line {line})")
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("outputs", [1, 9, 11, 1000])
+def test_wrong_number_of_logits(outputs):
+    """Found and needed shape are both in the message."""
+    assert message_of(lambda: flat(nn.Linear(64, outputs))) == (
+        f"for 2 pictures the model returned shape [2, {outputs}]: needed are logits of shape [2, 10], "
+        "one for each class"
+    )
+
+
+def test_logits_of_another_rank():
+    """Logits for each pixel are no logits for each picture."""
+    assert "returned shape [2, 10, 8, 8]" in message_of(lambda: nn.Conv2d(1, 10, 3, padding=1))
+
+
+def test_model_that_returns_a_tuple():
+    """The error names the type."""
+    assert "returned a tuple: needed are logits" in message_of(ReturnsTuple)
+
+
+@pytest.mark.parametrize("make", [lambda: Linear().requires_grad_(False), lambda: flat(nn.AdaptiveAvgPool1d(10))])
+def test_nothing_to_train(make):
+    """A frozen model, or one without parameters, is refused before the training."""
+    assert message_of(make) == "the model has no parameter that can be trained: give it at least one"
