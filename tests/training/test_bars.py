@@ -79,8 +79,13 @@ def test_long_epoch_has_a_bar_of_its_own(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("moment", ["before", "within"])
-def test_bars_are_closed_after_an_error(moment):
-    """Whatever stops the training, tqdm keeps no bar open."""
+def test_bars_are_closed_after_an_error(monkeypatch, moment):
+    """Whatever stops the training, no bar stays open."""
+    opened = []
+
+    def opening(tqdm=bars.tqdm, **settings):
+        opened.append(tqdm(**settings))
+        return opened[-1]
 
     def stopped():
         with Bars("model0", 2, 100, show=True) as shown:
@@ -89,6 +94,7 @@ def test_bars_are_closed_after_an_error(moment):
                 shown.step(25)
             raise KeyboardInterrupt
 
+    monkeypatch.setattr(bars, "tqdm", opening)
     with pytest.raises(KeyboardInterrupt):
         stopped()
-    assert not list(bars.tqdm._instances)
+    assert [bar.disable for bar in opened] == [True] * (1 if moment == "before" else 2)  # as tqdm marks closed ones

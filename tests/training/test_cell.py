@@ -117,7 +117,6 @@ def test_record_has_the_recipe(record):
     """Everything that decides a training besides data and seed."""
     assert record["recipe"] == {
         "model": "model0",
-        "custom": False,
         "hidden_units": 10,
         "loss": "cross-entropy",
         "optimizer": "sgd",
@@ -396,6 +395,13 @@ def test_bug_in_the_users_model_is_recorded(digits):
     run = only_run()
     assert (run.status, len(run.history), run.record["failure"]["epoch"]) == ("failed", 1, 2)
     assert "ZeroDivisionError: my own bug" in run.record["failure"]["error"]
+
+
+def test_bug_in_the_users_model_that_the_trial_meets(digits, monkeypatch):
+    """Where a trial chooses the device, a model that fails in it is answered with an error of modelzero's too."""
+    monkeypatch.setattr("modelzero.training.device.accelerators", lambda: ["cuda"])
+    with pytest.raises(mz.ModelZeroError, match="ZeroDivisionError: my own bug"):
+        mz.train(digits, lambda: Own(fails_at=1), epochs=1)
 
 
 def test_bug_in_the_listener(digits):

@@ -72,7 +72,7 @@ def _arguments(make: Callable[..., Any], known: dict[str, Any]) -> dict[str, Any
         if callable(make):
             return {}
         raise ModelError(
-            f"{make!r} cannot be called: a model's name or a function that makes a module is needed"
+            f"a {type(make).__name__} cannot be called: a model's name or a function that makes a module is needed"
         ) from None
     by_name = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     for p in parameters:

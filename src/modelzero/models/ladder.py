@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
@@ -36,8 +36,9 @@ class Recipe:
         for name in ("epochs", "batch_size"):
             check_count(name, getattr(self, name))
         rate = self.learning_rate
-        if isinstance(rate, bool) or not isinstance(rate, int | float) or not math.isfinite(rate) or rate <= 0:
-            raise SettingError(f"learning rate {rate!r}: a finite number above 0 is needed, such as 0.1")
+        # Compared, not asked for isfinite: a whole number may be too large for a float.
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate <= sys.float_info.max:
+            raise SettingError(f"learning rate {repr(rate)[:40]}: a finite number above 0 is needed, such as 0.1")
 
     def recipe(self) -> dict[str, Any]:
         """Return the settings by name, as the record keeps them."""
@@ -64,9 +65,9 @@ class Rung(Recipe):
     adds: str = ""
 
     @property
-    def built_in(self) -> bool:
-        """Whether the model is one of modelzero's own, so that a record suffices to build it again."""
-        return any(self.make is rung.make for rung in LADDER)
+    def built_in(self) -> str | None:
+        """The ladder's name for the model, from which a record can build it again; None for a user's own."""
+        return next((rung.name for rung in LADDER if rung.make is self.make), None)
 
 
 LADDER = [

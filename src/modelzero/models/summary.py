@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,13 +50,15 @@ def layers(model: nn.Module, image_shape: tuple[int, int, int]) -> list[Layer]:
         for handle in handles:
             handle.remove()
     root = type(model).__name__
+    # The counter adds up all passes through a module; a layer that is passed twice is listed twice.
+    passes = Counter(name for name, _, _ in passed)
     return [
         Layer(
             name=name,
             kind=type(module).__name__,
             output_shape=shape,
             parameters=parameters(module),
-            multiply_adds=sum(flops.get(f"{root}.{name}" if name else root, {}).values()) // 2,
+            multiply_adds=sum(flops.get(f"{root}.{name}" if name else root, {}).values()) // 2 // passes[name],
         )
         for name, module, shape in passed
     ]

@@ -19,7 +19,7 @@ from modelzero.models.build import build, describe
 from modelzero.models.ladder import Rung, rung_named
 from modelzero.models.summary import parameters
 from modelzero.runs.record import FORMAT, MODEL, PREDICTIONS, Epoch, Run, environment
-from modelzero.runs.store import append_history, create_folder, write_record, write_tensors
+from modelzero.runs.store import append_history, create_folder, write_model, write_record, write_tensors
 from modelzero.training.bars import Bars
 from modelzero.training.device import choose_device, default_threads, use_threads
 from modelzero.training.loop import NonFiniteLossError, Progress, train_epochs
@@ -95,13 +95,12 @@ def train(
             "format": FORMAT,
             "id": path.name,
             "status": "running",
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "created": datetime.now(UTC).isoformat(timespec="microseconds"),
             "model": name,
             "seed": seed,
             **rung.recipe(),
             "recipe": {
-                "model": name,
-                "custom": not rung.built_in,
+                "model": rung.built_in,
                 "hidden_units": hidden_units,
                 "loss": "cross-entropy",
                 "optimizer": "sgd",
@@ -157,7 +156,8 @@ def _train_recorded(
             logits = test_logits
             history.append(epoch)
             append_history(path, epoch)
-        write_tensors(path / MODEL, module.state_dict())
+            progress.end_epoch(epoch)
+        write_model(path / MODEL, module)
         write_tensors(path / PREDICTIONS, {"logits": logits})
     except NonFiniteLossError as error:
         save("failed", failure={"error": str(error), "epoch": error.epoch, "step": error.step})
@@ -165,7 +165,9 @@ def _train_recorded(
     except KeyboardInterrupt:
         save("interrupted")
         raise
-    except RunError:
+    except RunError as error:
+        with contextlib.suppress(RunError):  # the disk that took no history may take no record either
+            save("failed", failure={"error": str(error), "epoch": len(history)})
         raise
     except Exception as error:
         what = f"the training of {rung.name} failed: {describe(error)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 import statistics
 import time
@@ -15,7 +16,8 @@ from torch.nn.functional import cross_entropy
 
 from modelzero.data.batches import batches
 from modelzero.data.dataset import ImageData, Split
-from modelzero.errors import SettingError
+from modelzero.errors import ModelError, SettingError
+from modelzero.models.build import describe
 from modelzero.models.ladder import Recipe
 from modelzero.models.summary import multiply_adds
 
@@ -98,7 +100,14 @@ def fastest(devices: list[str], step_seconds: Callable[[str], float]) -> tuple[t
     >>> fastest(["cpu", "cuda"], {"cpu": 0.0002, "cuda": 0.0005}.__getitem__)
     (device(type='cpu'), 'cpu: 0.200 ms a step, cuda 0.500 ms, in a short trial')
     """
-    timed = [(step_seconds(name), name) for name in devices]
+    timed = []
+    for name in devices:
+        try:
+            timed.append((step_seconds(name), name))
+        except Exception as error:
+            if name == "cpu":
+                raise ModelError(f"the model fails in a trial step: {describe(error)}") from error
+            timed.append((math.inf, name))  # an operation that it lacks, or too little memory
     best_seconds, best = min(timed, key=lambda pair: pair[0])
     others = ", ".join(f"{name} {seconds * 1000:.3f} ms" for seconds, name in timed if name != best)
     return torch.device(best), f"{best}: {best_seconds * 1000:.3f} ms a step, {others}, in a short trial"

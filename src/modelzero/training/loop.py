@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -48,7 +49,7 @@ class Progress(Protocol):
         """So many more pictures of it are done."""
 
     def end_epoch(self, epoch: Epoch) -> None:
-        """Its figures are there."""
+        """Its figures are there, and recorded."""
 
 
 def train_epochs(
@@ -97,7 +98,13 @@ def train_epochs(
             train_seconds=train_seconds,
             test_seconds=test_time.seconds(),
         )
-        progress.end_epoch(result)
+        if not math.isfinite(result.test_loss):
+            raise NonFiniteLossError(
+                f"the test loss is {result.test_loss} after epoch {epoch}: a finite loss is needed to go on; "
+                f"try a learning rate below {recipe.learning_rate:g}",
+                epoch,
+                steps,
+            )
         yield result, test_logits
 
 
