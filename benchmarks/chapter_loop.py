@@ -83,7 +83,7 @@ def chapter(data):
                 test_acc += accuracy_fn(y_true=y, y_pred=test_pred.argmax(dim=1))
             test_loss /= len(test_dataloader)
             test_acc /= len(test_dataloader)
-        figures.append((float(train_loss), float(test_loss), test_acc))
+        figures.append((train_loss.item(), test_loss.item(), test_acc))
     return figures, time.perf_counter() - start
 
 

@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import urllib.parse
 import urllib.request
 import venv
 from pathlib import Path
@@ -30,11 +31,11 @@ def install_pip(target: Path) -> None:
     """Fetch pip's wheel from PyPI and let it install itself."""
     try:
         with urllib.request.urlopen("https://pypi.org/pypi/pip/json", timeout=30) as answer:
-            files = json.load(answer)["urls"]
+            index, files = answer.url, json.load(answer)["urls"]
         wheel = next(file for file in files if file["packagetype"] == "bdist_wheel")
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / wheel["filename"]
-            with urllib.request.urlopen(wheel["url"], timeout=30) as answer:
+            with urllib.request.urlopen(urllib.parse.urljoin(index, wheel["url"]), timeout=30) as answer:
                 path.write_bytes(answer.read())
             command = [str(target / "bin" / "python"), f"{path}/pip", "install", "--quiet", "--no-index", str(path)]
             subprocess.run(command, check=True)

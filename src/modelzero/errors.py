@@ -14,6 +14,7 @@ Each message is one line: what was found, what was needed, what to do.
 from __future__ import annotations
 
 import difflib
+import operator
 from collections.abc import Iterable
 
 
@@ -60,12 +61,28 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"known: {', '.join(map(repr, known))}"
 
 
-def check_count(name: str, value: object) -> None:
-    """Raise SettingError unless the value is a whole number of at least 1.
+def check_count(name: str, value: object, most: int = 2**31 - 1) -> int:
+    """Return the value as an int, or raise SettingError unless it is a whole number from 1 to `most`.
+
+    numpy's whole numbers are welcome, so that `for seeds in np.arange(1, 5)` works.
 
     >>> check_count("batch_size", 0)
     Traceback (most recent call last):
     modelzero.errors.SettingError: batch size 0: a whole number of at least 1 is needed
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise SettingError(f"{name.replace('_', ' ')} {value!r}: a whole number of at least 1 is needed")
+    return _whole(name, value, 1, most)
+
+
+def check_seed(seed: object) -> int:
+    """Return the seed as an int, or raise SettingError unless it is a whole number from 0 to 2**63 - 1."""
+    return _whole("seed", seed, 0, 2**63 - 1)
+
+
+def _whole(name: str, value: object, least: int, most: int) -> int:
+    number = operator.index(value) if hasattr(value, "__index__") and not isinstance(value, bool) else None
+    shown = f"{name.replace('_', ' ')} {repr(value)[:40]}"
+    if number is None or number < least:
+        raise SettingError(f"{shown}: a whole number of at least {least} is needed")
+    if number > most:
+        raise SettingError(f"{shown}: at most {most} is possible")
+    return number

@@ -129,7 +129,7 @@ def test_inspect_adds_up():
         ("train digits --device gpu", "device 'gpu'"),
         ("train digits --device cuda", "device 'cuda' is not on this machine"),
         ("train digits --runs-dir file/runs", "cannot be written"),
-        ("train fashion-mnist --data-dir nowhere", "the data folder nowhere does not exist"),
+        ("train fashion-mnist --data-dir nowhere", "the data folder nowhere is no folder"),
         ("data file", "is a file"),
         ("data digits --picture nowhere/grid.png", "cannot be written"),
         ("data digits --picture grid.nonsense", "cannot be written"),

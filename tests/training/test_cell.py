@@ -5,12 +5,14 @@ import math
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
 from torch import nn
 
 import modelzero as mz
+from modelzero.models.build import build
 from modelzero.models.linear import model0
 
 
@@ -439,3 +441,44 @@ def test_disk_that_fills_up(digits, monkeypatch):
     with pytest.raises(mz.RunError, match="No space left"):
         mz.train(digits, epochs=1)
     assert only_run().status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "words"),
+    [
+        ({"threads": 2**40}, mz.SettingError, "at most 1024"),
+        ({"batch_size": 2**70}, mz.SettingError, "at most"),
+        ({"model": nn.Sequential(nn.Flatten(), nn.Linear(64, 10))}, mz.ModelError, "exists already"),
+        ({"runs_dir": "a\0b"}, mz.RunError, "null byte"),
+        ({"data": 5}, mz.DataError, "type int"),
+        ({"data": "a\0b"}, mz.DataError, "null byte"),
+    ],
+)
+def test_odd_arguments_are_refused_in_one_line(digits, settings, error, words):
+    """Too many threads, a model instead of its factory, paths with null bytes: an InputError, before any training."""
+    with pytest.raises(error, match=words) as caught:
+        mz.train(**{"data": digits, **settings})
+    assert "\n" not in str(caught.value)
+    assert not Path("runs").exists()
+
+
+def test_numpys_whole_numbers_are_welcome(digits):
+    """A loop over np.arange trains, and the record is plain JSON."""
+    run = mz.train(digits, seed=np.int64(3), epochs=np.int32(1), batch_size=np.int64(64))
+    assert (run.seed, run.record["epochs"], run.record["batch_size"]) == (3, 1, 64)
+
+
+def test_exit_from_a_listener_is_an_interrupted_run(digits):
+    """SystemExit does not leave a run that seems to be running for ever."""
+    with pytest.raises(SystemExit):
+        mz.train(digits, progress=stop("end", 1, SystemExit(3)))
+    assert only_run().status == "interrupted"
+
+
+def test_frozen_modules_stay_frozen():
+    """A BatchNorm that the user's factory put into evaluation mode is still in it after the checks."""
+
+    def make():
+        return nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64).eval(), nn.Linear(64, 10))
+
+    assert not build(make, (1, 8, 8), 10)[1].training

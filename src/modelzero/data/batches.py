@@ -16,9 +16,9 @@ from torch import Generator, Tensor
 from modelzero.data.dataset import Split
 from modelzero.errors import check_count
 
-# Pictures are gathered and scaled for many batches at once: one large operation instead of many small ones. Measured
-# on 2 cores, model 0: 64 batches of 32 at once take a third of the time of gathering each batch by itself.
-_GATHERED_BYTES = 8 << 20
+# Pictures are gathered and scaled for several batches at once: one large operation instead of many small ones, of
+# a size that stays in a core's cache.
+_GATHERED_BYTES = 1 << 20
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -63,10 +63,12 @@ def batches(split: Split, batch_size: int, order: Tensor | None = None) -> Itera
     total = len(split) if order is None else len(order)
     for start in range(0, total, step):
         end = min(start + step, total)
-        chosen: slice | Tensor = slice(start, end) if order is None else order[start:end]
-        # A slice of the labels is a view of the data itself: cloned, so that no loop can write into it.
-        labels = split.labels[chosen].clone() if order is None else split.labels[chosen]
-        images = to_float(split.images[chosen])
+        if order is None:  # cloned: a slice is a view of the data itself, and no loop may write into that
+            labels, pictures = split.labels[start:end].clone(), split.images[start:end]
+        else:  # index_select takes a third of the time of split.images[order]
+            chosen = order[start:end]
+            labels, pictures = split.labels.index_select(0, chosen), split.images.index_select(0, chosen)
+        images = to_float(pictures)
         yield from zip(images.split(batch_size), labels.split(batch_size), strict=True)
 
 
@@ -107,9 +109,8 @@ class Loader:
         drop_last: bool = False,
         generator: Generator | None = None,
     ) -> None:
-        check_count("batch_size", batch_size)
         self.split = split
-        self.batch_size = batch_size
+        self.batch_size = check_count("batch_size", batch_size)
         self.shuffle = shuffle
         self.drop_last = drop_last
         self.generator = generator

@@ -97,14 +97,17 @@ def load(source: str | Path, *, data_dir: str | Path | None = None, progress: bo
         return _digits()
     if name in IDX_SETS:
         return _named_idx(name, data_dir or os.environ.get("MODELZERO_DATA"), progress)
+    if not isinstance(source, str | Path):
+        raise DataError(f"data of type {type(source).__name__}: a name, a path or an ImageData is needed")
     path = Path(source)
     try:
         if path.is_dir():
             return _idx_folder(path)
         if path.exists():
             raise DataError(f"{path} is a file: a folder with {', '.join(IDX_FILES)} (or .gz) is needed")
-    except OSError as error:  # such as a name that is too long
-        raise DataError(f"{name[:60]!r}... cannot be looked up ({error.strerror}): give a name or a path") from None
+    except (OSError, ValueError) as error:  # such as a name that is too long, or has a null byte
+        why = getattr(error, "strerror", None) or error
+        raise DataError(f"{str(source)[:60]!r} cannot be looked up ({why}): give a name or a path") from None
     raise DataError(
         f"no data set or folder named {str(source)!r}: {nearest(str(source), NAMES)}; "
         "or give the path of a folder with IDX files"
@@ -141,7 +144,7 @@ def _named_idx(name: str, data_dir: str | Path | None, progress: bool | None) ->
     known = IDX_SETS[name]
     own = [Path(data_dir) / name, Path(data_dir)] if data_dir else []
     if data_dir and not Path(data_dir).is_dir():
-        raise DataError(f"the data folder {data_dir} is not there: make it, or leave --data-dir (MODELZERO_DATA) out")
+        raise DataError(f"the data folder {data_dir} is no folder on this machine: make it, or leave --data-dir (MODELZERO_DATA) out")
     cache = cache_folder() / name
     source = ""
     for folder in [*own, cache, known.system_folder]:

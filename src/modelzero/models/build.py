@@ -10,7 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from modelzero.errors import ModelError
+from modelzero.errors import InputError, ModelError
+from modelzero.models.summary import evaluating
+
+_LONGEST_MESSAGE = 300
 
 
 def build(
@@ -45,7 +48,7 @@ def build(
         torch.manual_seed(seed)
         try:
             model = make(**arguments)
-        except ModelError:
+        except InputError:
             raise
         except Exception as error:
             raise ModelError(f"the model cannot be made: {describe(error)}") from error
@@ -61,11 +64,18 @@ def describe(error: BaseException) -> str:
     own = [frame for frame in frames if "/site-packages/" not in frame.filename.replace("\\", "/")]
     where = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
     message = " ".join(str(error).split())
+    # torch's own errors may carry a backtrace of C++; the beginning says what is wrong.
+    message = message if len(message) <= _LONGEST_MESSAGE else message[:_LONGEST_MESSAGE] + "..."
     return f"{type(error).__name__}: {message}{where}"
 
 
 def _arguments(make: Callable[..., Any], known: dict[str, Any]) -> dict[str, Any]:
     """Pick the known arguments that the factory's signature names."""
+    if isinstance(make, nn.Module):
+        raise ModelError(
+            f"the model is a {type(make).__name__} that exists already: a function or class that makes it anew is "
+            "needed, so that its weights can follow from the seed; wrap what makes it, as in lambda: MyModule()"
+        )
     try:
         parameters = inspect.signature(make).parameters.values()
     except (TypeError, ValueError):  # not callable, or without a signature
@@ -91,22 +101,21 @@ def _arguments(make: Callable[..., Any], known: dict[str, Any]) -> dict[str, Any
 
 def _check_fits(model: nn.Module, image_shape: tuple[int, int, int], classes: int) -> None:
     """Run two black pictures through the model, in evaluation mode so that nothing in it changes."""
-    was_training = model.training
-    model.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), evaluating(model):
             logits = model(torch.zeros(2, *image_shape))
     except Exception as error:
         raise ModelError(
             f"the model fails on pictures of shape [2, {_shape(image_shape)}]: {describe(error)}"
         ) from error
-    finally:
-        model.train(was_training)
     found = f"shape {list(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
     if not isinstance(logits, Tensor) or tuple(logits.shape) != (2, classes):
         raise ModelError(
             f"for 2 pictures the model returned {found}: needed are logits of shape [2, {classes}], one for each class"
         )
+    odd = [name for name, value in model.state_dict().items() if not isinstance(value, Tensor)]
+    if odd:
+        raise ModelError(f"the model's state has {', '.join(odd)}, no tensor: only tensors can be stored with a run")
     if not any(p.requires_grad for p in model.parameters()):
         raise ModelError("the model has no parameter that can be trained: give it at least one")
 

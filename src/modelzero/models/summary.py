@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,14 +76,21 @@ def multiply_adds(model: nn.Module, image_shape: tuple[int, int, int]) -> int:
     return sum(_flops(model, image_shape)["Global"].values()) // 2
 
 
-def _flops(model: nn.Module, image_shape: tuple[int, int, int]) -> dict[str, dict[Any, int]]:
-    was_training = model.training
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode for a while; afterwards each of its modules is in the mode that it was in."""
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            model(torch.zeros(1, *image_shape, device=next(model.parameters()).device))
+        yield
     finally:
-        model.train(was_training)
+        for module, mode in modes:
+            module.training = mode
+
+
+def _flops(model: nn.Module, image_shape: tuple[int, int, int]) -> dict[str, dict[Any, int]]:
+    with torch.no_grad(), evaluating(model), FlopCounterMode(display=False) as counter:
+        model(torch.zeros(1, *image_shape, device=next(model.parameters()).device))
     return {"Global": {}, **counter.get_flop_counts()}
 
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from modelzero.data.catalog import load
 from modelzero.data.dataset import ImageData
-from modelzero.errors import RunError, SettingError, TrainingError, check_count
+from modelzero.errors import RunError, TrainingError, check_count, check_seed
 from modelzero.models.build import build, describe
 from modelzero.models.ladder import Rung, rung_named
 from modelzero.models.summary import parameters
@@ -23,6 +23,8 @@ from modelzero.runs.store import append_history, create_folder, write_model, wri
 from modelzero.training.bars import Bars
 from modelzero.training.device import choose_device, default_threads, use_threads
 from modelzero.training.loop import NonFiniteLossError, Progress, train_epochs
+
+_MOST_THREADS = 1024
 
 
 def train(
@@ -77,11 +79,9 @@ def train(
     rung = _rung(model)
     given: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     rung = replace(rung, **{name: value for name, value in given.items() if value is not None})
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise SettingError(f"seed {seed!r}: a whole number from 0 to 2**63 - 1 is needed, such as 42")
-    check_count("hidden_units", hidden_units)
-    if threads is not None:
-        check_count("threads", threads)
+    seed = check_seed(seed)
+    hidden_units = check_count("hidden_units", hidden_units)
+    threads = None if threads is None else check_count("threads", threads, _MOST_THREADS)
 
     module = build(rung.make, data.image_shape, len(data.classes), hidden_units=hidden_units, seed=seed)
     name = rung.name
@@ -162,7 +162,7 @@ def _train_recorded(
     except NonFiniteLossError as error:
         save("failed", failure={"error": str(error), "epoch": error.epoch, "step": error.step})
         raise
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         save("interrupted")
         raise
     except RunError as error:

@@ -117,13 +117,16 @@ def default_threads(model: nn.Module, image_shape: tuple[int, int, int], batch_s
     """Settle how many threads train a model on the CPU, and say why.
 
     By a rule, not by timing: the number of threads decides the last bits of the results, so it must not depend on
-    how busy the machine is. Measured on 2 cores with batches of 32: model 0 (0.25 million multiply-adds a step) is
-    1.2 times as slow on two threads as on one, TinyVGG (34 million) 1.5 times as fast.
+    how busy the machine is. With batches of 32, model 0 takes 0.25 million multiply-adds a step, TinyVGG 36 million;
+    `benchmarks/threads.py` measures what a second core brings to either. Threads wait for each other at every layer,
+    so where other programs keep the cores busy, one thread can be many times as fast: `threads=1` asks for that.
     """
     work = multiply_adds(model, image_shape) * batch_size
     cores = available_cores()
-    if work < _THREADS_WORTH_IT or cores == 1:
-        return 1, f"1: a step of {work / 1e6:.2g} million multiply-adds gains nothing from more"
+    if work < _THREADS_WORTH_IT:
+        return 1, f"1: a step of {work / 1e6:.2g} million multiply-adds gains little from more"
+    if cores == 1:
+        return 1, "1: there is one core"
     return cores, f"{cores}: all cores, for a step of {work / 1e6:.3g} million multiply-adds"
 
 
