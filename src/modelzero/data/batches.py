@@ -73,7 +73,7 @@ def batches(split: Split, batch_size: int, order: Tensor | None = None) -> Itera
 
 
 class Loader:
-    """A drop-in for `torch.utils.data.DataLoader` over pictures in memory, many times as fast.
+    """A drop-in for `torch.utils.data.DataLoader` over pictures in memory, without per-picture Python.
 
     It yields the same batches as `DataLoader(dataset, batch_size, shuffle=..., drop_last=..., generator=...)` over the
     same pictures, and draws the same random numbers at the same moments, so a loop of your own keeps its results.
