@@ -145,7 +145,7 @@ def _named_idx(name: str, data_dir: str | Path | None, progress: bool | None) ->
     own = [Path(data_dir) / name, Path(data_dir)] if data_dir else []
     if data_dir and not Path(data_dir).is_dir():
         raise DataError(
-            f"the data folder {data_dir} is no folder on this machine: make it, or leave --data-dir (MODELZERO_DATA) out"
+            f"the data folder {data_dir} is no folder here: make it, or leave --data-dir (MODELZERO_DATA) out"
         )
     cache = cache_folder() / name
     source = ""
