@@ -3,6 +3,7 @@
     ModelZeroError
     ├── InputError            what the user gave cannot be used: the commands exit with 2
     │   ├── DataError         pictures, labels, files, downloads
+    │   │   └── DataUnavailableError   a named set that is neither on the machine nor to be downloaded
     │   ├── ModelError        a model's name, its factory, or what it returns
     │   ├── SettingError      a number or word outside its range
     │   └── RunError          a run folder that cannot be written or read
@@ -28,6 +29,10 @@ class InputError(ModelZeroError):
 
 class DataError(InputError):
     """Pictures, labels, files or downloads that cannot be used."""
+
+
+class DataUnavailableError(DataError):
+    """A named set of pictures that is neither on this machine nor can be downloaded."""
 
 
 class ModelError(InputError):

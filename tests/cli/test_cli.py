@@ -228,6 +228,17 @@ def test_climb_takes_digits_where_fashion_mnist_cannot_be_had(monkeypatch):
     assert json.loads(answer.stdout)["data"]["name"] == "digits"
     assert "digits instead of fashion-mnist: " in answer.stderr
     assert invoke("climb fashion-mnist").exit_code == 2
+    assert invoke("climb --data-dir nowhere").exit_code == 2
+
+
+def test_climb_takes_nothing_else_in_place_of_a_damaged_set():
+    """A wrong checksum is an error, not a reason to train on something else."""
+    for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte"):
+        Path(name).write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 1, 7]))
+    Path("t10k-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 1, 7]))
+    answer = invoke("climb --data-dir .")
+    assert answer.exit_code == 2
+    assert "wrong content" in answer.stderr
 
 
 @pytest.mark.slow

@@ -235,3 +235,18 @@ def test_batches_follow_the_order_that_they_are_given():
     assert torch.cat(labels).tolist() == [10, 3, 3, 0, 7]
     assert torch.equal(torch.cat(images), to_float(split.images[order]))
     assert torch.cat([batch for _, batch in batches(split, 4)]).tolist() == list(range(11))
+
+
+def test_a_loader_has_what_loops_ask_a_dataloader_for():
+    """`len(loader.dataset)` counts the pictures; shuffle may be given by position."""
+    split = make_split(10, 1, 2, 2)
+    loader = mz.Loader(split, 4, True)
+    assert (len(loader.dataset), loader.shuffle, len(loader)) == (10, True, 3)
+
+
+def test_a_loader_wants_a_split(refuses):
+    """The whole set in place of one of its splits is refused at once."""
+    split = make_split(10, 1, 2, 2)
+    data = mz.ImageData("both", split, split, tuple("0123456789"))
+    with refuses(mz.DataError, "data.train"):
+        mz.Loader(data)

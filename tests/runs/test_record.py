@@ -238,3 +238,18 @@ def test_environment_is_json():
     assert {"modelzero", "python", "torch", "numpy"} <= set(found["versions"])
     assert found["processor"]
     assert found["system"]
+
+
+@pytest.mark.parametrize("change", [{"history": [{}]}, {"data": None}, {"recipe": []}, {"created": 3}, {"history": 5}])
+def test_records_of_the_wrong_shape_are_damaged(change):
+    """Not only missing fields: what a listing would stumble over is found when the record is read."""
+    written({**RECORD, **change})
+    with pytest.raises(RunError, match="damaged"):
+        Run.read("run")
+
+
+def test_a_running_run_shows_the_epochs_in_its_history_file():
+    """The record is written at the start and at the end; in between, and after a kill, the history file is ahead."""
+    written({**RECORD, "status": "running", "history": []})
+    Path("run/history.jsonl").write_text(to_json(EPOCH, indent=None) + "\n" + '{"epoch": 2, "train_lo')
+    assert Run.read("run").history == [EPOCH]

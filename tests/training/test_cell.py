@@ -340,7 +340,7 @@ def test_device_that_is_not_here(digits, monkeypatch):
 def test_runs_dir_that_cannot_be_written(digits, runs_dir):
     """A folder below a regular file is refused before the training, with the option to change, and nothing is left."""
     Path("file").write_text("I am a file")
-    with pytest.raises(mz.RunError, match=f"^{runs_dir}/.* cannot be written .*--runs-dir"):
+    with pytest.raises(mz.RunError, match=f"^{runs_dir} cannot be written .*--runs-dir"):
         mz.train(digits, runs_dir=runs_dir, progress=stop("begin", 1, AssertionError))
     assert [path.name for path in Path().iterdir()] == ["file"]
 
@@ -482,3 +482,67 @@ def test_frozen_modules_stay_frozen():
         return nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64).eval(), nn.Linear(64, 10))
 
     assert not build(make, (1, 8, 8), 10)[1].training
+
+
+def test_test_logits_in_memory_are_plain_tensors(digits):
+    """They can be changed and computed with, exactly like those read back from disk."""
+    run = mz.train(digits, epochs=1)
+    assert torch.equal(run.test_logits, mz.Run.read(run.path).test_logits)
+    assert not run.test_logits.is_inference()
+    assert run.test_logits.device.type == "cpu"
+
+
+class Unmovable(nn.Sequential):
+    """A model that cannot be brought to its device."""
+
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(64, 10))
+
+    def to(self, *_):
+        raise MemoryError("no room on the device")
+
+
+def test_a_model_that_does_not_fit_on_the_device_is_a_failed_run(digits):
+    """What fails after the folder is made is in its record."""
+    with pytest.raises(mz.TrainingError, match="no room on the device"):
+        mz.train(digits, Unmovable, epochs=1)
+    assert only_run().status == "failed"
+
+
+def test_models_that_need_two_pictures_are_trained(digits):
+    """A model that squeezes its batch away for one picture alone is never given one alone."""
+
+    class Squeezes(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(64, 10)
+
+        def forward(self, images):
+            return self.layer(images.flatten(2).squeeze())
+
+    assert mz.train(digits, Squeezes, epochs=1).status == "finished"
+
+
+def test_a_model_that_draws_when_it_is_built_leaves_the_generator_alone(digits):
+    """Checks and counts draw from a copy of the default generator's state."""
+
+    class Draws(nn.Sequential):
+        def forward(self, images):
+            return super().forward(images) + 0 * torch.rand(1)
+
+    before = torch.get_rng_state()
+    mz.train(digits, lambda: Draws(nn.Flatten(), nn.Linear(64, 10)), epochs=1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_every_look_at_the_test_split_is_counted(digits):
+    """Also the one that found the loss of the last step to be no number."""
+    with pytest.raises(mz.TrainingError):
+        mz.train(digits, "model0", epochs=1, batch_size=5000, learning_rate=1e38)
+    assert (only_run().history, only_run().record["test_reads"]) == ([], 1)
+
+
+def test_any_real_number_is_a_learning_rate(digits):
+    """numpy's too; the record has a plain float."""
+    run = mz.train(digits, epochs=1, learning_rate=np.float32(0.5))
+    assert run.record["learning_rate"] == 0.5

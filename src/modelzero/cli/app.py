@@ -48,9 +48,11 @@ Data = Annotated[str, typer.Argument(help="fashion-mnist, digits, or a folder wi
 DataDir = Annotated[Path | None, typer.Option(help="Look here first for named sets (or set MODELZERO_DATA).")]
 RunsDir = Annotated[Path, typer.Option(help="The folder that holds the folders of runs.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else on standard output.")]
-Epochs = Annotated[int | None, typer.Option(help="How often to go through the training split.  [default: the rung's]")]
-BatchSize = Annotated[int | None, typer.Option(help="Pictures in one step.  [default: the rung's]")]
-LearningRate = Annotated[float | None, typer.Option(help="Step size.  [default: the rung's]")]
+Epochs = Annotated[
+    int | None, typer.Option(help="How often to go through the training split.  [default: as the model's recipe says]")
+]
+BatchSize = Annotated[int | None, typer.Option(help="Pictures in one step.  [default: as the model's recipe says]")]
+LearningRate = Annotated[float | None, typer.Option(help="Step size.  [default: as the model's recipe says]")]
 Seed = Annotated[int, typer.Option(help="What weights and batch order follow from.")]
 HiddenUnits = Annotated[int, typer.Option(help="Width of the chapter's models.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps; auto takes what a short trial finds faster.")]

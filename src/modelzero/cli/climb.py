@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from modelzero.cli.app import DataDir, Json, RunsDir, Seed, command, console, interval, percent, print_json
-from modelzero.errors import DataError
+from modelzero.errors import DataUnavailableError
 
 
 @command
@@ -30,7 +30,7 @@ def climb(
 
     try:
         pictures = modelzero.load(data or "fashion-mnist", data_dir=data_dir)
-    except DataError as error:
+    except DataUnavailableError as error:
         if data is not None:
             raise
         print(f"digits instead of fashion-mnist: {error}", file=sys.stderr)
@@ -38,7 +38,8 @@ def climb(
     runs = []
     for rung in LADDER:
         print(f"training {rung.name}: {rung.adds}", file=sys.stderr)
-        runs.append(modelzero.train(pictures, rung, seed=seed, runs_dir=runs_dir))
+        # One thread each, so that the figures do not depend on the number of cores and the seconds can be compared.
+        runs.append(modelzero.train(pictures, rung, seed=seed, threads=1, runs_dir=runs_dir))
     n = len(pictures.test)
     intervals = [accuracy_interval(run.history[-1].test_correct, n) for run in runs]
     if json:
@@ -55,7 +56,17 @@ def climb(
             for run, (low, high) in zip(runs, intervals, strict=True)
         ]
         described = runs[0].record["data"]
-        print_json({"format": 1, "data": described, "rungs": rungs, "runs": [str(run.path) for run in runs]})
+        print_json(
+            {
+                "format": 1,
+                "data": described,
+                "rungs": rungs,
+                "comparisons": [],
+                "worth_it": None,
+                "left_out": [],
+                "runs": [str(run.path) for run in runs],
+            }
+        )
         return
     from rich.table import Table
 
@@ -64,7 +75,7 @@ def climb(
     out.print(f"{pictures.name}: {len(pictures.train):,} pictures to train on, {n:,} to test on; seed {seed}")
     out.print(f"{environment['processor']}, torch {environment['versions']['torch']}\n")
     table = Table("model", box=None, pad_edge=False)
-    for heading in ("test accuracy", "95 % interval", "test loss", "train seconds", "threads", "parameters"):
+    for heading in ("test accuracy", "95 % interval", "test loss", "train seconds", "parameters"):
         table.add_column(heading, justify="right")
     for run, (low, high) in zip(runs, intervals, strict=True):
         last = run.history[-1]
@@ -74,7 +85,6 @@ def climb(
             interval(low, high),
             f"{last.test_loss:.4f}",
             f"{run.train_seconds:.2f}",
-            str(run.record["environment"]["threads"]),
             f"{run.record['parameters']:,}",
         )
     out.print(table)

@@ -14,7 +14,7 @@ import torch
 from torch import Generator, Tensor
 
 from modelzero.data.dataset import Split
-from modelzero.errors import check_count
+from modelzero.errors import DataError, check_count
 
 # Pictures are gathered and scaled for several batches at once: one large operation instead of many small ones, of
 # a size that stays in a core's cache.
@@ -98,22 +98,32 @@ class Loader:
 
     Raises:
         SettingError: a batch size that is not a whole number of at least 1.
+        DataError: something else than a split.
     """
 
     def __init__(
         self,
         split: Split,
         batch_size: int = 32,
+        shuffle: bool = False,  # noqa: FBT002 - by position too, as in DataLoader
         *,
-        shuffle: bool = False,
         drop_last: bool = False,
         generator: Generator | None = None,
     ) -> None:
+        if not isinstance(split, Split):
+            raise DataError(
+                f"a {type(split).__name__} to load from: needed is a Split, such as data.train or data.test"
+            )
         self.split = split
         self.batch_size = check_count("batch_size", batch_size)
         self.shuffle = shuffle
         self.drop_last = drop_last
         self.generator = generator
+
+    @property
+    def dataset(self) -> Split:
+        """The split, under the name that a DataLoader has for it: `len(loader.dataset)` counts the pictures."""
+        return self.split
 
     def __len__(self) -> int:
         """Batches in one iteration."""
@@ -131,7 +141,7 @@ class Loader:
     def _shuffled(self) -> Iterator[tuple[Tensor, Tensor]]:
         n = len(self.split)
         generator = self.generator or Generator().manual_seed(_draw(None))
-        order = torch.randperm(n, generator=generator)
+        order = torch.randperm(n, generator=generator).to(self.split.images.device)
         short_last = n % self.batch_size > 0 and not self.drop_last
         for index, batch in zip(range(len(self)), batches(self.split, self.batch_size, order), strict=False):
             if short_last and index == len(self) - 1:

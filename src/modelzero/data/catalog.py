@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from modelzero.data.dataset import ImageData, Split
 from modelzero.data.download import download
 from modelzero.data.idx import parse_idx, read_content, read_idx
-from modelzero.errors import DataError, nearest
+from modelzero.errors import DataError, DataUnavailableError, nearest
 
 IDX_FILES = (
     "train-images-idx3-ubyte",
@@ -38,6 +38,7 @@ class IdxSet:
             publishers, and even the bytes that a repackager gzips again).
         mirrors: folders from which the files can be downloaded, the publisher's own first.
         system_folder: where Linux distributions install it.
+        hint: how else to get it, for the message when it is found nowhere.
     """
 
     classes: tuple[str, ...]
@@ -109,8 +110,8 @@ def load(source: str | Path, *, data_dir: str | Path | None = None, progress: bo
         why = getattr(error, "strerror", None) or error
         raise DataError(f"{str(source)[:60]!r} cannot be looked up ({why}): give a name or a path") from None
     raise DataError(
-        f"no data set or folder named {str(source)!r}: {nearest(str(source), NAMES)}; "
-        "or give the path of a folder with IDX files"
+        f"no data set or folder named {str(source)!r}: needed is a name or a folder with IDX files; "
+        f"{nearest(str(source), NAMES)}"
     )
 
 
@@ -190,8 +191,7 @@ def _checked(path: Path | None, sha256: str) -> NDArray[np.uint8]:
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise DataError(
-            f"{name} has the wrong content: SHA-256 {found[:12]}..., needed is {sha256[:12]}...; "
-            "delete it, so that it is fetched again, or replace it"
+            f"{name} has the wrong content: SHA-256 {found[:12]}..., needed is {sha256[:12]}...; replace or delete it"
         )
     return parse_idx(content, name)
 
@@ -210,7 +210,9 @@ def _download_missing(name: str, known: IdxSet, folder: Path, progress: bool | N
                     progress=progress,
                 )
             except DataError as error:
-                raise DataError(f"{name} is not on this machine; {error}; {known.hint}, or use --data-dir") from None
+                raise DataUnavailableError(
+                    f"{name} is not on this machine; {error}; {known.hint}, or use --data-dir"
+                ) from None
             hosts.append(urllib.parse.urlsplit(url).netloc)
     return f"downloaded from {', '.join(dict.fromkeys(hosts))}"
 

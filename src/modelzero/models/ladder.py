@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sys
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from numbers import Real
 from typing import Any
 
 from torch import nn
@@ -35,14 +36,21 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
             object.__setattr__(self, name, check_count(name, getattr(self, name)))
-        rate = self.learning_rate
-        # Compared, not asked for isfinite: a whole number may be too large for a float.
-        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate <= sys.float_info.max:
-            raise SettingError(f"learning rate {repr(rate)[:40]}: a finite number above 0 is needed, such as 0.1")
+        object.__setattr__(self, "learning_rate", _learning_rate(self.learning_rate))
 
     def recipe(self) -> dict[str, Any]:
         """Return the settings by name, as the record keeps them."""
         return {field.name: getattr(self, field.name) for field in fields(Recipe)}
+
+
+def _learning_rate(rate: object) -> float:
+    try:
+        number = float(rate) if isinstance(rate, Real) and not isinstance(rate, bool) else math.nan
+    except OverflowError:  # a whole number that is too large for a float
+        number = math.inf
+    if not 0 < number < math.inf:
+        raise SettingError(f"learning rate {repr(rate)[:40]}: a finite number above 0 is needed, such as 0.1")
+    return number
 
 
 @dataclass(frozen=True)

@@ -50,8 +50,9 @@ def save_picture(image: Image.Image, path: str | Path) -> None:
     try:
         image.save(path)
     except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
         raise DataError(
-            f"the picture {path} cannot be written ({error}): give a path like samples.png in a folder that exists"
+            f"the picture {path} cannot be written ({why}): give a path like samples.png in a folder that exists"
         ) from None
 
 

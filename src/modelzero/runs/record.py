@@ -11,7 +11,7 @@ import platform
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,11 @@ class Run:
             record = from_json((path / RECORD).read_text(encoding="utf-8"))
             newer = record["format"] > FORMAT
             missing = [] if newer else sorted(_NEEDED - record.keys())
+            if record["status"] == "running" and not newer:  # the epochs since the record was last written
+                record["history"] = _read_history(path / HISTORY)
+            if not missing and not newer:
+                [_epoch(line) for line in record["history"]]
+                _ = record["data"]["name"] + record["recipe"].get("loss", "") + record.get("created", "")
         except OSError as error:
             raise RunError(f"{path} holds no run ({error.strerror}): the folder of a run is needed") from None
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -132,7 +137,7 @@ class Run:
     @cached_property
     def history(self) -> list[Epoch]:
         """The figures of each epoch."""
-        return [Epoch(**{**epoch, **_floats(epoch)}) for epoch in self.record["history"]]
+        return [_epoch(line) for line in self.record["history"]]
 
     @cached_property
     def model(self) -> nn.Module:
@@ -225,8 +230,20 @@ def _spelled(value: object) -> object:
     return value
 
 
-def _floats(epoch: Mapping[str, Any]) -> dict[str, float]:
-    return {key: float(value) for key, value in epoch.items() if isinstance(value, str)}
+def _epoch(line: Mapping[str, Any]) -> Epoch:
+    """Read one line of the history; fields that a later version added are left out."""
+    values: dict[str, Any] = {field.name: line[field.name] for field in fields(Epoch)}
+    spelled = {key: float(value) for key, value in values.items() if isinstance(value, str)}
+    return Epoch(**{**values, **spelled})
+
+
+def _read_history(path: Path) -> list[dict[str, Any]]:
+    """Read the whole lines of a history; the last one may be half written."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
+    return [from_json(line) for line in lines if line.endswith("\n")]
 
 
 def _processor() -> str:

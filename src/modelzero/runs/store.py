@@ -30,7 +30,7 @@ def create_folder(runs_dir: str | Path, label: str) -> Path:
     words = re.sub(r"[^A-Za-z0-9._-]+", "-", label).strip("-.")[:60]
     name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{words}-{secrets.token_hex(3)}"
     path = Path(runs_dir) / name
-    with _writing(path):
+    with _writing(Path(runs_dir)):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir()
     return path

@@ -30,7 +30,7 @@ class Difference:
         least_detectable: the least difference that these seeds and pictures could have shown.
         equivalence_low: lower end of the 90 % interval, for the question whether both are practically equal.
         equivalence_high: its upper end.
-        gained: test pictures that most of A's seeds get wrong and most of B's right.
+        gained: test pictures that most of A's seeds get wrong and at least half of B's right.
         lost: the other way round.
         of: what the numbers speak of: "methods", or "these two trained models" where each has a single random run.
     """
@@ -134,8 +134,8 @@ def compare(
 
     Two tests, and the larger p-value of both with the wider of their intervals: the paired one over pictures, with
     `V = Var(d_i) / n + s2_dist,A / K_A + s2_dist,B / K_B` and Satterthwaite's degrees of freedom, and Welch's t on the
-    accuracies of the seeds. The first alone makes too many false claims where few seeds hide the variance between them
-    behind a clip at 0; see docs/statistics.md. Where both have a single run, McNemar's exact test.
+    accuracies of the seeds. The first alone would claim too much where few seeds hide the variance between them
+    behind the clip at 0. Where both have a single run, McNemar's exact test.
 
     >>> rng = np.random.default_rng(0)
     >>> easy = rng.random(2000)

@@ -74,26 +74,26 @@ def train(
         InputError: data, model, a setting or a folder that cannot be used; nothing was trained.
         TrainingError: the loss became NaN or infinite, or the model failed; the run is recorded as `failed`.
     """
-    if not isinstance(data, ImageData):
-        data = load(data, data_dir=data_dir)
     rung = _rung(model)
     given: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     rung = replace(rung, **{name: value for name, value in given.items() if value is not None})
     seed = check_seed(seed)
     hidden_units = check_count("hidden_units", hidden_units)
     threads = None if threads is None else check_count("threads", threads, _MOST_THREADS)
+    if not isinstance(data, ImageData):
+        data = load(data, data_dir=data_dir)
 
     module = build(rung.make, data.image_shape, len(data.classes), hidden_units=hidden_units, seed=seed)
     name = rung.name
-    threads, why_threads = (
-        (threads, f"{threads}: as asked") if threads else default_threads(module, data.image_shape, rung.batch_size)
-    )
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        threads, why_threads = (
+            (threads, f"{threads}: as asked") if threads else default_threads(module, data.image_shape, rung.batch_size)
+        )
     with use_threads(threads), torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         place, why_device = choose_device(device, module, data, rung)
-        path = create_folder(runs_dir, f"{name}-seed{seed}")
         record = {
             "format": FORMAT,
-            "id": path.name,
+            "id": "",
             "status": "running",
             "created": datetime.now(UTC).isoformat(timespec="microseconds"),
             "model": name,
@@ -120,9 +120,11 @@ def train(
             "derived": {"threads": why_threads, "device": why_device},
         }
         bars = Bars(name, rung.epochs, len(data.train), show=progress if isinstance(progress, bool) else None)
+        path = create_folder(runs_dir, f"{name}-seed{seed}")
+        record["id"] = path.name
         listener = bars if progress is None or isinstance(progress, bool) else progress
         with bars if listener is bars else contextlib.nullcontext():
-            return _train_recorded(path, record, module.to(place), data, rung, place, listener)
+            return _train_recorded(path, record, module, data, rung, place, listener)
 
 
 def _train_recorded(
@@ -137,12 +139,12 @@ def _train_recorded(
     """Train, and keep the record true whatever happens."""
     history: list[Epoch] = []
 
-    def save(status: str, **more: object) -> dict[str, Any]:
+    def save(status: str, unfinished_tests: int = 0, **more: object) -> dict[str, Any]:
         record.update(
             status=status,
             history=[asdict(epoch) for epoch in history],
             train_seconds=sum(epoch.train_seconds for epoch in history),
-            test_reads=len(history),  # one evaluation after each epoch
+            test_reads=len(history) + unfinished_tests,  # one evaluation after each epoch
             **more,
         )
         write_record(path, record)
@@ -150,6 +152,7 @@ def _train_recorded(
 
     save("running")
     try:
+        module.to(device)
         for epoch, test_logits in train_epochs(
             module, data, rung, seed=record["seed"], device=device, progress=progress
         ):
@@ -160,7 +163,7 @@ def _train_recorded(
         write_model(path / MODEL, module)
         write_tensors(path / PREDICTIONS, {"logits": logits})
     except NonFiniteLossError as error:
-        save("failed", failure={"error": str(error), "epoch": error.epoch, "step": error.step})
+        save("failed", error.tested, failure={"error": str(error), "epoch": error.epoch, "step": error.step})
         raise
     except (KeyboardInterrupt, SystemExit):
         save("interrupted")

@@ -31,12 +31,14 @@ class NonFiniteLossError(TrainingError):
         message: for the user.
         epoch: counted from 1.
         step: counted from 1 within the epoch.
+        tested: 1 where the test split had been looked at in this epoch, else 0.
     """
 
-    def __init__(self, message: str, epoch: int, step: int) -> None:
+    def __init__(self, message: str, epoch: int, step: int, tested: int = 0) -> None:
         super().__init__(message)
         self.epoch = epoch
         self.step = step
+        self.tested = tested
 
 
 class Progress(Protocol):
@@ -88,7 +90,7 @@ def train_epochs(
 
         test_time = Stopwatch(device)
         test_logits = predict_logits(model, test)
-        figures = score(test_logits, test.labels, recipe.batch_size)
+        figures = score(test_logits, data.test.labels, recipe.batch_size)
         result = Epoch(
             epoch=epoch,
             train_loss=train_loss,
@@ -101,18 +103,20 @@ def train_epochs(
         if not math.isfinite(result.test_loss):
             raise NonFiniteLossError(
                 f"the test loss is {result.test_loss} after epoch {epoch}: a finite loss is needed to go on; "
-                f"try a learning rate below {recipe.learning_rate:g}",
+                f"try a learning rate of {_smaller(recipe.learning_rate):g}",
                 epoch,
                 steps,
+                tested=1,
             )
         yield result, test_logits
 
 
 def predict_logits(model: nn.Module, split: Split) -> Tensor:
-    """Return the logits [N, classes] of every picture, in evaluation mode and without gradients."""
+    """Return the logits [N, classes] of every picture, on the CPU, in evaluation mode and without gradients."""
     model.eval()
     with torch.inference_mode():
-        return torch.cat([model(images) for images, _ in batches(split, _TEST_BATCH)]).float()
+        logits = torch.cat([model(images) for images, _ in batches(split, _TEST_BATCH)]).float().cpu()
+    return logits.clone()  # a tensor of inference mode would be of no use to the caller's own computations
 
 
 def score(logits: Tensor, labels: Tensor, batch_size: int) -> dict[str, Any]:
@@ -136,6 +140,10 @@ def chapter_mean(losses: Tensor, batch_size: int) -> float:
     """
     batch_losses = torch.stack([batch.mean() for batch in losses.split(batch_size)]).cpu().numpy()
     return float(np.add.accumulate(batch_losses)[-1] / np.float32(len(batch_losses)))
+
+
+def _smaller(learning_rate: float) -> float:
+    return min(learning_rate / 10, 0.1)
 
 
 class _Tally:
@@ -176,7 +184,7 @@ class _Tally:
                 step = len(self.losses)
                 raise NonFiniteLossError(
                     f"the loss became {loss} in epoch {self.epoch}, step {step} of {self.steps}: a finite loss is "
-                    f"needed to go on; try a learning rate below {self.learning_rate:g}",
+                    f"needed to go on; try a learning rate of {_smaller(self.learning_rate):g}",
                     self.epoch,
                     step,
                 )
