@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shlex
 import signal
 import subprocess
@@ -35,14 +34,15 @@ def invoke(command: str):
     return CliRunner().invoke(app, shlex.split(command))
 
 
-def test_help_answers_without_torch_in_under_0_4_seconds_of_processor_time():
-    """The commands import what they need when they run."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    answer = modelzero("--help")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert answer.returncode == 0
+def test_help_answers_without_torch():
+    """The commands import what they need when they run; `benchmarks/startup.py` measures what that saves."""
+    code = (
+        "import sys; from modelzero.cli import main; sys.argv = ['modelzero', '--help']\n"
+        "try: main()\nexcept SystemExit: print(sorted({'torch', 'numpy', 'scipy', 'sklearn'} & set(sys.modules)))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert "reproduce" in answer.stdout
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.4
+    assert answer.stdout.endswith("[]\n")
 
 
 def test_train_json_prints_the_record_and_nothing_else():
