@@ -1,4 +1,4 @@
-"""Claim: `mz.train` gives the chapter's figures for model 0 at least six times as fast as the chapter's own loop (median).
+"""Claim: `mz.train` gives the chapter's figures for model 0 six times as fast (median) as the chapter's own loop.
 
 Both sides run in this process, in turn: the chapter's loop (a Dataset that makes a PIL image and a tensor of every
 picture, as torchvision's FashionMNIST and ToTensor do; DataLoader with its default collate; evaluation after each
