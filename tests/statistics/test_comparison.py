@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
-from statsmodels.stats.multitest import multipletests
 
-from modelzero.statistics.comparison import compare, holm, mcnemar, mean_accuracy, seed_variance, verdict
+from modelzero.statistics.comparison import compare, mcnemar
+from modelzero.statistics.family import verdict
 
 
 def drawn(seeds, n, accuracy=0.9, seed_effect=0.0, seed=0, pictures=None):
@@ -29,13 +27,6 @@ def test_mcnemar_equals_statsmodels(gained, lost):
     table = [[5, gained], [lost, 7]]
     expected = 1.0 if gained + lost == 0 else statsmodels_mcnemar(table, exact=True).pvalue
     assert mcnemar(gained, lost) == pytest.approx(min(1.0, expected), abs=1e-10)
-
-
-@settings(derandomize=True, deadline=None)
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_holm_equals_statsmodels(p_values):
-    """Adjusted p-values, to 1e-10, in the order in which they came."""
-    assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1], abs=1e-10)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -94,60 +85,103 @@ def test_single_runs_are_compared_by_mcnemar_and_said_to_be_these_models():
     assert compare(drawn(5, 400), b, deterministic_b=True).of == "methods"
 
 
-def test_seed_variance_is_found_without_the_noise_of_the_test_set():
-    """Over many test sets the estimate averages to the true variance between seeds, and to zero without one."""
-    true = 0.01**2
-    with_effect = [seed_variance(drawn(10, 2000, seed_effect=0.01, seed=seed, accuracy=0.8)) for seed in range(300)]
-    without = [seed_variance(drawn(10, 2000, seed=seed, accuracy=0.8)) for seed in range(300)]
-    # Shares pushed beyond 0 or 1 by the seed effect are cut off, which takes part of it away.
-    assert 0.4 * true < np.mean(with_effect) < 1.1 * true
-    # Clipped at 0, so not quite unbiased: 0.4 standard deviations of its noise remain.
-    assert np.mean(without) < 0.15 * true
-
-
-def test_mean_accuracy_has_two_intervals():
-    """Student t over the seeds on this test set; wider, with the pictures' part, on new pictures."""
-    right = drawn(5, 1000)
-    accuracies = right.mean(axis=1)
-    result = mean_accuracy(right)
-    expected = stats.t.interval(0.95, 4, accuracies.mean(), accuracies.std(ddof=1) / math.sqrt(5))
-    assert (result.low_here, result.high_here) == pytest.approx(expected, abs=1e-10)
-    assert result.low < result.low_here
-    assert result.high_here < result.high
-    assert result.sd == pytest.approx(accuracies.std(ddof=1))
-    assert result.sd_expected == pytest.approx(math.sqrt((1 - accuracies.mean()) / 2000))
-
-
-def test_perfect_and_constant_methods_have_honest_intervals():
-    """All right or all wrong on every picture: the interval is that of one run, not of width zero."""
-    assert mean_accuracy(np.ones((3, 200), bool)).low == pytest.approx(0.98172, abs=1e-5)
-    assert mean_accuracy(np.zeros((3, 200), bool)).high == pytest.approx(0.01828, abs=1e-5)
-
-
-def test_verdicts():
-    """Better and worse need the adjusted p-value; no different needs the 90 % interval inside the margin."""
-    equal = compare(drawn(5, 20000, seed=1), drawn(5, 20000, seed=1) | (np.arange(20000) == 7))
-    assert verdict(equal, 1.0) == "no different"
-    assert verdict(equal, 1.0, margin=1e-6) == "cannot tell"
-    pictures = np.random.default_rng(0).random(2000)
-    a, b = (np.stack([pictures + shift < level for shift in (0, 0.01, 0.02)]) for level in (0.8, 0.9))
-    assert (verdict(compare(a, b), 0.01), verdict(compare(b, a), 0.01)) == ("better", "worse")
-    assert verdict(compare(a, b), 0.06) == "cannot tell"
-
-
 def test_different_pictures_are_refused():
     """Only the same test pictures can be compared."""
     with pytest.raises(ValueError, match="the same ones"):
         compare(np.ones((2, 10), bool), np.ones((2, 11), bool))
 
 
-@pytest.mark.parametrize(("n", "seeds", "seed_effect"), [(500, 3, 0.0), (2000, 2, 0.01), (2000, 5, 0.003)])
-def test_equal_methods_are_seldom_called_different(n, seeds, seed_effect):
-    """400 comparisons of equal methods, 5 % false claims and noise."""
-    rng = np.random.default_rng(n + seeds)
-    false = 0
-    for _ in range(400):
-        pictures = rng.beta(1.6, 0.4, n)
-        a, b = (rng.random((seeds, n)) < pictures + rng.normal(0, seed_effect, (seeds, 1)) for _ in "ab")
-        false += compare(a, b).p <= 0.05
-    assert false <= stats.binom.ppf(0.999, 400, 0.05)
+@pytest.mark.parametrize(("seeds_a", "seeds_b"), [(1, 1), (1, 5), (3, 4)])
+@pytest.mark.parametrize("m", [1, 2, 9])
+def test_only_worse_is_corrected_for_the_choice_of_a(seeds_a, seeds_b, m):
+    """A chosen from m: p of "B is worse" times m, the upper ends at 1 - alpha / 2 / m; the rest stays as it is."""
+    a, b = drawn(seeds_a, 900, seed=1), drawn(seeds_b, 900, accuracy=0.88, seed=2)
+    for first, second in ((a, b), (b, a)):
+        plain, chosen = compare(first, second), compare(first, second, chosen_from=m)
+        assert chosen.p == (min(1.0, m * plain.p) if plain.difference < 0 else plain.p)
+        assert (chosen.low, chosen.equivalence_low) == (plain.low, plain.equivalence_low)
+        assert (chosen.high, chosen.equivalence_high) == (plain.high, plain.equivalence_high) or m > 1
+        assert chosen.high >= plain.high
+        assert chosen.equivalence_high >= plain.equivalence_high
+        assert (chosen.chosen_from, chosen.least_detectable) == (m, plain.least_detectable)
+
+
+@pytest.mark.parametrize("m", [1, 4])
+def test_the_interval_leaves_out_zero_where_p_is_below_5_percent(m):
+    """Test and interval say the same, on both sides and after the correction."""
+    found = set()
+    for seed in range(60):
+        a, b = drawn(4, 600, seed=seed), drawn(3, 600, accuracy=0.9 + 0.05 * (seed % 3 - 1), seed=seed + 500)
+        result = compare(a, b, chosen_from=m)
+        assert (result.p <= 0.05) == (result.low > 0 or result.high < 0)
+        found.add((result.p <= 0.05, result.difference > 0))
+    assert len(found) == 4
+
+
+def test_the_upper_end_has_the_quantile_of_one_of_m():
+    """For seeds that all agree: Student's t at 1 - 0.025 / m, and at 1 - 0.05 / m for the 90 % interval."""
+    a, b = drawn(1, 500, seed=1).repeat(3, axis=0), drawn(1, 500, seed=2).repeat(3, axis=0)
+    d = b[0].astype(float) - a[0]
+    error = d.std(ddof=1) / 500**0.5
+    result = compare(a, b, chosen_from=5)
+    assert result.high == pytest.approx(d.mean() + stats.t.ppf(1 - 0.005, 499) * error, abs=1e-10)
+    assert result.equivalence_high == pytest.approx(d.mean() + stats.t.ppf(1 - 0.01, 499) * error, abs=1e-10)
+
+
+def test_a_deterministic_method_adds_pictures_but_no_seeds():
+    """One row against three seeds: at its own p the reaches of pictures and of seeds add up to the difference."""
+    n = 4000
+    fixed, seeds = drawn(1, n, seed=1), drawn(3, n, accuracy=0.93, seed_effect=0.01, seed=2)
+    share = seeds.mean(axis=0)
+    noise = (share * (1 - share)).mean() / 2 / n
+    of_pictures = (share - fixed[0]).var(ddof=1) / n - noise
+    of_seeds = seeds.mean(axis=1).var(ddof=1) / 3
+    result = compare(fixed, seeds, deterministic_a=True)
+    reaches = stats.t.isf(result.p / 2, n - 1) * of_pictures**0.5, stats.t.isf(result.p / 2, 2) * of_seeds**0.5
+    assert result.of == "methods"
+    assert result.p > stats.ttest_1samp(seeds.mean(axis=1), fixed.mean()).pvalue
+    assert np.hypot(*reaches) == pytest.approx(result.difference, abs=1e-10)
+
+
+def test_few_seeds_of_one_method_are_not_outvoted_by_many_of_the_other():
+    """Ten seeds against two that happen to agree: not more degrees of freedom than two against two could have."""
+    pictures = np.arange(20000)
+    a = np.stack([pictures < right for right in range(17900, 18100, 20)])
+    b = np.stack([pictures < right for right in (18100, 18101)])
+    error = np.sqrt(a.mean(axis=1).var(ddof=1) / 10 + b.mean(axis=1).var(ddof=1) / 2)
+    result = compare(a, b)
+    assert result.p >= 2 * stats.t.sf(result.difference / error, 2)
+    assert result.low <= result.difference - stats.t.isf(0.025, 2) * error
+
+
+def test_single_runs_have_the_interval_of_bonett_and_price():
+    """The interval of their paper: (c - b) / (n + 2) and the standard error after one more picture on each side."""
+    gained, lost, n = 12, 5, 200
+    right_a = np.arange(n)[None] < 100
+    right_b = right_a ^ ((np.arange(n) < lost) | (np.arange(n) >= n - gained))
+    more, less = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
+    half = stats.norm.ppf(0.975) * ((more + less - (more - less) ** 2) / (n + 2)) ** 0.5
+    result = compare(right_a, right_b)
+    assert (result.low, result.high) == pytest.approx((more - less - half, more - less + half), abs=1e-10)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_two_methods_that_agree_on_a_small_test_set_may_still_differ(seeds):
+    """Fifty pictures, all right for both, do not show that both are equal; ten thousand do."""
+    for n, words in ((50, "cannot tell"), (10000, "no different")):
+        right = np.ones((seeds, n), bool)
+        assert verdict(compare(right, right), 1.0) == words
+
+
+def test_a_choice_from_nothing_is_refused():
+    """A itself is always one of the methods from which it was chosen."""
+    with pytest.raises(ValueError, match="at least 1"):
+        compare(np.ones((2, 10), bool), np.ones((2, 10), bool), chosen_from=0)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_a_single_picture_decides_nothing(seeds):
+    """No variance can be seen: p = 1, and no number is missing."""
+    result = compare(np.zeros((seeds, 1), bool), np.ones((seeds, 1), bool))
+    assert result.p == 1
+    assert np.isfinite([result.low, result.high, result.equivalence_low, result.equivalence_high]).all()
