@@ -99,7 +99,7 @@ def test_check_leaves_the_mode_alone(training):
     assert build(lambda: Linear().train(training), SHAPE, 10).training is training
 
 
-@pytest.mark.parametrize("make", [Linear, lambda: Linear(), functools.partial(Linear)])  # noqa: PLW0108
+@pytest.mark.parametrize("make", [Linear, lambda: Linear(), functools.partial(Linear)])
 def test_class_lambda_and_partial_are_factories(make):
     """Whatever can be called without arguments and returns a module will do."""
     assert isinstance(build(make, SHAPE, 10), Linear)
@@ -148,7 +148,10 @@ def test_not_callable(make):
 @pytest.mark.parametrize(("returned", "kind"), [(None, "NoneType"), (5, "int"), (Linear, "type"), ([], "list")])
 def test_factory_that_returns_no_module(returned, kind):
     """The error names the type that came back."""
-    assert message_of(lambda: returned) == f"the factory returned {kind}: a torch.nn.Module is needed"
+    assert (
+        message_of(lambda: returned)
+        == f"the factory returned {kind}: a torch.nn.Module or a scikit-learn classifier is needed"
+    )
 
 
 def test_factory_that_raises():

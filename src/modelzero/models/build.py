@@ -1,4 +1,4 @@
-"""From a factory to a module whose weights follow from the seed, checked against the data that it is for."""
+"""From a factory to a model whose weights follow from the seed, checked against the data that it is for."""
 
 from __future__ import annotations
 
@@ -11,22 +11,25 @@ import torch
 from torch import Tensor, nn
 
 from modelzero.errors import InputError, ModelError
+from modelzero.models.classifier import Classifier, give_seed, is_classifier
+from modelzero.models.fitted import Fitted
 from modelzero.models.summary import evaluating
 
 _LONGEST_MESSAGE = 300
 
 
 def build(
-    make: Callable[..., nn.Module],
+    make: Callable[..., Any],
     image_shape: tuple[int, int, int],
     classes: int,
     *,
     hidden_units: int = 10,
     seed: int = 42,
-) -> nn.Module:
+) -> nn.Module | Classifier:
     """Make the model, with the weights that it has after `torch.manual_seed(seed)`.
 
-    The state of torch's default generator is left as it was.
+    A classifier of scikit-learn gets the seed as its `random_state`. The state of torch's default generator is left
+    as it was.
 
     >>> from modelzero.models.linear import model0
     >>> build(model0, (1, 28, 28), 10)[1].weight[0, :3].tolist()
@@ -40,7 +43,7 @@ def build(
         seed: what the default generator is seeded with before.
 
     Raises:
-        ModelError: a factory that cannot be called or makes no module, or a module that fails on a picture or
+        ModelError: a factory that cannot be called or makes no model, or a module that fails on a picture or
             gives another number of logits.
     """
     arguments = _arguments(make, {"image_shape": image_shape, "classes": classes, "hidden_units": hidden_units})
@@ -52,10 +55,16 @@ def build(
             raise
         except Exception as error:
             raise ModelError(f"the model cannot be made: {describe(error)}") from error
-        if not isinstance(model, nn.Module):
-            raise ModelError(f"the factory returned {type(model).__name__}: a torch.nn.Module is needed")
-        _check_fits(model, image_shape, classes)
-    return model
+        if is_classifier(model):
+            give_seed(model, seed)
+        elif not isinstance(model, nn.Module):
+            raise ModelError(
+                f"the factory returned {type(model).__name__}: a torch.nn.Module or a scikit-learn classifier is needed"
+            )
+        elif not isinstance(model, Fitted):  # which can be asked only once it is fitted
+            _check_fits(model, image_shape, classes)
+    made: nn.Module | Classifier = model
+    return made
 
 
 def describe(error: BaseException) -> str:
@@ -71,10 +80,10 @@ def describe(error: BaseException) -> str:
 
 def _arguments(make: Callable[..., Any], known: dict[str, Any]) -> dict[str, Any]:
     """Pick the known arguments that the factory's signature names."""
-    if isinstance(make, nn.Module):
+    if isinstance(make, nn.Module) or is_classifier(make):
         raise ModelError(
             f"the model is a {type(make).__name__} that exists already: a function or class that makes it anew is "
-            "needed, so that its weights can follow from the seed; wrap what makes it, as in lambda: MyModule()"
+            f"needed, so that it can follow from the seed; wrap what makes it, as in lambda: {type(make).__name__}()"
         )
     try:
         parameters = inspect.signature(make).parameters.values()

@@ -7,6 +7,19 @@ import math
 from torch import nn
 
 
+def softmax(image_shape: tuple[int, int, int], classes: int) -> nn.Sequential:
+    """Build softmax regression: flatten the picture, then one linear layer.
+
+    >>> softmax((1, 28, 28), 10)[1]
+    Linear(in_features=784, out_features=10, bias=True)
+
+    Args:
+        image_shape: channels, height and width of the pictures.
+        classes: how many logits come out.
+    """
+    return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(image_shape), classes))
+
+
 def model0(image_shape: tuple[int, int, int], classes: int, hidden_units: int = 10) -> nn.Sequential:
     """Build the chapter's Model 0: flatten the picture, then two linear layers with nothing between them.
 

@@ -28,3 +28,24 @@ def model1(image_shape: tuple[int, int, int], classes: int, hidden_units: int = 
         nn.Linear(hidden_units, classes),
         nn.ReLU(),
     )
+
+
+def mlp(image_shape: tuple[int, int, int], classes: int, width: int = 256) -> nn.Sequential:
+    """Build a multilayer perceptron as one would today: two wide hidden layers, a ReLU after each, none at the end.
+
+    >>> mlp((1, 28, 28), 10)[-1]
+    Linear(in_features=256, out_features=10, bias=True)
+
+    Args:
+        image_shape: channels, height and width of the pictures.
+        classes: how many logits come out.
+        width: units in each hidden layer.
+    """
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(math.prod(image_shape), width),
+        nn.ReLU(),
+        nn.Linear(width, width),
+        nn.ReLU(),
+        nn.Linear(width, classes),
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from modelzero.errors import ModelError
+from modelzero.models.convnet import channels_last
 
 
 def tinyvgg(image_shape: tuple[int, int, int], classes: int, hidden_units: int = 10) -> nn.Sequential:
@@ -27,12 +28,13 @@ def tinyvgg(image_shape: tuple[int, int, int], classes: int, hidden_units: int =
             f"pictures of {height}x{width} pixels are too small for tinyvgg: its two poolings need at least 4x4; "
             "take a linear model, such as model0"
         )
-    return nn.Sequential(
+    model = nn.Sequential(
         _block(channels, hidden_units),
         _block(hidden_units, hidden_units),
         nn.Flatten(),
         nn.Linear(hidden_units * (height // 4) * (width // 4), classes),
     )
+    return channels_last(model)
 
 
 def _block(channels: int, hidden_units: int) -> nn.Sequential:

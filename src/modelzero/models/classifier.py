@@ -1,0 +1,108 @@
+"""scikit-learn's classifiers as models: seeded, given rows of numbers, their scores taken as logits."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+# What a probability of zero counts as, so that its logarithm is finite.
+_LEAST_PROBABILITY = 1e-7
+
+
+class Classifier(Protocol):
+    """What modelzero needs of a classifier; every one of scikit-learn has it."""
+
+    def fit(self, rows: NDArray[np.float32], labels: NDArray[np.int64]) -> Any:
+        """Learn from rows [N, D] and labels [N]."""
+
+    def predict(self, rows: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return the labels [N] of rows [N, D]."""
+
+
+def is_classifier(model: object) -> bool:
+    """Tell whether this can be fitted and asked, and is no torch module.
+
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> is_classifier(GaussianNB()), is_classifier(GaussianNB), is_classifier(nn.Flatten())
+    (True, False, False)
+    """
+    methods = (getattr(model, name, None) for name in ("fit", "predict"))
+    return not isinstance(model, nn.Module) and not inspect.isclass(model) and all(map(callable, methods))
+
+
+def settings(classifier: Any) -> dict[str, str]:
+    """Return its parameters by name, as Python writes them; the seed is not one of them."""
+    plain = copy.deepcopy(classifier)
+    seeded = _random_states(plain)
+    if seeded:
+        plain.set_params(**dict.fromkeys(seeded))
+    return {name: repr(value) for name, value in _parameters(plain).items() if name not in seeded}
+
+
+def has_seed(classifier: Any) -> bool:
+    """Tell whether it or a part of it has a `random_state`; without one it is taken to have no randomness."""
+    return bool(_random_states(classifier))
+
+
+def give_seed(classifier: Any, seed: int) -> None:
+    """Set each `random_state` that it or a part of it has.
+
+    A number that is set already is replaced: what is repeated with several seeds has to differ between them.
+    """
+    names = _random_states(classifier)
+    if names:
+        classifier.set_params(**dict.fromkeys(names, seed % 2**32))
+
+
+def _random_states(classifier: Any) -> list[str]:
+    return [name for name in _parameters(classifier) if name.rpartition("__")[2] == "random_state"]
+
+
+def _parameters(classifier: Any) -> dict[str, Any]:
+    return dict(classifier.get_params()) if hasattr(classifier, "get_params") else {}
+
+
+def rows_of(images: Tensor) -> NDArray[np.float32]:
+    """Turn uint8 pictures [N, C, H, W] into rows [N, C * H * W] of numbers in [0, 1], with one copy."""
+    rows: NDArray[np.float32] = images.flatten(1).numpy().astype(np.float32)
+    rows /= 255
+    return rows
+
+
+def scores(classifier: Any, rows: NDArray[np.float32], classes: int) -> Tensor:
+    """Ask for logits [N, classes] whose largest is what `predict` answers.
+
+    They are log probabilities where it gives probabilities, else its decision function, else 0 for the predicted
+    class and log(1e-7) for the others. A class that it never saw gets less than all others.
+
+    >>> from sklearn.dummy import DummyClassifier
+    >>> rows = np.zeros((4, 2), np.float32)
+    >>> scores(DummyClassifier(strategy="prior").fit(rows, [1, 1, 1, 2]), rows[:1], 3).exp().round(decimals=2)
+    tensor([[0.0000, 0.7500, 0.2500]])
+    """
+    predicted = np.asarray(classifier.predict(rows)).astype(np.int64)
+    known = np.asarray(getattr(classifier, "classes_", np.arange(classes))).astype(np.int64)
+    if hasattr(classifier, "predict_proba"):
+        values = np.log(np.maximum(np.asarray(classifier.predict_proba(rows)), _LEAST_PROBABILITY))
+    elif hasattr(classifier, "decision_function"):
+        values = np.asarray(classifier.decision_function(rows))
+        if values.ndim == 1:  # two classes: one number says which side
+            values = np.stack([-values / 2, values / 2], axis=1)
+    else:
+        known = np.arange(classes)
+        values = np.full((len(rows), classes), np.log(_LEAST_PROBABILITY))
+        values[np.arange(len(rows)), predicted] = 0.0
+    if values.shape != (len(rows), len(known)):
+        raise ValueError(f"scores of shape {list(values.shape)}: needed is one for each of {len(known)} classes")
+    logits = np.full((len(rows), classes), min(np.log(_LEAST_PROBABILITY), float(values.min()) - 1), np.float32)
+    logits[:, known] = values
+    # Some classifiers' scores have another winner than `predict` (ties, rounding): what they predict is what counts.
+    other = np.flatnonzero(logits.argmax(axis=1) != predicted)
+    logits[other, predicted[other]] = np.nextafter(logits[other].max(axis=1), np.float32(np.inf))
+    return torch.from_numpy(logits)

@@ -1,0 +1,110 @@
+"""The recipe of a training by gradient steps: every setting that decides it besides model, data and seed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from numbers import Real
+from typing import Any
+
+from modelzero.errors import SettingError, check_count, nearest
+
+SCHEDULES = ("constant", "triangle")
+# The share of the steps in which the triangle rises.
+WARM_UP = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides a training besides model, data and seed. The defaults are the chapter's.
+
+    Args:
+        epochs: how often the training split is gone through.
+        batch_size: pictures in one step.
+        learning_rate: step size of stochastic gradient descent; the highest one where the schedule changes it.
+        momentum: share of the last step that the next one keeps, 0 to below 1.
+        nesterov: look ahead along the momentum, as Nesterov does; needs momentum.
+        weight_decay: how strongly the weights are pulled to zero.
+        schedule: `constant`, or `triangle`: up in the first fifth of the steps, then down to zero.
+        label_smoothing: share of the certainty that is spread over all classes, 0 to below 1.
+        flip: mirror a random half of each batch, left to right.
+        least_steps: on small sets go through the training split more often than `epochs`, until so many steps are made.
+
+    Raises:
+        SettingError: a number or word outside its range.
+    """
+
+    epochs: int = 3
+    batch_size: int = 32
+    learning_rate: float = 0.1
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    label_smoothing: float = 0.0
+    flip: bool = False
+    least_steps: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "least_steps"):
+            object.__setattr__(self, name, check_count(name, getattr(self, name)))
+        object.__setattr__(self, "learning_rate", _learning_rate(self.learning_rate))
+        for name, limit in (("momentum", 1), ("label_smoothing", 1), ("weight_decay", math.inf)):
+            object.__setattr__(self, name, _share(name, getattr(self, name), limit))
+        for name in ("nesterov", "flip"):
+            if not isinstance(getattr(self, name), bool):
+                raise SettingError(f"{name} {repr(getattr(self, name))[:40]}: True or False is needed")
+        if self.nesterov and not self.momentum:
+            raise SettingError("nesterov without momentum: a momentum above 0 is needed, such as 0.9")
+        if self.schedule not in SCHEDULES:
+            raise SettingError(f"no schedule named {self.schedule!r}: {nearest(str(self.schedule), SCHEDULES)}")
+
+    def recipe(self) -> dict[str, Any]:
+        """Return the settings by name, as the record keeps them."""
+        return {field.name: getattr(self, field.name) for field in fields(Recipe)}
+
+    def steps_per_epoch(self, images: int) -> int:
+        """Count the batches that the training split makes; the last one may be short."""
+        return -(-images // self.batch_size)
+
+    def epochs_for(self, images: int) -> int:
+        """Count the epochs that so many training pictures get: `epochs`, or more to come to `least_steps`.
+
+        >>> Recipe(epochs=3, batch_size=100, least_steps=50).epochs_for(1000)
+        5
+        """
+        return max(self.epochs, -(-self.least_steps // self.steps_per_epoch(images)))
+
+    def learning_rate_at(self, step: int, steps: int) -> float:
+        """Return the learning rate of a step, counted from 0, of so many in all.
+
+        >>> [Recipe(schedule="triangle", learning_rate=1).learning_rate_at(step, 10) for step in (0, 1, 2, 6, 9)]
+        [0.5, 1.0, 0.888..., 0.444..., 0.111...]
+        """
+        if self.schedule == "constant":
+            return self.learning_rate
+        rising = max(1, round(WARM_UP * steps))
+        return self.learning_rate * min((step + 1) / rising, (steps - step) / (steps - rising + 1))
+
+
+def _learning_rate(rate: object) -> float:
+    number = _number(rate)
+    if not 0 < number < math.inf:
+        raise SettingError(f"learning rate {repr(rate)[:40]}: a finite number above 0 is needed, such as 0.1")
+    return number
+
+
+def _share(name: str, value: object, limit: float) -> float:
+    number = _number(value)
+    if not 0 <= number < limit:
+        below = "a finite number of at least 0" if limit == math.inf else f"a number from 0 to below {limit}"
+        raise SettingError(f"{name.replace('_', ' ')} {repr(value)[:40]}: {below} is needed")
+    return number
+
+
+def _number(value: object) -> float:
+    """Return the value as a float; NaN for what is no number."""
+    try:
+        return float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    except OverflowError:  # a whole number that is too large for a float
+        return math.inf
