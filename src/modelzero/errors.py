@@ -83,6 +83,15 @@ def check_seed(seed: object) -> int:
     return _whole("seed", seed, 0, 2**63 - 1)
 
 
+def check_margin(margin: object) -> float:
+    """Return the margin as a float, or raise SettingError unless it is a fraction between 0 and 1."""
+    if not isinstance(margin, float) or not 0 < margin < 1:
+        raise SettingError(
+            f"margin {repr(margin)[:40]}: a fraction between 0 and 1 is needed, such as 0.003 for 0.3 points"
+        )
+    return margin
+
+
 def _whole(name: str, value: object, least: int, most: int) -> int:
     number = operator.index(value) if hasattr(value, "__index__") and not isinstance(value, bool) else None
     shown = f"{name.replace('_', ' ')} {repr(value)[:40]}"

@@ -125,6 +125,13 @@ def test_record_has_the_recipe(record):
         "epochs": 2,
         "batch_size": 32,
         "learning_rate": 0.1,
+        "momentum": 0.0,
+        "nesterov": False,
+        "weight_decay": 0.0,
+        "schedule": "constant",
+        "label_smoothing": 0.0,
+        "flip": False,
+        "least_steps": 1,
     }
 
 
@@ -263,7 +270,7 @@ def test_keywords_go_before_the_recipe_of_the_rung(digits):
 
 @pytest.mark.parametrize(
     ("model", "name"),
-    [("model1", "model1"), (model0, "model0"), (Own, "Own"), (lambda: Own(), "lambda")],  # noqa: PLW0108
+    [("model1", "model1"), (model0, "model0"), (Own, "Own"), (lambda: Own(), "lambda")],
 )
 def test_record_names_the_model(digits, model, name):
     """By the rung's name or the factory's."""

@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -128,6 +129,18 @@ class ImageData:
             digest.update(np.ascontiguousarray(split.images.numpy()).data)
             digest.update(split.labels.numpy().astype("<i8").data)
         return digest.hexdigest()
+
+    def description(self) -> dict[str, Any]:
+        """Return what a record says of the data."""
+        return {
+            "name": self.name,
+            "source": self.source,
+            "fingerprint": self.fingerprint,
+            "classes": list(self.classes),
+            "train_images": len(self.train),
+            "test_images": len(self.test),
+            "image_shape": list(self.image_shape),
+        }
 
     def counts(self) -> list[tuple[str, int, int]]:
         """Class name, training pictures and test pictures of each class, in label order."""

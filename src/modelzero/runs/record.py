@@ -12,7 +12,8 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,12 @@ from torch import Tensor, nn
 import modelzero
 from modelzero.errors import ModelError, RunError
 from modelzero.models.build import build
+from modelzero.models.fitted import Fitted
 from modelzero.models.ladder import rung_named
 
 FORMAT = 1
 RECORD, HISTORY, MODEL, PREDICTIONS = "run.json", "history.jsonl", "model.safetensors", "predictions.safetensors"
+LADDER_RECORD = "ladder.json"
 
 _NEEDED = {
     "format", "id", "status", "model", "seed", "epochs", "batch_size", "learning_rate", "recipe", "data",
@@ -147,26 +150,41 @@ class Run:
             ModelError: a model of the user's own, whose code the record does not have.
         """
         recipe, data = self.record["recipe"], self.record["data"]
+        if recipe.get("kind") == "classifier":
+            raise ModelError(
+                f"run {self.id} fitted {self.record['model']!r}, a classifier that could be stored as a pickle only, "
+                "which can run any code when it is read: fit it again; its test predictions are in test_logits"
+            )
         if recipe["model"] is None:
             raise ModelError(
                 f"run {self.id} trained {self.record['model']!r}, a model of your own: make it yourself and load "
                 f"{self.path / MODEL} into it with safetensors.torch.load_model"
             )
-        model = build(
+        model: Any = build(
             rung_named(recipe["model"]).make,
             tuple(data["image_shape"]),
             len(data["classes"]),
-            hidden_units=recipe["hidden_units"],
+            hidden_units=recipe.get("hidden_units", 10),
         )
         with self._reading(MODEL) as file:
-            safetensors.torch.load_model(model, file)
-        return model.eval()
+            if isinstance(model, Fitted):
+                model.load(safetensors.torch.load_file(file))
+            else:
+                safetensors.torch.load_model(model, file)
+        module: nn.Module = model.eval()
+        return module
 
     @cached_property
     def test_logits(self) -> Tensor:
         """The logits of the test pictures after the last epoch, float32 [N, classes]."""
         with self._reading(PREDICTIONS) as file:
             return safetensors.torch.load_file(file)["logits"]
+
+    @cached_property
+    def test_labels(self) -> Tensor:
+        """The true labels of the test pictures, int64 [N]."""
+        with self._reading(PREDICTIONS) as file:
+            return safetensors.torch.load_file(file)["labels"]
 
     @contextmanager
     def _reading(self, name: str) -> Iterator[Path]:
@@ -193,6 +211,7 @@ def environment(threads: int, device: str) -> dict[str, Any]:
             "python": platform.python_version(),
             "torch": torch.__version__,
             "numpy": np.__version__,
+            "scikit-learn": version("scikit-learn"),
         },
         "commit": _commit(),
         "system": platform.platform(),
@@ -255,6 +274,7 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
+@cache
 def _commit() -> str | None:
     """Return the commit of modelzero's own checkout, `-dirty` when changed; None when it was installed as a package."""
     root = Path(__file__).parents[3]

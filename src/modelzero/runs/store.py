@@ -18,7 +18,7 @@ import safetensors.torch
 from torch import Tensor, nn
 
 from modelzero.errors import RunError
-from modelzero.runs.record import HISTORY, RECORD, Epoch, Run, to_json
+from modelzero.runs.record import HISTORY, LADDER_RECORD, RECORD, Epoch, Run, to_json
 
 
 def create_folder(runs_dir: str | Path, label: str) -> Path:
@@ -30,20 +30,20 @@ def create_folder(runs_dir: str | Path, label: str) -> Path:
     words = re.sub(r"[^A-Za-z0-9._-]+", "-", label).strip("-.")[:60]
     name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{words}-{secrets.token_hex(3)}"
     path = Path(runs_dir) / name
-    with _writing(Path(runs_dir)):
+    with writing(Path(runs_dir)):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir()
     return path
 
 
-def write_record(path: Path, record: Mapping[str, Any]) -> None:
-    """Write `run.json` whole: a reader sees the old one or the new one, never a part."""
-    write_bytes(path / RECORD, (to_json(record) + "\n").encode())
+def write_record(path: Path, record: Mapping[str, Any], name: str = RECORD) -> None:
+    """Write `run.json`, or the record of that name, whole: a reader sees the old one or the new one, never a part."""
+    write_bytes(path / name, (to_json(record) + "\n").encode())
 
 
 def append_history(path: Path, epoch: Epoch) -> None:
     """Append the figures of one epoch to `history.jsonl`, at once."""
-    with _writing(path), (path / HISTORY).open("a", encoding="utf-8") as file:
+    with writing(path), (path / HISTORY).open("a", encoding="utf-8") as file:
         file.write(to_json(epoch, indent=None) + "\n")
         file.flush()
         os.fsync(file.fileno())
@@ -66,7 +66,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with _writing(path):
+    with writing(path):
         try:
             write(temporary)
             _sync(temporary)
@@ -85,7 +85,9 @@ def read_all(runs_dir: str | Path) -> tuple[list[Run], list[str]]:
         RunError: the folder itself cannot be read.
     """
     try:
-        folders = sorted(path for path in Path(runs_dir).iterdir() if path.is_dir())
+        folders = sorted(
+            path for path in Path(runs_dir).iterdir() if path.is_dir() and not (path / LADDER_RECORD).exists()
+        )
     except FileNotFoundError:
         return [], []
     except OSError as error:
@@ -100,7 +102,8 @@ def read_all(runs_dir: str | Path) -> tuple[list[Run], list[str]]:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while files are written into a RunError that names the path."""
     try:
         yield
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte

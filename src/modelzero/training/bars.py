@@ -14,6 +14,19 @@ from modelzero.runs.record import Epoch
 _LONG_EPOCH_SECONDS = 2
 
 
+class Silence:
+    """Nobody listens: without even the lock that tqdm shares between processes."""
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Say nothing."""
+
+    def step(self, images: int) -> None:
+        """Say nothing."""
+
+    def end_epoch(self, epoch: Epoch) -> None:
+        """Say nothing."""
+
+
 class Bars:
     """A bar over the epochs, and one within each long epoch. Drawn at most a few times a second."""
 

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from modelzero.data.catalog import load
 from modelzero.data.dataset import ImageData
-from modelzero.errors import RunError, TrainingError, check_count, check_seed
+from modelzero.errors import RunError, SettingError, TrainingError, check_count, check_seed
 from modelzero.models.build import build, describe
-from modelzero.models.ladder import Rung, rung_named
+from modelzero.models.classifier import Classifier, has_seed, settings
+from modelzero.models.fitted import Fitted
+from modelzero.models.ladder import Rung, as_rung
 from modelzero.models.summary import parameters
 from modelzero.runs.record import FORMAT, MODEL, PREDICTIONS, Epoch, Run, environment
 from modelzero.runs.store import append_history, create_folder, write_model, write_record, write_tensors
-from modelzero.training.bars import Bars
-from modelzero.training.device import choose_device, default_threads, use_threads
+from modelzero.training.bars import Bars, Silence
+from modelzero.training.device import PeakMemory, choose_device, default_threads, numpy_seeded, use_threads
+from modelzero.training.fit import fit_once
 from modelzero.training.loop import NonFiniteLossError, Progress, train_epochs
 
 _MOST_THREADS = 1024
@@ -29,7 +32,7 @@ _MOST_THREADS = 1024
 
 def train(
     data: ImageData | str | Path,
-    model: str | Rung | Callable[..., nn.Module] = "model0",
+    model: str | Rung | Callable[..., Any] = "model0",
     *,
     epochs: int | None = None,
     batch_size: int | None = None,
@@ -45,7 +48,8 @@ def train(
     """Train one model on one data set with one seed, and leave its record in a new folder.
 
     The steps are the chapter's: weights as after `torch.manual_seed(seed)`, batches in the order of a shuffling
-    DataLoader after `torch.manual_seed(seed)`, cross-entropy, SGD, an evaluation after each epoch.
+    DataLoader after `torch.manual_seed(seed)`, cross-entropy, SGD, an evaluation after each epoch. Models that are
+    fitted in one go, such as `knn`, are fitted and evaluated once.
 
     >>> import tempfile, modelzero as mz
     >>> run = mz.train("digits", "model0", epochs=2, seed=42, runs_dir=tempfile.mkdtemp())
@@ -55,7 +59,7 @@ def train(
     Args:
         data: an `ImageData`, or what `load` takes.
         model: a rung's name, a `Rung`, or a factory of a `torch.nn.Module` that maps [B, C, H, W] in [0, 1] to
-            logits [B, classes]; see `Rung` for what a factory can ask for.
+            logits [B, classes], or of a scikit-learn classifier; see `Rung` for what a factory can ask for.
         epochs: how often the training split is gone through; None means as the rung's recipe says.
         batch_size: pictures in one step; likewise.
         learning_rate: step size; likewise.
@@ -74,9 +78,12 @@ def train(
         InputError: data, model, a setting or a folder that cannot be used; nothing was trained.
         TrainingError: the loss became NaN or infinite, or the model failed; the run is recorded as `failed`.
     """
-    rung = _rung(model)
-    given: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    rung = replace(rung, **{name: value for name, value in given.items() if value is not None})
+    rung = as_rung(model)
+    given = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    given = {name: value for name, value in given.items() if value is not None}
+    if epochs is not None:
+        given["least_steps"] = 1
+    rung = replace(rung, **given)  # type: ignore[arg-type]
     seed = check_seed(seed)
     hidden_units = check_count("hidden_units", hidden_units)
     threads = None if threads is None else check_count("threads", threads, _MOST_THREADS)
@@ -84,21 +91,45 @@ def train(
         data = load(data, data_dir=data_dir)
 
     module = build(rung.make, data.image_shape, len(data.classes), hidden_units=hidden_units, seed=seed)
-    name = rung.name
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        threads, why_threads = (
-            (threads, f"{threads}: as asked") if threads else default_threads(module, data.image_shape, rung.batch_size)
+    if isinstance(module, nn.Module) and not isinstance(module, Fitted):
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            return _train_by_steps(data, rung, module, seed, hidden_units, device, threads, runs_dir, progress)
+    if given:
+        raise SettingError(
+            f"{' and '.join(sorted(given)).replace('_', ' ')} given: {rung.name} is fitted in one go and takes none; "
+            "leave it out"
         )
-    with use_threads(threads), torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        place, why_device = choose_device(device, module, data, rung)
-        record = {
-            "format": FORMAT,
-            "id": "",
-            "status": "running",
-            "created": datetime.now(UTC).isoformat(timespec="microseconds"),
-            "model": name,
-            "seed": seed,
-            **rung.recipe(),
+    return _train_in_one_go(data, rung, module, seed, threads or 1, runs_dir)
+
+
+def _train_by_steps(
+    data: ImageData,
+    rung: Rung,
+    module: nn.Module,
+    seed: int,
+    hidden_units: int,
+    device: str,
+    threads: int | None,
+    runs_dir: str | Path,
+    progress: Progress | bool | None,
+) -> Run:
+    """Choose device and threads, and train by gradient steps."""
+    epochs = rung.epochs_for(len(data.train))
+    derived = {}
+    if epochs > rung.epochs:
+        steps = rung.steps_per_epoch(len(data.train))
+        derived["epochs"] = f"{epochs}: {steps} steps each, and at least {rung.least_steps} steps are made"
+        rung = replace(rung, epochs=epochs)
+    if threads is None:
+        threads, derived["threads"] = default_threads(module, data.image_shape, rung.batch_size)
+    else:
+        derived["threads"] = f"{threads}: as asked"
+    with use_threads(threads):
+        place, derived["device"] = choose_device(device, module, data, rung)
+        record = _described(data, rung, seed, environment(threads, str(place)), derived) | {
+            "epochs": rung.epochs,
+            "batch_size": rung.batch_size,
+            "learning_rate": rung.learning_rate,
             "recipe": {
                 "model": rung.built_in,
                 "hidden_units": hidden_units,
@@ -106,44 +137,78 @@ def train(
                 "optimizer": "sgd",
                 **rung.recipe(),
             },
-            "data": {
-                "name": data.name,
-                "source": data.source,
-                "fingerprint": data.fingerprint,
-                "classes": list(data.classes),
-                "train_images": len(data.train),
-                "test_images": len(data.test),
-                "image_shape": list(data.image_shape),
-            },
+            "random": True,
             "parameters": parameters(module),
-            "environment": environment(threads, str(place)),
-            "derived": {"threads": why_threads, "device": why_device},
         }
-        bars = Bars(name, rung.epochs, len(data.train), show=progress if isinstance(progress, bool) else None)
-        path = create_folder(runs_dir, f"{name}-seed{seed}")
-        record["id"] = path.name
-        listener = bars if progress is None or isinstance(progress, bool) else progress
-        with bars if listener is bars else contextlib.nullcontext():
-            return _train_recorded(path, record, module, data, rung, place, listener)
+        path = create_folder(runs_dir, f"{rung.name}-seed{seed}")
+        with contextlib.ExitStack() as stack:
+            if progress is None or progress is True:
+                bars = Bars(rung.name, rung.epochs, len(data.train), show=progress)
+                listener: Progress = stack.enter_context(bars)
+            else:
+                listener = progress or Silence()
+            epochs_done = train_epochs(module, data, rung, seed=seed, device=place, progress=listener)
+            return _recorded(path, record, module, data.test.labels, epochs_done, listener.end_epoch)
 
 
-def _train_recorded(
+def _train_in_one_go(
+    data: ImageData, rung: Rung, module: Fitted | Classifier, seed: int, threads: int, runs_dir: str | Path
+) -> Run:
+    """Fit a model that needs no steps."""
+    fitted = isinstance(module, Fitted)
+    own = module.settings() if isinstance(module, Fitted) else settings(module)
+    derived = {"threads": f"{threads}: fitted in one go", "device": "cpu: fitted in one go"}
+    record = _described(data, rung, seed, environment(threads, "cpu"), derived) | {
+        "epochs": 1,
+        "batch_size": None,
+        "learning_rate": None,
+        "recipe": {"model": rung.built_in, "kind": "fitted" if fitted else "classifier", **own},
+        "random": module.random if isinstance(module, Fitted) else has_seed(module),
+        "parameters": None,
+        "warnings": [],
+    }
+    path = create_folder(runs_dir, f"{rung.name}-seed{seed}")
+    with use_threads(threads), numpy_seeded(seed):
+        epochs_done = fit_once(module, data, seed=seed, threads=threads, warned=record["warnings"])
+        return _recorded(path, record, module, data.test.labels, epochs_done, lambda _: None)
+
+
+def _described(
+    data: ImageData, rung: Rung, seed: int, environment: dict[str, Any], derived: dict[str, str]
+) -> dict[str, Any]:
+    """Begin the record with what every run has."""
+    return {
+        "format": FORMAT,
+        "id": "",
+        "status": "running",
+        "created": datetime.now(UTC).isoformat(timespec="microseconds"),
+        "model": rung.name,
+        "seed": seed,
+        "data": data.description(),
+        "environment": environment,
+        "derived": derived,
+    }
+
+
+def _recorded(
     path: Path,
     record: dict[str, Any],
-    module: nn.Module,
-    data: ImageData,
-    rung: Rung,
-    device: torch.device,
-    progress: Progress,
+    module: nn.Module | Classifier,
+    labels: Tensor,
+    epochs: Iterator[tuple[Epoch, Tensor]],
+    tell: Callable[[Epoch], None],
 ) -> Run:
     """Train, and keep the record true whatever happens."""
+    record["id"] = path.name
     history: list[Epoch] = []
+    memory = PeakMemory()
 
     def save(status: str, unfinished_tests: int = 0, **more: object) -> dict[str, Any]:
         record.update(
             status=status,
             history=[asdict(epoch) for epoch in history],
             train_seconds=sum(epoch.train_seconds for epoch in history),
+            peak_memory_bytes=memory.bytes(),
             test_reads=len(history) + unfinished_tests,  # one evaluation after each epoch
             **more,
         )
@@ -152,16 +217,17 @@ def _train_recorded(
 
     save("running")
     try:
-        module.to(device)
-        for epoch, test_logits in train_epochs(
-            module, data, rung, seed=record["seed"], device=device, progress=progress
-        ):
+        for epoch, test_logits in epochs:
             logits = test_logits
             history.append(epoch)
             append_history(path, epoch)
-            progress.end_epoch(epoch)
-        write_model(path / MODEL, module)
-        write_tensors(path / PREDICTIONS, {"logits": logits})
+            tell(epoch)
+        if isinstance(module, Fitted):
+            record["parameters"] = sum(buffer.numel() for buffer in module.buffers())
+        if isinstance(module, nn.Module):  # a classifier of scikit-learn could be stored as a pickle only
+            write_model(path / MODEL, module)
+            record["model_bytes"] = (path / MODEL).stat().st_size
+        write_tensors(path / PREDICTIONS, {"logits": logits, "labels": labels})
     except NonFiniteLossError as error:
         save("failed", error.tested, failure={"error": str(error), "epoch": error.epoch, "step": error.step})
         raise
@@ -173,17 +239,10 @@ def _train_recorded(
             save("failed", failure={"error": str(error), "epoch": len(history)})
         raise
     except Exception as error:
-        what = f"the training of {rung.name} failed: {describe(error)}"
+        what = f"the training of {record['model']} failed: {describe(error)}"
         save("failed", failure={"error": what, "epoch": len(history) + 1})
         raise TrainingError(f"{what}; recorded in {path}") from error
     run = Run(path, save("finished"))
-    run.__dict__.update(model=module.eval(), test_logits=logits)  # what is in memory need not be read back
+    # What is in memory need not be read back.
+    run.__dict__.update(model=module.eval() if isinstance(module, nn.Module) else module, test_logits=logits)
     return run
-
-
-def _rung(model: str | Rung | Callable[..., nn.Module]) -> Rung:
-    if isinstance(model, Rung):
-        return model
-    if isinstance(model, str):
-        return rung_named(model)
-    return Rung(getattr(model, "__name__", type(model).__name__).strip("<>"), model)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -18,7 +22,7 @@ from modelzero.data.batches import batches
 from modelzero.data.dataset import ImageData, Split
 from modelzero.errors import ModelError, SettingError
 from modelzero.models.build import describe
-from modelzero.models.ladder import Recipe
+from modelzero.models.recipe import Recipe
 from modelzero.models.summary import multiply_adds
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -144,6 +148,41 @@ def use_threads(threads: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def numpy_seeded(seed: int) -> Iterator[None]:
+    """Seed numpy's global generator, which some classifiers draw from, and restore it afterwards."""
+    before = np.random.get_state()  # noqa: NPY002 - it is the global one that they draw from
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(before)  # noqa: NPY002
+
+
+class PeakMemory:
+    """The most memory that this process held since the object was made.
+
+    On Linux the kernel's high-water mark is set back first. Elsewhere it is that of the process's whole life.
+    """
+
+    def __init__(self) -> None:
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+    def bytes(self) -> int | None:
+        """Return the bytes, shared pages included; None where the system does not tell."""
+        try:
+            status = Path("/proc/self/status").read_text(encoding="ascii")
+            return 1024 * int(status.partition("VmHWM:")[2].split()[0])
+        except (OSError, IndexError):
+            pass
+        try:
+            import resource
+        except ImportError:  # Windows
+            return None
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _step_seconds(device: torch.device, model: nn.Module, data: ImageData, recipe: Recipe) -> float:

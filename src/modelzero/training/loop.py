@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from modelzero.data.batches import batches, epoch_order
 from modelzero.data.dataset import ImageData, Split
 from modelzero.errors import TrainingError
-from modelzero.models.ladder import Recipe
+from modelzero.models.recipe import Recipe
 from modelzero.runs.record import Epoch
 from modelzero.training.device import Stopwatch, seed_device
 
@@ -60,15 +60,22 @@ def train_epochs(
     """Train the model in place; yield the figures and the test logits [N, classes] of each epoch as it ends.
 
     It is the loop of the chapter, with everything random a function of (seed, epoch, step): the order of the
-    batches (see `epoch_order`), and, through torch's default generator, what the model itself draws, such as
-    dropout. The default generator is left changed.
+    batches (see `epoch_order`), which pictures are mirrored, and, through torch's default generator, what the model
+    itself draws, such as dropout. The default generator is left changed.
 
     Raises:
         NonFiniteLossError: the loss became NaN or infinite; noticed at most 64 steps later.
     """
+    model.to(device)
     train, test = (Split(split.images.to(device), split.labels.to(device)) for split in (data.train, data.test))
-    optimizer = torch.optim.SGD(model.parameters(), lr=recipe.learning_rate)
-    steps = -(-len(train) // recipe.batch_size)
+    optimizer = torch.optim.SGD(
+        model.parameters(),
+        lr=recipe.learning_rate,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+        weight_decay=recipe.weight_decay,
+    )
+    steps = recipe.steps_per_epoch(len(train))
     for epoch in range(1, recipe.epochs + 1):
         progress.begin_epoch(epoch)
         tally = _Tally(epoch, steps, recipe.learning_rate)
@@ -76,10 +83,13 @@ def train_epochs(
         model.train()
         order = epoch_order(seed, epoch - 1, len(train)).to(device)
         step_seeds = np.random.SeedSequence([seed, epoch]).generate_state(steps, np.uint64).tolist()
-        for step_seed, (images, labels) in zip(step_seeds, batches(train, recipe.batch_size, order), strict=True):
-            seed_device(step_seed, device)
-            logits = model(images)
-            loss = cross_entropy(logits, labels)
+        for step, (images, labels) in enumerate(batches(train, recipe.batch_size, order)):
+            seed_device(step_seeds[step], device)
+            pictures = mirror_half(images, seed, epoch, step) if recipe.flip else images
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.learning_rate_at((epoch - 1) * steps + step, recipe.epochs * steps)
+            logits = model(pictures)
+            loss = cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -109,6 +119,13 @@ def train_epochs(
                 tested=1,
             )
         yield result, test_logits
+
+
+def mirror_half(images: Tensor, seed: int, epoch: int, step: int) -> Tensor:
+    """Mirror a random half of the pictures left to right: which ones is a function of seed, epoch and step."""
+    draws = np.random.default_rng([seed, epoch, step]).random(len(images)) < 0.5
+    chosen = torch.from_numpy(draws).to(images.device)
+    return torch.where(chosen[:, None, None, None], images.flip(3), images)
 
 
 def predict_logits(model: nn.Module, split: Split) -> Tensor:
