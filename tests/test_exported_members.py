@@ -11,6 +11,7 @@ NAMES = [
     "DataError",
     "ImageData",
     "InputError",
+    "Ladder",
     "Loader",
     "ModelError",
     "ModelZeroError",
@@ -21,6 +22,8 @@ NAMES = [
     "Split",
     "TrainingError",
     "__version__",
+    "climb",
+    "compare",
     "load",
     "train",
 ]

@@ -15,6 +15,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from modelzero.climbing.climb import climb as climb
+    from modelzero.climbing.comparison import compare as compare
+    from modelzero.climbing.ladder import Ladder as Ladder
     from modelzero.data.batches import Loader as Loader
     from modelzero.data.catalog import load as load
     from modelzero.data.dataset import ImageData as ImageData
@@ -36,6 +39,7 @@ _HOME = {
     "DataError": "modelzero.errors",
     "ImageData": "modelzero.data.dataset",
     "InputError": "modelzero.errors",
+    "Ladder": "modelzero.climbing.ladder",
     "Loader": "modelzero.data.batches",
     "ModelError": "modelzero.errors",
     "ModelZeroError": "modelzero.errors",
@@ -45,6 +49,8 @@ _HOME = {
     "SettingError": "modelzero.errors",
     "Split": "modelzero.data.dataset",
     "TrainingError": "modelzero.errors",
+    "climb": "modelzero.climbing.climb",
+    "compare": "modelzero.climbing.comparison",
     "load": "modelzero.data.catalog",
     "train": "modelzero.training.cell",
 }

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from modelzero.cli.app import app
 from modelzero.cli.climb import climb
+from modelzero.cli.compare import compare
 from modelzero.cli.data import data
 from modelzero.cli.inspect import inspect
 from modelzero.cli.reproduce import reproduce
 from modelzero.cli.runs import runs
 from modelzero.cli.train import train
 
-for command in (climb, train, reproduce, data, inspect, runs):
+for command in (climb, compare, train, reproduce, data, inspect, runs):
     app.command()(command)
 
 

@@ -1,15 +1,27 @@
-"""`modelzero climb`: the models of the ladder, one after the other, and their comparison."""
+"""`modelzero climb`: the ladder, its comparisons and the verdict."""
 
 from __future__ import annotations
 
+import signal
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from modelzero.cli.app import DataDir, Json, RunsDir, Seed, command, console, interval, percent, print_json
+from modelzero.cli.app import DataDir, Json, RunsDir, command, console, print_json
 from modelzero.errors import DataUnavailableError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from modelzero.climbing.climb import Listener
+    from modelzero.climbing.ladder import Ladder
+
+_REFRESHES_PER_SECOND = 2
 
 
 @command
@@ -18,74 +30,124 @@ def climb(
         str | None,
         typer.Argument(help="As for train.  [default: fashion-mnist, or digits where it cannot be had]"),
     ] = None,
-    seed: Seed = 42,
+    rungs: Annotated[
+        str | None,
+        typer.Option(
+            help="Names with commas between, the simplest first; also module:name of what makes a model of your own, "
+            "such as sklearn.svm.LinearSVC.  [default: the whole ladder]"
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Trainings of each rung; one without randomness is trained once.")] = 5,
+    budget: Annotated[
+        str | None, typer.Option(help="Time for everything, such as 60s or 5m; what does not fit is left out by name.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Trainings at once.  [default: one for each core]")] = None,
+    seed: Annotated[int, typer.Option(help="The first seed; the others count on from it.")] = 42,
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps, the same for every training.")] = "cpu",
+    margin: Annotated[float, typer.Option(help="Differences below this fraction are practically none.")] = 0.003,
     runs_dir: RunsDir = Path("runs"),
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
-    """Train each model of the ladder and compare them."""
+    """Train the models of the ladder with several seeds and say which is worth its price."""
     import modelzero
-    from modelzero.models.ladder import LADDER
-    from modelzero.statistics.intervals import accuracy_interval
+    from modelzero.climbing.climb import Interrupted
 
-    try:
-        pictures = modelzero.load(data or "fashion-mnist", data_dir=data_dir)
-    except DataUnavailableError as error:
-        if data is not None:
-            raise
-        print(f"digits instead of fashion-mnist: {error}", file=sys.stderr)
-        pictures = modelzero.load("digits")
-    runs = []
-    for rung in LADDER:
-        print(f"training {rung.name}: {rung.adds}", file=sys.stderr)
-        # One thread each, so that the figures do not depend on the number of cores and the seconds can be compared.
-        runs.append(modelzero.train(pictures, rung, seed=seed, threads=1, runs_dir=runs_dir))
-    n = len(pictures.test)
-    intervals = [accuracy_interval(run.history[-1].test_correct, n) for run in runs]
-    if json:
-        rungs = [
-            {
-                "name": run.record["model"],
-                "accuracy": run.history[-1].test_accuracy,
-                "low": low,
-                "high": high,
-                "seeds": 1,
-                "train_seconds": run.train_seconds,
-                "parameters": run.record["parameters"],
-            }
-            for run, (low, high) in zip(runs, intervals, strict=True)
-        ]
-        described = runs[0].record["data"]
-        print_json(
-            {
-                "format": 1,
-                "data": described,
-                "rungs": rungs,
-                "comparisons": [],
-                "worth_it": None,
-                "left_out": [],
-                "runs": [str(run.path) for run in runs],
-            }
-        )
-        return
-    from rich.table import Table
-
+    names = None if rungs is None else [name.strip() for name in rungs.split(",") if name.strip()]
+    settings: dict[str, Any] = {
+        "seeds": seeds,
+        "budget": budget,
+        "workers": workers,
+        "seed": seed,
+        "device": device,
+        "margin": margin,
+        "runs_dir": runs_dir,
+        "data_dir": data_dir,
+    }
     out = console()
-    environment = runs[0].record["environment"]
-    out.print(f"{pictures.name}: {len(pictures.train):,} pictures to train on, {n:,} to test on; seed {seed}")
-    out.print(f"{environment['processor']}, torch {environment['versions']['torch']}\n")
-    table = Table("model", box=None, pad_edge=False)
-    for heading in ("test accuracy", "95 % interval", "test loss", "train seconds", "parameters"):
-        table.add_column(heading, justify="right")
-    for run, (low, high) in zip(runs, intervals, strict=True):
-        last = run.history[-1]
-        table.add_row(
-            run.record["model"],
-            percent(last.test_accuracy),
-            interval(low, high),
-            f"{last.test_loss:.4f}",
-            f"{run.train_seconds:.2f}",
-            f"{run.record['parameters']:,}",
-        )
-    out.print(table)
-    out.print("\nOne seed each: the intervals speak of these trained models, not yet of the methods.")
+    live = out.is_terminal and not json
+    try:
+        with _live(out) if live else _lines() as listener:
+            try:
+                ladder = modelzero.climb(data or "fashion-mnist", names, **settings, progress=listener)
+            except DataUnavailableError as error:
+                if data is not None:
+                    raise
+                print(f"digits instead of fashion-mnist: {error}", file=sys.stderr)
+                ladder = modelzero.climb("digits", names, **settings, progress=listener)
+    except Interrupted as stopped:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends now; another one must not cost the table
+        _show(out, stopped.ladder, json)
+        raise
+    _show(out, ladder, json)
+    if any(each["failed"] and each["name"] not in {rung.name for rung in ladder.rungs} for each in ladder.left_out):
+        raise typer.Exit(1)
+
+
+def _show(out: Console, ladder: Ladder, json: bool) -> None:
+    if json:
+        print_json(ladder.as_dict())
+        return
+    from modelzero.climbing.table import parts
+
+    out.print(_headline(ladder))
+    out.print()
+    for part in parts(ladder):
+        out.print(part)
+    took = ladder.record.get("seconds")
+    out.print(
+        f"\n{len(ladder.runs)} trainings" + (f" in {took:.0f} s" if took else "") + f", recorded in {ladder.path}"
+    )
+
+
+def _headline(ladder: Ladder) -> str:
+    data, environment = ladder.record["data"], ladder.record["environment"]
+    return (
+        f"{data['name']}: {data['train_images']:,} pictures to train on, {data['test_images']:,} to test on\n"
+        f"{environment['processor']}, torch {environment['versions']['torch']}, one thread for each training"
+    )
+
+
+@contextmanager
+def _live(out: Console) -> Iterator[Listener]:
+    """Redraw the table on the terminal while it fills."""
+    from rich.console import Group, RenderableType
+    from rich.live import Live
+
+    from modelzero.climbing.table import rung_table
+
+    began = time.monotonic()
+    latest: list[RenderableType] = ["getting ready"]
+
+    def listen(ladder: Ladder) -> None:
+        latest[:] = [_headline(ladder), "", rung_table(ladder)]
+
+    def picture() -> RenderableType:
+        return Group(*latest, f"\n{time.monotonic() - began:.0f} s, Ctrl-C stops and shows what is known")
+
+    with Live(
+        get_renderable=picture, console=out, refresh_per_second=_REFRESHES_PER_SECOND, transient=True, screen=False
+    ):
+        yield listen
+
+
+@contextmanager
+def _lines() -> Iterator[Listener]:
+    """Print a line for each training that ends."""
+    known: set[str] = set()
+
+    def listen(ladder: Ladder) -> None:
+        cells = ladder.record["cells"]
+        if not known:
+            print(f"{len(cells)} trainings on {ladder.record['data']['name']}", file=sys.stderr)
+            known.add("")
+        for cell in cells:
+            key = f"{cell['rung']} seed {cell['seed']}"
+            if cell["status"] == "planned" or key in known:
+                continue
+            known.add(key)
+            run = next((run for run in ladder.runs if run.id == cell["run"]), None)
+            result = cell["why"] if run is None else f"{run.history[-1].test_accuracy:.2%} in {run.train_seconds:.1f} s"
+            print(f"[{len(known) - 1}/{len(cells)}] {key}: {result}", file=sys.stderr)
+
+    yield listen

@@ -12,7 +12,9 @@ from modelzero.errors import SettingError
 
 @command
 def inspect(
-    model: Annotated[str, typer.Argument(help="A rung of the ladder: model0, model1, tinyvgg.")],
+    model: Annotated[
+        str, typer.Argument(help="A rung of the ladder, or module:name of what makes a model of your own.")
+    ],
     shape: Annotated[str, typer.Option(help="Channels, height and width of the pictures.")] = "1,28,28",
     classes: Annotated[int, typer.Option(help="How many classes there are.")] = 10,
     hidden_units: HiddenUnits = 10,
@@ -21,8 +23,12 @@ def inspect(
     """Show a model's layers with output shapes, parameters and multiply-adds."""
     from dataclasses import asdict
 
+    from torch import nn
+
     from modelzero.errors import check_count
     from modelzero.models.build import build
+    from modelzero.models.classifier import settings
+    from modelzero.models.fitted import Fitted
     from modelzero.models.ladder import rung_named
     from modelzero.models.summary import layers
 
@@ -31,7 +37,9 @@ def inspect(
     check_count("hidden_units", hidden_units)
     rung = rung_named(model)
     module = build(rung.make, image_shape, classes, hidden_units=hidden_units)
-    rows = layers(module, image_shape)
+    rows = layers(module, image_shape) if isinstance(module, nn.Module) and not isinstance(module, Fitted) else []
+    stepwise = bool(rows)
+    recipe = rung.recipe() if stepwise else module.settings() if isinstance(module, Fitted) else settings(module)
     parameters = sum(row.parameters for row in rows)
     multiply_adds = sum(row.multiply_adds for row in rows)
     if json:
@@ -40,7 +48,7 @@ def inspect(
                 "format": 1,
                 "model": rung.name,
                 "adds": rung.adds,
-                "recipe": rung.recipe(),
+                "recipe": recipe,
                 "image_shape": list(image_shape),
                 "classes": classes,
                 "hidden_units": hidden_units,
@@ -54,7 +62,10 @@ def inspect(
 
     out = console()
     out.print(f"{rung.name}: {rung.adds}")
-    out.print(f"recipe: {', '.join(f'{name} {value}' for name, value in rung.recipe().items())}")
+    out.print(f"recipe: {', '.join(f'{name} {value}' for name, value in recipe.items()) or 'nothing to choose'}")
+    if not stepwise:
+        out.print("fitted in one go, without gradient steps: it has no layers")
+        return
     out.print(f"for pictures of {' x '.join(map(str, image_shape))} and {classes} classes\n")
     table = Table("layer", "kind", "output shape", box=None, pad_edge=False)
     table.add_column("parameters", justify="right")

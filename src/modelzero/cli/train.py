@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +31,9 @@ from modelzero.cli.app import (
 @command
 def train(
     data: Data,
-    model: Annotated[str, typer.Option(help="A rung of the ladder: model0, model1, tinyvgg.")] = "model0",
+    model: Annotated[
+        str, typer.Option(help="A rung of the ladder, or module:name of what makes a model of your own.")
+    ] = "model0",
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
@@ -76,7 +79,7 @@ def train(
     for epoch in run.history:
         table.add_row(
             str(epoch.epoch),
-            f"{epoch.train_loss:.4f}",
+            "" if math.isnan(epoch.train_loss) else f"{epoch.train_loss:.4f}",
             f"{epoch.test_loss:.4f}",
             percent(epoch.test_accuracy),
             f"{epoch.train_seconds:.2f}",
@@ -88,4 +91,6 @@ def train(
         f"\n{right:,} of {n:,} test pictures are right: {percent(right / n)}; "
         f"on new pictures {interval(*accuracy_interval(right, n))} (95 % interval, this trained model)"
     )
+    for warning in run.record.get("warnings", []):
+        out.print(f"warning: {warning}")
     out.print(f"recorded in {run.path}")

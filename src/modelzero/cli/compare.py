@@ -1,0 +1,67 @@
+"""`modelzero compare`: runs that lie on disk against each other, without training anything again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from modelzero.cli.app import Json, RunsDir, command, console, print_json
+from modelzero.errors import RunError, check_margin
+
+if TYPE_CHECKING:
+    from modelzero.runs.record import Run
+
+
+@command
+def compare(
+    runs: Annotated[
+        list[str], typer.Argument(help="Ids or folders of runs, or of ladders, which stand for all their runs.")
+    ],
+    margin: Annotated[float, typer.Option(help="Differences below this fraction are practically none.")] = 0.003,
+    runs_dir: RunsDir = Path("runs"),
+    json: Json = False,
+) -> None:
+    """Compare runs: those of one model and recipe are the seeds of one method, each method meets the best before it."""
+    from dataclasses import asdict
+
+    from modelzero.climbing.comparison import accounts_of, compare_accounts, methods_of
+
+    check_margin(margin)
+    found = [run for name in runs for run in _find(name, runs_dir)]
+    if len(found) < 2:
+        raise RunError(f"{len(found)} run: at least two are needed to compare; 'modelzero runs' lists them")
+    accounts = accounts_of(methods_of(found))
+    comparisons = compare_accounts(accounts, margin=margin)
+    if json:
+        print_json(
+            {
+                "format": 1,
+                "data": found[0].record["data"],
+                "rungs": [account.as_dict() for account in accounts],
+                "comparisons": [asdict(comparison) for comparison in comparisons],
+                "margin": margin,
+                "runs": [str(run.path) for run in found],
+            }
+        )
+        return
+    from modelzero.climbing.table import account_table, comparison_table
+
+    out = console()
+    out.print(f"{len(found)} runs on {found[0].record['data']['name']}\n")
+    out.print(account_table(accounts))
+    out.print("\nEach against the best one above it in the table:")
+    out.print(comparison_table(comparisons))
+    for of in dict.fromkeys(comparison.of for comparison in comparisons if comparison.of != "methods"):
+        out.print(f"\nWhere a method has one run only, the comparison speaks of {of}, not of methods.")
+
+
+def _find(name: str, runs_dir: Path) -> list[Run]:
+    from modelzero.climbing.ladder import Ladder
+    from modelzero.runs.record import LADDER_RECORD, Run
+
+    path = Path(name) if Path(name).is_dir() else runs_dir / name
+    if (path / LADDER_RECORD).is_file():
+        return Ladder.read(path).runs
+    return [Run.read(path)]

@@ -1,0 +1,1 @@
+"""From a list of rungs to a verdict: cells, workers, budget, accounts, comparisons."""

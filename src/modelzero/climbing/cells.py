@@ -1,0 +1,161 @@
+"""What a worker does: train one cell, or try out what training one would cost."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import cloudpickle
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from modelzero.climbing.shared import open_shared
+from modelzero.data.batches import batches, epoch_order, to_float
+from modelzero.data.dataset import ImageData, Split
+from modelzero.errors import InputError, ModelZeroError
+from modelzero.models.build import build, describe
+from modelzero.models.classifier import Classifier, rows_of
+from modelzero.models.fitted import Fitted
+from modelzero.models.ladder import Rung
+from modelzero.training.cell import train
+from modelzero.training.device import use_threads
+
+# Executors that run jobs as threads of one process share torch's random numbers: there one cell waits for the other.
+_ONE_AT_A_TIME = threading.Lock()
+
+_TRIAL_WARM_UP, _TRIAL_STEPS, _TRIAL_SECONDS = 2, 30, 0.4
+# Training pictures of the two fits from which the time of a fit on all of them is predicted, and test pictures asked.
+_TRIAL_FITS, _TRIAL_QUESTIONS = (1000, 4000), 500
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One cell, or the trial of a rung, as it is sent to a process.
+
+    Args:
+        rung: the position on the ladder.
+        seed: of the training.
+        pickled: the rung itself, in a form that also carries lambdas and classes of a notebook.
+        pictures: the folder that `share` wrote.
+        runs_dir: where the run goes.
+        device: as for `train`.
+    """
+
+    rung: int
+    seed: int
+    pickled: bytes
+    pictures: Path
+    runs_dir: Path
+    device: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A cell that could not be trained.
+
+    Args:
+        why: in words.
+        hopeless: another seed would fail alike.
+    """
+
+    why: str
+    hopeless: bool
+
+
+def train_cell(job: Job) -> Path | Failure:
+    """Train and record one cell on one thread; return the folder of its run."""
+    with _ONE_AT_A_TIME:
+        try:
+            rung: Rung = cloudpickle.loads(job.pickled)
+            run = train(
+                open_shared(job.pictures),
+                rung,
+                seed=job.seed,
+                device=job.device,
+                threads=1,
+                runs_dir=job.runs_dir,
+                progress=False,
+            )
+        except ModelZeroError as error:
+            return Failure(str(error), hopeless=isinstance(error, InputError))
+        except Exception as error:
+            return Failure(describe(error), hopeless=False)
+        return run.path
+
+
+def try_out(job: Job) -> float | Failure:
+    """Predict the seconds that a cell takes, training and evaluation, from a short trial on one thread."""
+    with _ONE_AT_A_TIME, use_threads(1), torch.random.fork_rng(devices=[]):
+        try:
+            rung: Rung = cloudpickle.loads(job.pickled)
+            data = open_shared(job.pictures)
+            model = build(rung.make, data.image_shape, len(data.classes), seed=job.seed)
+            if isinstance(model, nn.Module) and not isinstance(model, Fitted):
+                return _seconds_by_steps(rung, model, data)
+            return _seconds_in_one_go(model, data, job.seed)
+        except ModelZeroError as error:
+            return Failure(str(error), hopeless=True)
+        except Exception as error:
+            return Failure(describe(error), hopeless=True)
+
+
+def _seconds_by_steps(rung: Rung, model: nn.Module, data: ImageData) -> float:
+    """Time a few steps and one batch of an evaluation, and multiply."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-6, momentum=rung.momentum)
+    order = epoch_order(0, 0, len(data.train))
+    steps: list[float] = []
+    began = time.perf_counter()
+    for images, labels in batches(data.train, rung.batch_size, order):
+        if len(steps) >= _TRIAL_WARM_UP + _TRIAL_STEPS or (
+            len(steps) > _TRIAL_WARM_UP and time.perf_counter() - began > _TRIAL_SECONDS
+        ):
+            break
+        step_began = time.perf_counter()
+        optimizer.zero_grad()
+        cross_entropy(model(images), labels).backward()
+        optimizer.step()
+        steps.append(time.perf_counter() - step_began)
+    some = to_float(data.test.images[:512])
+    with torch.inference_mode():
+        model.eval()
+        began = time.perf_counter()
+        model(some)
+        asking = (time.perf_counter() - began) * len(data.test) / len(some)
+    epochs = rung.epochs_for(len(data.train))
+    return epochs * (
+        rung.steps_per_epoch(len(data.train)) * statistics.median(steps[_TRIAL_WARM_UP:] or steps) + asking
+    )
+
+
+def _seconds_in_one_go(model: Fitted | Classifier, data: ImageData, seed: int) -> float:
+    """Fit a small and a larger part of the training split, and go on as their times do."""
+    order = epoch_order(0, 0, len(data.train))
+    sizes = [min(size, len(order)) for size in _TRIAL_FITS]
+    times = []
+    for size in sizes:
+        part = Split(data.train.images[order[:size]], data.train.labels[order[:size]])
+        asked = Split(data.test.images[:_TRIAL_QUESTIONS], data.test.labels[:_TRIAL_QUESTIONS])
+        began = time.perf_counter()
+        if isinstance(model, Fitted):
+            model.fit(part, seed)
+        else:
+            model.fit(rows_of(part.images), part.labels.numpy())
+        fitted = time.perf_counter()
+        if isinstance(model, Fitted):
+            model(to_float(asked.images))
+        else:
+            model.predict(rows_of(asked.images))
+        times.append((fitted - began, (time.perf_counter() - fitted) * len(data.test) / len(asked)))
+    fits, questions = zip(*times, strict=True)
+    return _further(sizes, fits, len(order), 1.0) + _further(sizes, questions, len(order), 0.0)
+
+
+def _further(sizes: list[int], seconds: tuple[float, float], size: int, least_power: float) -> float:
+    """Extend the power law through two times to a larger size; the power is at most 3."""
+    power = math.log(seconds[1] / seconds[0]) / math.log(sizes[1] / sizes[0]) if sizes[1] > sizes[0] else least_power
+    return seconds[1] * float((size / sizes[1]) ** min(3.0, max(least_power, power)))

@@ -1,0 +1,153 @@
+"""What came out of a climb: accounts, comparisons and the verdict, computed from records when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from modelzero.climbing.account import Account, account
+from modelzero.climbing.comparison import Comparison, compare_accounts
+from modelzero.errors import RunError
+from modelzero.runs.record import FORMAT, LADDER_RECORD, Run, from_json
+
+# The best rung may be this much better than the cheapest one that is still named as nearly as good.
+NEARLY = 0.01
+
+
+class Ladder:
+    """A climb: its rungs with their accounts, the comparisons, and whether the next rung is worth it.
+
+    >>> import tempfile, modelzero as mz
+    >>> ladder = mz.climb("digits", ["majority", "centroid"], runs_dir=tempfile.mkdtemp())
+    >>> [rung.name for rung in ladder.rungs], ladder.worth_it
+    (['majority', 'centroid'], 'centroid')
+    >>> ladder.comparisons[0].verdict
+    'better'
+
+    Args:
+        path: the folder of the ladder.
+        record: the content of its `ladder.json`.
+        runs: the finished runs, in the order of the rungs; see `read`.
+    """
+
+    def __init__(self, path: Path, record: Mapping[str, Any], runs: Sequence[Run]) -> None:
+        self.path = path
+        self.record = record
+        self.runs = list(runs)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Ladder:
+        """Read a ladder from its folder, and its runs from the folders beside it.
+
+        Raises:
+            RunError: no ladder there, or a damaged one, or one whose runs are gone.
+        """
+        path = Path(path)
+        try:
+            record = from_json((path / LADDER_RECORD).read_text(encoding="utf-8"))
+            runs = [cell["run"] for cell in record["cells"] if cell["status"] == "finished"]
+            newer = record["format"] > FORMAT
+        except OSError as error:
+            raise RunError(f"{path} holds no ladder ({error.strerror}): the folder of a ladder is needed") from None
+        except (ValueError, KeyError, TypeError):
+            raise RunError(f"{path / LADDER_RECORD} is damaged: a whole record is needed; climb again") from None
+        if newer:
+            raise RunError(f"{path} was written by a newer modelzero (format {record['format']}): update modelzero")
+        return cls(path, record, [Run.read(path.parent / run) for run in runs])
+
+    @cached_property
+    def rungs(self) -> list[Account]:
+        """The account of each rung that has a finished run, in ladder order."""
+        by_rung: dict[str, list[Run]] = {}
+        for run in self.runs:
+            by_rung.setdefault(run.record["model"], []).append(run)
+        adds = {rung["name"]: rung["adds"] for rung in self.record["rungs"]}
+        return [
+            account(name, adds[name], sorted(by_rung[name], key=lambda run: run.seed))
+            for name in adds
+            if name in by_rung
+        ]
+
+    @cached_property
+    def comparisons(self) -> list[Comparison]:
+        """Each rung but the first against the best cheaper one below it, as one family."""
+        return compare_accounts(self.rungs, margin=self.record["margin"], size=len(self.record["family"]))
+
+    @property
+    def worth_it(self) -> str | None:
+        """The last rung whose gain over the best cheaper one is `better`; None if there is none."""
+        better = [comparison.rung for comparison in self.comparisons if comparison.verdict == "better"]
+        return better[-1] if better else None
+
+    @property
+    def price(self) -> dict[str, Any] | None:
+        """What `worth_it` gains over the best cheaper rung, and how many times its training time that takes."""
+        for comparison in self.comparisons:
+            if comparison.rung == self.worth_it and comparison.verdict == "better":
+                rung, against = self.rung(comparison.rung), self.rung(comparison.against)
+                times = rung.train_seconds / against.train_seconds if against.train_seconds else None
+                return {"against": against.name, "gain": comparison.difference, "times_the_training_time": times}
+        return None
+
+    @property
+    def nearly_as_good(self) -> str | None:
+        """The rung with the least training time among those within 1 point of the best one."""
+        if not self.rungs:
+            return None
+        best = max(rung.accuracy for rung in self.rungs)
+        near = [rung for rung in self.rungs if rung.accuracy >= best - NEARLY]
+        return min(near, key=lambda rung: rung.train_seconds).name
+
+    @property
+    def left_out(self) -> list[dict[str, Any]]:
+        """Rungs and seeds that are not in it, each with the reason."""
+        return list(self.record["left_out"])
+
+    def rung(self, name: str) -> Account:
+        """Return the account of a rung by name."""
+        return next(rung for rung in self.rungs if rung.name == name)
+
+    def verdict(self) -> list[str]:
+        """Say in sentences what came out."""
+        from modelzero.climbing.table import sentences
+
+        return sentences(self)
+
+    def table(self) -> str:
+        """Return the tables and the verdict as plain text."""
+        from modelzero.climbing.table import as_text
+
+        return as_text(self)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as `modelzero climb --json` prints it."""
+        return {
+            "format": FORMAT,
+            "id": self.path.name,
+            "status": self.record["status"],
+            "data": self.record["data"],
+            "rungs": [rung.as_dict() for rung in self.rungs],
+            "comparisons": [asdict(comparison) for comparison in self.comparisons],
+            "worth_it": self.worth_it,
+            "price": self.price,
+            "nearly_as_good": self.nearly_as_good,
+            "verdict": self.verdict(),
+            "left_out": self.left_out,
+            "runs": [str(run.path) for run in self.runs],
+            "ladder": str(self.path),
+            "family": self.record["family"],
+            "margin": self.record["margin"],
+            "seconds": self.record.get("seconds"),
+        }
+
+    def __repr__(self) -> str:
+        rungs = ", ".join(f"{rung.name} {rung.accuracy:.4f}" for rung in self.rungs)
+        return f"Ladder({self.path.name!r}, {self.record['status']}, {rungs or 'no rung yet'})"
+
+    def _repr_html_(self) -> str:
+        from modelzero.climbing.table import as_html
+
+        return as_html(self)

@@ -1,0 +1,45 @@
+"""One copy of the pictures for all worker processes, as files that each maps into its memory."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from modelzero.data.dataset import ImageData, Split
+from modelzero.runs.record import from_json, to_json
+from modelzero.runs.store import write_bytes, writing
+
+_DESCRIPTION = "data.json"
+
+
+def share(data: ImageData, folder: Path) -> None:
+    """Write pictures and labels into a folder.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    for name, split in (("train", data.train), ("test", data.test)):
+        for part in ("images", "labels"):
+            with writing(folder):
+                np.save(folder / f"{name}-{part}.npy", getattr(split, part).numpy())
+    write_bytes(folder / _DESCRIPTION, to_json(data.description()).encode())
+
+
+@functools.lru_cache(maxsize=1)
+def open_shared(folder: Path) -> ImageData:
+    """Map what `share` wrote; read-only in effect: what a process writes into it stays with that process."""
+    described = from_json((folder / _DESCRIPTION).read_text(encoding="utf-8"))
+    train, test = (
+        Split(
+            *(torch.from_numpy(np.load(folder / f"{name}-{part}.npy", mmap_mode="c")) for part in ("images", "labels"))
+        )
+        for name in ("train", "test")
+    )
+    data = ImageData(described["name"], train, test, tuple(described["classes"]), described["source"])
+    data.__dict__["fingerprint"] = described["fingerprint"]  # as it was computed before: not once more in each process
+    return data

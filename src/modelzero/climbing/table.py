@@ -1,0 +1,218 @@
+"""A ladder for people: tables for the terminal and the notebook, and the verdict in words."""
+
+from __future__ import annotations
+
+import html
+import io
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from modelzero.climbing.account import Account
+    from modelzero.climbing.comparison import Comparison
+    from modelzero.climbing.ladder import Ladder
+
+_HEADINGS = (
+    "rung",
+    "accuracy",
+    "95 % interval",
+    "seeds",
+    "sd (noise)",
+    "train s",
+    "predicted/s",
+    "parameters",
+    "bytes",
+)
+_COMPARED = (
+    "rung",
+    "against",
+    "difference",
+    "95 % interval",
+    "p adjusted",
+    "verdict",
+    "could see",
+    "pictures won, lost",
+)
+# Observed spread over that of test-set noise alone, from which a method is said to be unstable (STATISTICS: 2).
+_UNSTABLE = 2.0
+_WIDTH = 130
+
+
+def rung_table(ladder: Ladder) -> Table:
+    """Draw the accounts; while the climb goes on, also of the rungs that wait, and how many trainings are done."""
+    accounts = {rung.name: rung for rung in ladder.rungs}
+    rows = []
+    for rung in ladder.record["rungs"]:
+        name, planned = rung["name"], rung["seeds"]
+        row = _rung_row(accounts[name]) if name in accounts else [name, *[""] * (len(_HEADINGS) - 1)]
+        if ladder.record["status"] == "running" and planned:
+            row[3] = f"{accounts[name].seeds if name in accounts else 0} of {planned}"
+        elif name not in accounts:
+            continue
+        rows.append(row)
+    return _table(_HEADINGS, rows)
+
+
+def account_table(accounts: Sequence[Account]) -> Table:
+    """Draw accounts, one in each row."""
+    return _table(_HEADINGS, [_rung_row(account) for account in accounts])
+
+
+def comparison_table(comparisons: Sequence[Comparison]) -> Table:
+    """Draw the comparisons."""
+    return _table(_COMPARED, [_comparison_row(comparison) for comparison in comparisons], left=(0, 1, 5))
+
+
+def sentences(ladder: Ladder) -> list[str]:
+    """Say what came out, one thing a sentence."""
+    if not ladder.rungs:
+        return ["No rung has a finished run."]
+    said = []
+    price = ladder.price
+    if price is not None:
+        times = price["times_the_training_time"]
+        name, against = str(ladder.worth_it), price["against"]
+        cost = f" for {_times(times)} the training time" if times and times >= 1 else ", with less training time"
+        of = next(c.of for c in ladder.comparisons if c.rung == name)
+        said.append(f"Worth it: {name}, {points(price['gain'])} over {against}{cost}{_speaks_of(of)}.")
+    elif len(ladder.rungs) > 1:
+        said.append("No rung is shown to be better than the best one below it.")
+    best = max(ladder.rungs, key=lambda rung: rung.accuracy)
+    near = ladder.rung(str(ladder.nearly_as_good))
+    if near is not best:
+        said.append(
+            f"Within 1 point of the best ({best.name}, {percent(best.accuracy)}): {near.name}, "
+            f"{percent(near.accuracy)} in {seconds(near.train_seconds)} s instead of {seconds(best.train_seconds)} s."
+        )
+    said += [
+        f"Worse than a cheaper one: {c.rung}, {points(c.difference)} against {c.against}{_speaks_of(c.of)}."
+        for c in ladder.comparisons
+        if c.verdict == "worse"
+    ]
+    said += [
+        f"Cannot tell: {c.rung} against {c.against}; a difference of {100 * c.least_detectable:.1f} points or more "
+        "would most likely have been seen."
+        for c in ladder.comparisons
+        if c.verdict == "cannot tell"
+    ]
+    said += [
+        f"Unstable: {rung.name}, whose seeds spread {_times(rung.sd / rung.sd_expected)} as far as test-set noise would."
+        for rung in ladder.rungs
+        if rung.sd_expected > 0 and rung.sd > _UNSTABLE * rung.sd_expected
+    ]
+    return said + [f"Left out: {each['name']}, {each['why']}." for each in ladder.left_out]
+
+
+def as_text(ladder: Ladder) -> str:
+    """Return everything as plain text."""
+    from rich.console import Console
+
+    console = Console(file=io.StringIO(), width=_WIDTH, highlight=False, markup=False, emoji=False, no_color=True)
+    for part in parts(ladder):
+        console.print(part, soft_wrap=isinstance(part, str))
+    assert isinstance(console.file, io.StringIO)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
+
+
+def parts(ladder: Ladder) -> list[RenderableType]:
+    """List what is printed of a ladder, from top to bottom."""
+    drawn: list[RenderableType] = [rung_table(ladder)]
+    if ladder.comparisons:
+        drawn += ["", "Each rung against the best one above it in the table:", comparison_table(ladder.comparisons)]
+    return [*drawn, "", *sentences(ladder)]
+
+
+def as_html(ladder: Ladder) -> str:
+    """Return tables and verdict as HTML for a notebook."""
+    drawn = _html_table(_HEADINGS, [_rung_row(rung) for rung in ladder.rungs])
+    if ladder.comparisons:
+        drawn += _html_table(_COMPARED, [_comparison_row(comparison) for comparison in ladder.comparisons])
+    return drawn + "".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences(ladder))
+
+
+def percent(share: float) -> str:
+    """Show a fraction in percent, with two decimals.
+
+    >>> percent(0.8341)
+    '83.41 %'
+    """
+    return f"{100 * share:.2f} %"
+
+
+def points(difference: float) -> str:
+    """Show a difference of fractions in points, with its sign.
+
+    >>> points(0.0489), points(-0.001)
+    ('+4.89 points', '-0.10 points')
+    """
+    return f"{100 * difference:+.2f} points"
+
+
+def seconds(value: float) -> str:
+    """Show seconds with three digits or so."""
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def _rung_row(rung: Account) -> list[str]:
+    spread = f"{100 * rung.sd:.2f} ({100 * rung.sd_expected:.2f})" if not math.isnan(rung.sd) else ""
+    return [
+        rung.name,
+        percent(rung.accuracy),
+        f"{100 * rung.low:.2f} to {100 * rung.high:.2f} %",
+        str(rung.seeds) if rung.random else "fixed",
+        spread,
+        seconds(rung.train_seconds),
+        f"{rung.test_images_per_second:,.0f}",
+        "" if rung.parameters is None else f"{rung.parameters:,}",
+        "" if rung.model_bytes is None else _bytes(rung.model_bytes),
+    ]
+
+
+def _comparison_row(comparison: Comparison) -> list[str]:
+    return [
+        comparison.rung,
+        comparison.against,
+        points(comparison.difference),
+        f"{100 * comparison.low:+.2f} to {100 * comparison.high:+.2f}",
+        f"{comparison.p_adjusted:.3g}" if comparison.p_adjusted >= 1e-4 else "< 0.0001",
+        comparison.verdict,
+        f"{100 * comparison.least_detectable:.2f}",
+        f"{comparison.gained:,}, {comparison.lost:,}",
+    ]
+
+
+def _table(headings: tuple[str, ...], rows: list[list[str]], left: tuple[int, ...] = (0,)) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if column in left else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _html_table(headings: tuple[str, ...], rows: list[list[str]]) -> str:
+    head = "".join(f"<th>{html.escape(heading)}</th>" for heading in headings)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2g} times" if ratio < 10 else f"{ratio:,.0f} times"
+
+
+def _speaks_of(of: str) -> str:
+    return "" if of == "methods" else f" ({of}, not the methods)"
+
+
+def _bytes(size: int) -> str:
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000  # type: ignore[assignment]
+    return f"{size:.3g} GB"

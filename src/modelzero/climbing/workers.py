@@ -1,0 +1,186 @@
+"""Jobs to processes: each process does one at a time, and one that dies costs its own job only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
+from types import FrameType
+from typing import Any, Generic, TypeVar
+
+import loky
+
+Job = TypeVar("Job")
+
+_ATTEMPTS = 2
+_SECONDS_TO_SAY_GOODBYE = 2.0
+# One thread for each library that a worker computes with: the cores serve different cells.
+_ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "NUMBA")}
+
+
+class WorkerDiedError(Exception):
+    """The process that did a job ended without an answer, twice."""
+
+
+class Workers(Generic[Job]):
+    """Processes, or an executor that somebody brought, that work off jobs.
+
+    The own processes are one `loky.ProcessPoolExecutor` each: in a common pool, the death of one process would end the
+    jobs of all. loky starts them without importing the caller's main module again, so a script needs no
+    `if __name__ == "__main__"`.
+
+    Args:
+        count: how many processes.
+        executor: where jobs go instead; all are handed to it at once, and its own limits hold.
+    """
+
+    def __init__(self, count: int, executor: Executor | None = None) -> None:
+        self._brought = executor
+        self._free = [_Process() for _ in range(count if executor is None else 0)]
+        self._running: dict[Future[Any], tuple[Job, int, _Process | None]] = {}
+
+    def run(
+        self, function: Callable[[Job], Any], jobs: deque[Job], deadline: float | None = None
+    ) -> Iterator[tuple[Job, Any]]:
+        """Yield (job, answer) as jobs finish; the answer is an exception where the job raised one.
+
+        A job whose process died is done again once, then answered with WorkerDiedError.
+
+        Args:
+            function: what does a job, importable in the processes.
+            jobs: taken from the left; the caller may take some back while this runs.
+            deadline: a moment of `time.monotonic`, at which this ends, whatever is still running.
+        """
+        attempts: dict[int, int] = {}
+        while jobs or self._running:
+            while jobs and (self._brought or self._free):
+                job = jobs.popleft()
+                attempt = attempts.pop(id(job), 1)
+                process = None if self._brought else self._free.pop()
+                submit = self._brought.submit if self._brought else process.submit  # type: ignore[union-attr]
+                try:
+                    self._running[submit(function, job)] = job, attempt, process
+                except BrokenExecutor as error:  # one that was brought, and cannot be replaced here
+                    yield job, WorkerDiedError(f"the executor takes no more jobs: {error}")
+            remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
+            done, _ = wait(self._running, remaining, FIRST_COMPLETED)
+            if not done and self._running:
+                return
+            for future in done:
+                job, attempt, process = self._running.pop(future)
+                answer = _answer(future)
+                died = isinstance(answer, BrokenExecutor)
+                if process is not None and died:
+                    process.end()
+                if process is not None:
+                    self._free.append(_Process() if died else process)
+                if not died:
+                    yield job, answer
+                elif attempt < _ATTEMPTS:
+                    attempts[id(job)] = attempt + 1
+                    jobs.appendleft(job)
+                else:
+                    yield job, WorkerDiedError(f"its process died {attempt} times, the last time without a word")
+
+    def stop(self) -> None:
+        """End the own processes, also those in the middle of a job; jobs of a brought executor are only cancelled."""
+        for future in self._running:
+            future.cancel()
+        busy = [process for _, _, process in self._running.values() if process is not None]
+        for process in busy:
+            process.send(signal.SIGTERM)
+        wait(self._running if busy else [], _SECONDS_TO_SAY_GOODBYE)
+        for process in [*busy, *self._free]:
+            process.end()
+        self._running.clear()
+        self._free.clear()
+
+
+class _Process:
+    """A process that is started with its first job."""
+
+    def __init__(self) -> None:
+        self._pool: loky.ProcessPoolExecutor | None = None
+
+    def submit(self, function: Callable[[Job], Any], job: Job) -> Future[Any]:
+        with _interrupt_blocked():
+            if self._pool is None:
+                self._pool = loky.ProcessPoolExecutor(1, initializer=_begin, env=_ONE_THREAD)
+            future: Future[Any] = self._pool.submit(_do, function, job)
+            return future
+
+    def send(self, what: signal.Signals) -> None:
+        for pid in list(self._pool._processes) if self._pool else []:  # noqa: SLF001 - it tells them nowhere else
+            with contextlib.suppress(OSError):
+                os.kill(pid, what)
+
+    def end(self) -> None:
+        """End it at once: its runs are written, and it holds nothing else."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, kill_workers=True)
+            self._pool = None
+
+
+def _answer(future: Future[Any]) -> Any:
+    try:
+        return future.exception() or future.result()
+    except CancelledError as error:
+        return error
+
+
+@contextlib.contextmanager
+def _interrupt_blocked() -> Iterator[None]:
+    """Let processes that are started here never see Ctrl-C, which a terminal sends to all: the parent decides."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def interrupt_ignored() -> Iterator[None]:
+    """Let Ctrl-C do nothing for a while, where this thread may decide that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _begin() -> None:
+    """Prepare a new process: what is asked to stop records that it was interrupted; prints go to standard error."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _interrupt)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+
+
+def _do(function: Callable[[Job], Any], job: Job) -> Any:
+    """Do one job; only while it lasts does a request to end interrupt it, so that it can record that."""
+    _at_work.set()
+    try:
+        return function(job)
+    finally:
+        _at_work.clear()
+
+
+_at_work = threading.Event()
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    if _at_work.is_set():
+        raise KeyboardInterrupt
+    os._exit(128 + signal.SIGTERM)

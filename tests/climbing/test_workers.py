@@ -1,0 +1,148 @@
+"""Jobs on processes that may die, and on executors that somebody brings."""
+
+import os
+import time
+from collections import deque
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import pytest
+
+from modelzero.climbing.workers import WorkerDiedError, Workers
+
+
+class Broken(Executor):
+    """An executor whose processes have gone."""
+
+    def submit(self, function, /, *args, **kwargs):
+        raise BrokenProcessPool("gone")
+
+
+@pytest.fixture
+def workers():
+    """Two processes, ended after the test."""
+    made = Workers(2)
+    yield made
+    made.stop()
+
+
+def alive(pid):
+    """Tell whether a process runs (and is no zombie)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_each_job_is_answered_once(workers):
+    """Ten jobs on two processes: each answer belongs to its job."""
+    answers = list(workers.run(lambda job: job * job, deque(range(10))))
+    assert sorted(answers) == [(job, job * job) for job in range(10)]
+
+
+def test_an_error_is_an_answer(workers):
+    """What a job raises comes back as the exception; the other jobs go on."""
+
+    def fails_at_2(job):
+        if job == 2:
+            raise ValueError("two")
+        return job
+
+    answers = dict(workers.run(fails_at_2, deque(range(4))))
+    assert isinstance(answers.pop(2), ValueError)
+    assert answers == {0: 0, 1: 1, 3: 3}
+
+
+def test_a_process_that_dies_costs_its_own_job_only(workers, tmp_path):
+    """It is really killed: once is repaired by doing the job again, twice is answered; the others never notice."""
+
+    def kills_itself(job):
+        import os
+        import signal
+
+        flag = tmp_path / "was-here"
+        if job == "always" or (job == "once" and not flag.exists()):
+            flag.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        with (tmp_path / "done").open("a") as file:
+            file.write(f"{job}\n")
+        return job
+
+    answers = dict(workers.run(kills_itself, deque(["a", "always", "b", "once", "c"])))
+    died = answers.pop("always")
+    assert isinstance(died, WorkerDiedError)
+    assert "died 2 times" in str(died)
+    assert answers == {job: job for job in ("a", "b", "once", "c")}
+    assert sorted((tmp_path / "done").read_text().split()) == ["a", "b", "c", "once"]
+
+
+def test_the_deadline_ends_it(workers):
+    """What still runs is left, and stopping ends the processes."""
+    began = time.monotonic()
+    pids = dict(workers.run(lambda _: __import__("os").getpid(), deque([1, 2])))
+    answers = list(workers.run(lambda job: __import__("time").sleep(60), deque([1, 2, 3]), time.monotonic() + 0.5))
+    workers.stop()
+    assert answers == []
+    assert time.monotonic() - began < 30
+    assert not any(alive(pid) for pid in pids.values())
+
+
+def test_jobs_may_be_taken_back(workers):
+    """Whoever reads the answers may remove jobs that have become pointless."""
+    jobs = deque(range(100))
+    answered = []
+    for job, _ in workers.run(lambda job: job, jobs):
+        answered.append(job)
+        jobs.clear()
+    assert len(answered) <= 4
+
+
+def test_libraries_in_the_processes_use_one_thread(workers):
+    """The cores serve different cells."""
+
+    def threads(_):
+        import os
+
+        return os.environ["OMP_NUM_THREADS"], os.environ["OPENBLAS_NUM_THREADS"]
+
+    assert dict(workers.run(threads, deque([1])))[1] == ("1", "1")
+
+
+def test_prints_of_a_job_do_not_reach_standard_output(workers, capfd):
+    """It may carry a JSON document; what a user's model prints goes to standard error."""
+    list(workers.run(lambda _: print("from the model", flush=True), deque([1])))
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "from the model" in err
+
+
+def test_an_executor_of_somebody_gets_all_jobs():
+    """Any `concurrent.futures.Executor` will do; it is not shut down."""
+    with ThreadPoolExecutor(3) as executor:
+        workers = Workers(5, executor)
+        assert dict(workers.run(lambda job: -job, deque(range(6)))) == {job: -job for job in range(6)}
+        workers.stop()
+        assert executor.submit(os.getpid).result() == os.getpid()
+
+
+def test_a_broken_executor_is_an_answer():
+    """Each job is answered with what happened."""
+    answers = dict(Workers(1, Broken()).run(abs, deque([1, 2])))
+    assert all(isinstance(answer, WorkerDiedError) and "gone" in str(answer) for answer in answers.values())
+    assert sorted(answers) == [1, 2]
+
+
+def test_a_cancelled_job_is_an_answer():
+    """As happens on a cluster that somebody else stops."""
+
+    class Cancels(Executor):
+        def submit(self, function, /, *args, **kwargs):
+            future = Future()
+            future.cancel()
+            future.set_running_or_notify_cancel()
+            return future
+
+    ((job, answer),) = Workers(1, Cancels()).run(abs, deque([1]))
+    assert job == 1
+    assert type(answer).__name__ == "CancelledError"
