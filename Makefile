@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: run test check static format bench clean
 
 run: .venv/installed
-	$(BIN)/modelzero climb
+	$(BIN)/modelzero climb --budget 2m
 
 test: .venv/installed
 	$(BIN)/pytest

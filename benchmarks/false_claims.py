@@ -153,13 +153,12 @@ def ladders(state, tables, seeds, shifts, own_pictures, right, methods, pairs):
                 d = np.int32(count[i]) * np.int32(runs_a) - np.int32(below[i]) * np.int32(runs)
                 total_d += d
                 squares_d += d * d
-                now, before = 2 * np.int32(count[i]) >= runs, 2 * np.int32(below[i]) >= runs_a
-                gained += now and not before
-                lost += before and not now
+                gained += np.int32(count[i]) * (np.int32(runs_a) - np.int32(below[i]))
+                lost += np.int32(below[i]) * (np.int32(runs) - np.int32(count[i]))
             pair = pairs[ladder, j - 1]
             pair[0] = out[0] - methods[ladder, best, 0]
             pair[1] = (n * squares_d - float(total_d) * total_d) / (n * (n - 1.0)) / (float(runs) * runs_a) ** 2 / n
-            pair[2], pair[3], pair[4] = gained, lost, best
+            pair[2], pair[3], pair[4] = np.rint(gained / (runs * runs_a)), np.rint(lost / (runs * runs_a)), best
 
 
 def simulate(n, seeds, effect, repeats, *, seed=0, own_pictures=False, lift=0.0, right=None):

@@ -14,6 +14,7 @@ from torch import nn
 
 from modelzero.data.dataset import ImageData
 from modelzero.models.build import build
+from modelzero.models.ladder import Rung, rung_named
 from modelzero.models.linear import model0
 from modelzero.runs.record import Epoch, Run
 from modelzero.training.cell import train
@@ -83,7 +84,7 @@ def walk(data: ImageData, *, runs_dir: str | Path = "runs", say: Callable[[str],
         yield Section(f"Training {name}: {EPOCHS} epochs, batches of {BATCH_SIZE}")
         run = train(
             data,
-            name,
+            Rung(name, rung_named(name).make),  # with the chapter's recipe, also where the ladder has another
             epochs=EPOCHS,
             batch_size=BATCH_SIZE,
             learning_rate=LEARNING_RATE,

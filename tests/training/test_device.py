@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +13,15 @@ from modelzero.models.ladder import Recipe
 from modelzero.models.linear import model0
 from modelzero.models.tinyvgg import tinyvgg
 from modelzero.training import device
-from modelzero.training.device import Stopwatch, choose_device, default_threads, fastest, seed_device, use_threads
+from modelzero.training.device import (
+    PeakMemory,
+    Stopwatch,
+    choose_device,
+    default_threads,
+    fastest,
+    seed_device,
+    use_threads,
+)
 
 CPU = torch.device("cpu")
 FASHION = (1, 28, 28)
@@ -198,3 +207,16 @@ def test_seed_device_is_manual_seed_on_the_gpu():
     drawn = torch.rand(5, device=place)
     torch.manual_seed(7)
     assert torch.equal(drawn, torch.rand(5, device=place))
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the high-water mark can be reset on Linux only")
+def test_peak_memory_is_that_since_it_was_made():
+    """What was held and given back before does not count; what is held and given back afterwards does."""
+    size = 300 * 2**20
+    before = torch.ones(size, dtype=torch.uint8)
+    del before
+    peak = PeakMemory()
+    low = peak.bytes()
+    between = torch.ones(size, dtype=torch.uint8)
+    del between
+    assert 0.9 * size < peak.bytes() - low < 1.5 * size

@@ -13,7 +13,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import modelzero as mz
-from modelzero.training.loop import NonFiniteLossError, predict_logits, score
+from modelzero.models.ladder import rung_named
+from modelzero.training.loop import NonFiniteLossError, mirror_half, predict_logits, score
 
 # Half a unit of the last printed digit, and a little for the last bits of another processor.
 FOURTH_DECIMAL, FIFTH_DECIMAL = 0.52e-4, 0.52e-5
@@ -65,7 +66,17 @@ def plain_tinyvgg(channels, height, width, classes, hidden):
         nn.MaxPool2d(2),
     )
     last = nn.Linear(hidden * (height // 4) * (width // 4), classes)
-    return nn.Sequential(block_1, block_2, nn.Flatten(), last)
+    # The memory layout decides in which order sums are made; a training at a standstill magnifies their last bits.
+    return nn.Sequential(block_1, block_2, nn.Flatten(), last).to(memory_format=torch.channels_last)
+
+
+def plain_factory(image_shape, classes):
+    return plain_model0(*image_shape, classes, 10)
+
+
+def with_chapters_recipe(name):
+    """The rung's model with the chapter's recipe, also where the ladder has another."""
+    return mz.Rung(name, rung_named(name).make)
 
 
 PLAIN = {"model0": plain_model0, "model1": plain_model1, "tinyvgg": plain_tinyvgg}
@@ -232,7 +243,7 @@ def test_model1_accuracies_are_the_printed_ones(model1):
 def test_tinyvgg_lands_where_the_chapter_does(fashion_mnist):
     """Three epochs end within a point of the 88.38 % that the notebook prints for a GPU."""
     # On one thread: two take 40 seconds on idle cores, but minutes where others compute as well.
-    run = mz.train(fashion_mnist, "tinyvgg", threads=1)
+    run = mz.train(fashion_mnist, with_chapters_recipe("tinyvgg"), threads=1)
     assert run.history[-1].test_accuracy_batch_mean == pytest.approx(0.8838, abs=0.01)
 
 
@@ -248,7 +259,7 @@ def test_tinyvgg_lands_where_the_chapter_does(fashion_mnist):
 )
 def test_equals_the_chapters_loop_on_fashion_mnist(fashion_mnist, name, settings):
     """Whatever seed, batch size, learning rate and width: the figures are those of the chapter's loop."""
-    run = mz.train(fashion_mnist, name, epochs=1, **settings)
+    run = mz.train(fashion_mnist, with_chapters_recipe(name), epochs=1, **settings)
     assert_equal_to_chapters_loop(run, chapters_loop(fashion_mnist, name, **settings))
 
 
@@ -264,14 +275,14 @@ def test_equals_the_chapters_loop_on_fashion_mnist(fashion_mnist, name, settings
 )
 def test_equals_the_chapters_loop_on_digits(digits, name, **given_settings):
     """Any settings: also batches that divide the data, that leave one picture over, or that are larger than it."""
-    run = mz.train(digits, name, threads=1, **given_settings)
+    run = mz.train(digits, with_chapters_recipe(name), threads=1, **given_settings)
     assert_equal_to_chapters_loop(run, chapters_loop(digits, name, **given_settings))
 
 
 @pytest.mark.parametrize("name", ["model0", "model1", "tinyvgg"])
 def test_weights_equal_the_chapters(digits, name):
     """After two epochs every weight is that of the chapter's loop."""
-    run = mz.train(digits, name, epochs=2)
+    run = mz.train(digits, with_chapters_recipe(name), epochs=2)
     expected = chapters_loop(digits, name, epochs=2).model
     pairs = list(zip(run.model.parameters(), expected.parameters(), strict=True))
     assert max((a - b).abs().max().item() for a, b in pairs) < 1e-6
@@ -456,3 +467,61 @@ def test_predict_logits_leaves_no_gradient(digits):
     logits = predict_logits(model, digits.test)
     assert not logits.requires_grad
     torch.testing.assert_close(logits, model(digits.test.images / 255).detach(), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "scheduler"),
+    [
+        ({"momentum": 0.9}, None),
+        ({"momentum": 0.8, "nesterov": True, "weight_decay": 1e-2}, None),
+        ({"label_smoothing": 0.2, "weight_decay": 1e-3}, None),
+        ({"schedule": "triangle", "momentum": 0.9, "nesterov": True}, "LambdaLR"),
+    ],
+)
+def test_recipes_equal_torchs_own_parts(digits, recipe, scheduler):
+    """Momentum, decay, smoothing and schedule, step by step against a plain loop with torch's scheduler."""
+    epochs, size, rate = 2, 64, 0.05
+    run = mz.train(
+        digits, mz.Rung("model0", plain_factory, epochs=epochs, batch_size=size, learning_rate=rate, **recipe)
+    )
+    torch.manual_seed(42)
+    model = plain_model0(1, 8, 8, 10, 10)
+    torch.manual_seed(42)
+    loader = DataLoader(TensorDataset(digits.train.images / 255, digits.train.labels), batch_size=size, shuffle=True)
+    steps = epochs * len(loader)
+    options = {key: value for key, value in recipe.items() if key in {"momentum", "nesterov", "weight_decay"}}
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate, **options)
+    rising = round(0.2 * steps)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer,
+        lambda step: min((step + 1) / rising, (steps - step) / (steps - rising + 1)) if scheduler else 1.0,
+    )
+    loss_fn = nn.CrossEntropyLoss(label_smoothing=recipe.get("label_smoothing", 0.0))
+    for _ in range(epochs):
+        for images, labels in loader:
+            optimizer.zero_grad()
+            loss_fn(model(images), labels).backward()
+            optimizer.step()
+            schedule.step()
+        iter(DataLoader(digits.test.labels))  # the chapter tests here, and its loader takes a random number
+    for found, expected in zip(run.model.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_flips_mirror_about_half_and_are_a_function_of_the_seed():
+    """A picture is either itself or its mirror image."""
+    images = torch.rand(400, 1, 3, 5)
+    found = mirror_half(images, 1, 2, 3)
+    same = (found == images).flatten(1).all(1)
+    mirrored = (found == torch.from_numpy(images.numpy()[..., ::-1].copy())).flatten(1).all(1)
+    assert (same ^ mirrored).all()
+    assert 150 < mirrored.sum() < 250
+    assert mirror_half(images, 1, 2, 3).equal(found)
+    for other in [(2, 2, 3), (1, 3, 3), (1, 2, 4)]:
+        assert not mirror_half(images, *other).equal(found)
+
+
+def test_flips_change_the_training(digits):
+    """With them the same seed ends elsewhere."""
+    plain, flipped = (mz.train(digits, mz.Rung("m", plain_factory, epochs=1, flip=flip)) for flip in (False, True))
+    assert not plain.test_logits.equal(flipped.test_logits)

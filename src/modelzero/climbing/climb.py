@@ -235,8 +235,9 @@ class _Expedition:
             raise TrainingError(f"no rung could be trained: {whys}; recorded in {self.path}")
 
     def ladder(self) -> Ladder:
-        """Return what is known so far."""
-        return Ladder(self.path, self.record, self.runs)
+        """Return what is known so far, in the order of the cells, whichever ended first."""
+        place = {cell["run"]: position for position, cell in enumerate(self.record["cells"])}
+        return Ladder(self.path, self.record, sorted(self.runs, key=lambda run: place[run.id]))
 
     def _fitting(self, wanted: list[int], began: float, deadline: float) -> list[int]:
         """Try out what a cell of each rung takes, and choose what fits into the time."""

@@ -28,7 +28,7 @@ class Comparison:
         p_adjusted: adjusted for the family of comparisons that was declared before training (Holm).
         verdict: `better`, `worse`, `no different` or `cannot tell`.
         least_detectable: the least difference that these seeds and pictures could have shown.
-        gained: test pictures that the one gets right more often than not and the other does not.
+        gained: test pictures that the one gets right and the other wrong, on average over pairs of their seeds.
         lost: the other way round.
         of: what it speaks of: methods, or these trained models.
     """

@@ -100,7 +100,7 @@ def sentences(ladder: Ladder) -> list[str]:
         if c.verdict == "cannot tell"
     ]
     said += [
-        f"Unstable: {rung.name}, whose seeds spread {_times(rung.sd / rung.sd_expected)} as far as test-set noise would."
+        f"Unstable: {rung.name}, whose seeds spread {_times(rung.sd / rung.sd_expected)} as far as test-set noise does."
         for rung in ladder.rungs
         if rung.sd_expected > 0 and rung.sd > _UNSTABLE * rung.sd_expected
     ]

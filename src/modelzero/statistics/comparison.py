@@ -29,7 +29,7 @@ class Difference:
         least_detectable: the least difference that these seeds and pictures could have shown.
         equivalence_low: lower end of the 90 % interval, for the question whether both are practically equal.
         equivalence_high: its upper end.
-        gained: test pictures that most of A's seeds get wrong and at least half of B's right.
+        gained: test pictures that A gets wrong and B right, on average over the pairs of a seed of A with one of B.
         lost: the other way round.
         of: what the numbers speak of: "methods", or "these two trained models" where each has a single random run.
         chosen_from: among how many methods A was chosen as the best by these same pictures.
@@ -82,13 +82,14 @@ def compare(
     (seeds_a, n), seeds_b = right_a.shape, len(right_b)
     difference = float(right_b.mean() - right_a.mean())
     count_a, count_b = right_a.sum(axis=0), right_b.sum(axis=0)
-    most_a, most_b = 2 * count_a >= seeds_a, 2 * count_b >= seeds_b
-    gained, lost = int((~most_a & most_b).sum()), int((most_a & ~most_b).sum())
+    pairs = seeds_a * seeds_b
+    gained = round(int(((seeds_a - count_a) * count_b).sum()) / pairs)
+    lost = round(int((count_a * (seeds_b - count_b)).sum()) / pairs)
     if seeds_a == seeds_b == 1:
         decision = decide_single(gained, lost, n, chosen_from=chosen_from)
         of = "methods" if deterministic_a and deterministic_b else "these two trained models"
     else:
-        pictures = variance(count_b * seeds_a - count_a * seeds_b) / (seeds_a * seeds_b) ** 2 / n
+        pictures = variance(count_b * seeds_a - count_a * seeds_b) / pairs**2 / n
         decision = decide_seeds(
             difference,
             (pictures, n),
