@@ -84,12 +84,17 @@ class Ladder:
 
     @property
     def price(self) -> dict[str, Any] | None:
-        """What `worth_it` gains over the best cheaper rung, and how many times its training time that takes."""
+        """What `worth_it` gains over the best cheaper rung, and how many times its time that takes."""
         for comparison in self.comparisons:
             if comparison.rung == self.worth_it and comparison.verdict == "better":
                 rung, against = self.rung(comparison.rung), self.rung(comparison.against)
                 times = rung.train_seconds / against.train_seconds if against.train_seconds else None
-                return {"against": against.name, "gain": comparison.difference, "times_the_training_time": times}
+                return {
+                    "against": against.name,
+                    "gain": comparison.difference,
+                    "times_the_training_time": times,
+                    "times_the_prediction_time": rung.test_seconds / against.test_seconds,
+                }
         return None
 
     @property

@@ -5,8 +5,8 @@ from __future__ import annotations
 import html
 import io
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -39,6 +39,8 @@ _COMPARED = (
 )
 # Observed spread over that of test-set noise alone, from which a method is said to be unstable (STATISTICS: 2).
 _UNSTABLE = 2.0
+# How much slower or faster it has to predict for the verdict to say so.
+_NOTABLE = 2.0
 _WIDTH = 130
 
 
@@ -78,7 +80,9 @@ def sentences(ladder: Ladder) -> list[str]:
         name, against = str(ladder.worth_it), price["against"]
         cost = f" for {_times(times)} the training time" if times and times >= 1 else ", with less training time"
         of = next(c.of for c in ladder.comparisons if c.rung == name)
-        said.append(f"Worth it: {name}, {points(price['gain'])} over {against}{cost}{_speaks_of(of)}.")
+        said.append(
+            f"Worth it: {name}, {points(price['gain'])} over {against}{cost}{_predicts(price)}{_speaks_of(of)}."
+        )
     elif len(ladder.rungs) > 1:
         said.append("No rung is shown to be better than the best one below it.")
     best = max(ladder.rungs, key=lambda rung: rung.accuracy)
@@ -204,6 +208,14 @@ def _html_table(headings: tuple[str, ...], rows: list[list[str]]) -> str:
 
 def _times(ratio: float) -> str:
     return f"{ratio:.2g} times" if ratio < 10 else f"{ratio:,.0f} times"
+
+
+def _predicts(price: Mapping[str, Any]) -> str:
+    """Say how fast it predicts, where that is something else than the training time lets one expect."""
+    ratio = price["times_the_prediction_time"]
+    if ratio <= 1 / _NOTABLE:
+        return f"; it predicts {_times(1 / ratio)} as fast"
+    return f"; it takes {_times(ratio)} as long to predict" if ratio >= _NOTABLE else ""
 
 
 def _speaks_of(of: str) -> str:
