@@ -25,6 +25,8 @@ from modelzero.runs.store import append_history, create_folder, write_model, wri
 from modelzero.training.bars import Bars, Silence
 from modelzero.training.device import PeakMemory, choose_device, default_threads, numpy_seeded, use_threads
 from modelzero.training.fit import fit_once
+from modelzero.training.fused.loop import fused_epochs
+from modelzero.training.fused.stack import choose_engine
 from modelzero.training.loop import NonFiniteLossError, Progress, train_epochs
 
 _MOST_THREADS = 1024
@@ -41,6 +43,7 @@ def train(
     hidden_units: int = 10,
     device: str = "auto",
     threads: int | None = None,
+    engine: str = "auto",
     runs_dir: str | Path = "runs",
     data_dir: str | Path | None = None,
     progress: Progress | bool | None = None,
@@ -67,6 +70,8 @@ def train(
         hidden_units: width of the models of the chapter.
         device: `auto`, `cpu`, `cuda` or `mps`; `auto` takes the accelerator only where a short trial is faster.
         threads: threads on the CPU; None takes one for small models and all cores for larger ones.
+        engine: `torch` is the plain loop; `fused` is one compiled kernel for stacks of linear layers, many times as
+            fast and equal to rounding; `auto` takes it wherever it can.
         runs_dir: the folder that gets the run's folder.
         data_dir: where `load` looks first.
         progress: show bars; None means in terminals and notebooks. Or somebody with the methods of `Progress`.
@@ -93,7 +98,9 @@ def train(
     module = build(rung.make, data.image_shape, len(data.classes), hidden_units=hidden_units, seed=seed)
     if isinstance(module, nn.Module) and not isinstance(module, Fitted):
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            return _train_by_steps(data, rung, module, seed, hidden_units, device, threads, runs_dir, progress)
+            return _train_by_steps(data, rung, module, seed, hidden_units, device, threads, engine, runs_dir, progress)
+    if engine != "auto":
+        given["engine"] = engine
     if given:
         raise SettingError(
             f"{' and '.join(sorted(given)).replace('_', ' ')} given: {rung.name} is fitted in one go and takes none; "
@@ -110,6 +117,7 @@ def _train_by_steps(
     hidden_units: int,
     device: str,
     threads: int | None,
+    engine: str,
     runs_dir: str | Path,
     progress: Progress | bool | None,
 ) -> Run:
@@ -120,16 +128,22 @@ def _train_by_steps(
         steps = rung.steps_per_epoch(len(data.train))
         derived["epochs"] = f"{epochs}: {steps} steps each, and at least {rung.least_steps} steps are made"
         rung = replace(rung, epochs=epochs)
-    if threads is None:
+    engine, derived["engine"] = choose_engine(engine, module, data, rung, device, threads)
+    if engine == "fused":
+        threads, derived["threads"], device = 1, "1: the fused kernel computes on one", "cpu"
+    elif threads is None:
         threads, derived["threads"] = default_threads(module, data.image_shape, rung.batch_size)
     else:
         derived["threads"] = f"{threads}: as asked"
     with use_threads(threads):
         place, derived["device"] = choose_device(device, module, data, rung)
+        if engine == "fused":
+            derived["device"] = "cpu: the fused kernel computes there"
         record = _described(data, rung, seed, environment(threads, str(place)), derived) | {
             "epochs": rung.epochs,
             "batch_size": rung.batch_size,
             "learning_rate": rung.learning_rate,
+            "engine": engine,
             "recipe": {
                 "model": rung.built_in,
                 "hidden_units": hidden_units,
@@ -147,7 +161,10 @@ def _train_by_steps(
                 listener: Progress = stack.enter_context(bars)
             else:
                 listener = progress or Silence()
-            epochs_done = train_epochs(module, data, rung, seed=seed, device=place, progress=listener)
+            if engine == "fused":
+                epochs_done = fused_epochs(module, data, rung, seed=seed, progress=listener)  # type: ignore[arg-type]
+            else:
+                epochs_done = train_epochs(module, data, rung, seed=seed, device=place, progress=listener)
             return _recorded(path, record, module, data.test.labels, epochs_done, listener.end_epoch)
 
 
@@ -162,6 +179,7 @@ def _train_in_one_go(
         "epochs": 1,
         "batch_size": None,
         "learning_rate": None,
+        "engine": None,
         "recipe": {"model": rung.built_in, "kind": "fitted" if fitted else "classifier", **own},
         "random": module.random if isinstance(module, Fitted) else has_seed(module),
         "parameters": None,

@@ -95,30 +95,63 @@ def train_epochs(
             optimizer.step()
             tally.add(loss, logits, labels)
             progress.step(len(labels))
-        train_loss, train_accuracy, train_accuracy_batch_mean = tally.means()
+        means = tally.means()
         train_seconds = training_time.seconds()
 
         test_time = Stopwatch(device)
-        test_logits = predict_logits(model, test)
-        figures = score(test_logits, data.test.labels, recipe.batch_size)
-        result = Epoch(
-            epoch=epoch,
-            train_loss=train_loss,
-            train_accuracy=train_accuracy,
-            train_accuracy_batch_mean=train_accuracy_batch_mean,
-            **figures,
-            train_seconds=train_seconds,
-            test_seconds=test_time.seconds(),
+        yield finished_epoch(epoch, steps, means, predict_logits(model, test), data, recipe, train_seconds, test_time)
+
+
+def finished_epoch(
+    epoch: int,
+    steps: int,
+    train_means: tuple[float, float, float],
+    test_logits: Tensor,
+    data: ImageData,
+    recipe: Recipe,
+    train_seconds: float,
+    test_time: Stopwatch,
+) -> tuple[Epoch, Tensor]:
+    """Put together the figures of an epoch.
+
+    Raises:
+        NonFiniteLossError: the test loss is NaN or infinite.
+    """
+    figures = score(test_logits, data.test.labels, recipe.batch_size)
+    train_loss, train_accuracy, train_accuracy_batch_mean = train_means
+    result = Epoch(
+        epoch=epoch,
+        train_loss=train_loss,
+        train_accuracy=train_accuracy,
+        train_accuracy_batch_mean=train_accuracy_batch_mean,
+        **figures,
+        train_seconds=train_seconds,
+        test_seconds=test_time.seconds(),
+    )
+    if not math.isfinite(result.test_loss):
+        raise NonFiniteLossError(
+            f"the test loss is {result.test_loss} after epoch {epoch}: a finite loss is needed to go on; "
+            f"try a learning rate of {_smaller(recipe.learning_rate):g}",
+            epoch,
+            steps,
+            tested=1,
         )
-        if not math.isfinite(result.test_loss):
-            raise NonFiniteLossError(
-                f"the test loss is {result.test_loss} after epoch {epoch}: a finite loss is needed to go on; "
-                f"try a learning rate of {_smaller(recipe.learning_rate):g}",
-                epoch,
-                steps,
-                tested=1,
-            )
-        yield result, test_logits
+    return result, test_logits
+
+
+def check_loss(loss: float, epoch: int, step: int, steps: int, learning_rate: float) -> None:
+    """Make sure that the loss of a step, counted from 1, is finite.
+
+    Raises:
+        NonFiniteLossError: it is not.
+    """
+    if not math.isfinite(loss):
+        raise NonFiniteLossError(
+            f"the loss became {loss} in epoch {epoch}, step {step} of {steps}: a finite loss is needed to go on; "
+            f"try a learning rate of {_smaller(learning_rate):g}",
+            epoch,
+            step,
+        )
 
 
 def mirror_half(images: Tensor, seed: int, epoch: int, step: int) -> Tensor:
@@ -197,11 +230,4 @@ class _Tally:
             self.accuracies.append(count / size)
             self.right += count
             self.seen += size
-            if not np.isfinite(loss):
-                step = len(self.losses)
-                raise NonFiniteLossError(
-                    f"the loss became {loss} in epoch {self.epoch}, step {step} of {self.steps}: a finite loss is "
-                    f"needed to go on; try a learning rate of {_smaller(self.learning_rate):g}",
-                    self.epoch,
-                    step,
-                )
+            check_loss(loss, self.epoch, len(self.losses), self.steps, self.learning_rate)

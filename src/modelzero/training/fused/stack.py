@@ -1,0 +1,96 @@
+"""Which models the compiled kernel can train, and which engine trains one."""
+
+from __future__ import annotations
+
+from torch import nn
+import torch
+
+from modelzero.data.dataset import ImageData
+from modelzero.errors import SettingError
+from modelzero.models.recipe import Recipe
+from modelzero.models.summary import multiply_adds
+from modelzero.training.device import available_cores
+
+ENGINES = ("auto", "torch", "fused")
+# Multiply-adds of one step from which torch on several cores is worth trying before the kernel on one.
+_LARGE_STEP = 100_000_000
+
+
+def choose_engine(
+    engine: str, model: nn.Module, data: ImageData, recipe: Recipe, device: str, threads: int | None
+) -> tuple[str, str]:
+    """Settle what trains a model, `torch` or `fused`, and say why.
+
+    By a rule, not by timing, since the last bits of the results differ.
+
+    Raises:
+        SettingError: an unknown engine, or `fused` where it cannot be.
+    """
+    if engine not in ENGINES:
+        raise SettingError(f"engine {engine!r}: one of {', '.join(ENGINES)} is needed")
+    if engine == "torch":
+        return "torch", "torch: as asked"
+    why_not = what_hinders(model, recipe)
+    if why_not is None and device not in ("auto", "cpu"):
+        why_not = f"the fused kernel computes on the CPU, not on {device}"
+    if why_not is None and threads is not None and threads > 1:
+        why_not = f"the fused kernel computes on one thread, not on {threads}"
+    if engine == "fused":
+        if why_not is not None:
+            raise SettingError(f"engine 'fused' cannot train this: {why_not}; take auto or torch")
+        return "fused", "fused: as asked"
+    if why_not is None and threads is None and available_cores() > 1:
+        work = multiply_adds(model, data.image_shape) * recipe.batch_size
+        if work > _LARGE_STEP:
+            why_not = f"a step of {work / 1e6:.3g} million multiply-adds gains from several threads"
+    return ("fused", "fused: linear layers and ReLU with SGD") if why_not is None else ("torch", f"torch: {why_not}")
+
+
+def what_hinders(model: nn.Module, recipe: Recipe) -> str | None:
+    """Say why the kernel cannot train a model; None where it can.
+
+    It can train `nn.Sequential` of `nn.Flatten`, then `nn.Linear` with or without an `nn.ReLU` after it, as they are:
+    nothing derived from them, hooked into them, shared or frozen.
+
+    >>> what_hinders(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), Recipe())
+    >>> what_hinders(nn.Sequential(nn.Flatten(), nn.Tanh()), Recipe())
+    'it has a Tanh where a Linear or ReLU is needed'
+    """
+    if recipe.flip:
+        return "its recipe mirrors pictures"
+    if type(model) is not nn.Sequential or not len(model) or type(model[0]) is not nn.Flatten:
+        return "it is no nn.Sequential that begins with nn.Flatten"
+    if (model[0].start_dim, model[0].end_dim) != (1, -1):
+        return "its Flatten keeps some dimensions"
+    before: type[nn.Module] = nn.ReLU
+    for layer in model[1:]:
+        if type(layer) not in (nn.Linear, nn.ReLU):
+            return f"it has a {type(layer).__name__} where a Linear or ReLU is needed"
+        if type(layer) is nn.ReLU and before is nn.ReLU:
+            return "it has a ReLU that follows no Linear"
+        before = type(layer)
+    modules = [model, *model]
+    tensors = list(model.parameters())
+    linears = [layer for layer in model if isinstance(layer, nn.Linear)]
+    if not linears:
+        return "it has no Linear"
+    if any(layer.bias is None for layer in linears):
+        return "it has a Linear without bias"
+    if len(tensors) < 2 * len(linears):
+        return "its layers share weights"
+    if any(not tensor.requires_grad for tensor in tensors):
+        return "some of its weights are frozen"
+    if any(tensor.dtype != torch.float32 or tensor.device.type != "cpu" for tensor in tensors):
+        return "its weights are not float32 on the CPU"
+    if any(_hooked(module) for module in modules) or any(
+        tensor._backward_hooks or getattr(tensor, "_post_accumulate_grad_hooks", None) for tensor in tensors
+    ):
+        return "something is hooked into it"
+    return None
+
+
+def _hooked(module: nn.Module) -> bool:
+    """Find hooks, also those of weight_norm, and methods that were replaced."""
+    return "forward" in module.__dict__ or any(
+        held for name, held in module.__dict__.items() if name.endswith("_hooks") and "state_dict" not in name
+    )
