@@ -41,6 +41,9 @@ def train(
     hidden_units: HiddenUnits = 10,
     device: Device = "auto",
     threads: Threads = None,
+    engine: Annotated[
+        str, typer.Option(help="torch: the plain loop; fused: one compiled kernel for linear stacks; auto: what can.")
+    ] = "auto",
     runs_dir: RunsDir = Path("runs"),
     data_dir: DataDir = None,
     json: Json = False,
@@ -58,6 +61,7 @@ def train(
         hidden_units=hidden_units,
         device=device,
         threads=threads,
+        engine=engine,
         runs_dir=runs_dir,
         data_dir=data_dir,
     )
@@ -72,6 +76,8 @@ def train(
     described = run.record["data"]
     out.print(f"{model} on {described['name']} ({described['source']}), seed {seed}")
     out.print(f"device  {run.record['derived']['device']}")
+    if run.record["engine"]:
+        out.print(f"engine  {run.record['derived']['engine']}")
     out.print(f"threads {run.record['derived']['threads']}\n")
     table = Table(box=None, pad_edge=False)
     for heading in ("epoch", "train loss", "test loss", "test accuracy", "train seconds", "test seconds"):

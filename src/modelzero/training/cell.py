@@ -99,11 +99,10 @@ def train(
     if isinstance(module, nn.Module) and not isinstance(module, Fitted):
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             return _train_by_steps(data, rung, module, seed, hidden_units, device, threads, engine, runs_dir, progress)
-    if engine != "auto":
-        given["engine"] = engine
-    if given:
+    too_much = sorted(given | ({} if engine == "auto" else {"engine": engine}))
+    if too_much:
         raise SettingError(
-            f"{' and '.join(sorted(given)).replace('_', ' ')} given: {rung.name} is fitted in one go and takes none; "
+            f"{' and '.join(too_much).replace('_', ' ')} given: {rung.name} is fitted in one go and takes none; "
             "leave it out"
         )
     return _train_in_one_go(data, rung, module, seed, threads or 1, runs_dir)

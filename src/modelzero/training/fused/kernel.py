@@ -47,7 +47,7 @@ _P0, _P1, _P2, _P3, _P4 = (np.float32(x) for x in (1.9875691500e-4, 1.3981999507
 
 
 @njit
-def _outer(a, a_at, a_row, a_k, b, b_at, b_k, c, c_at, c_row, rows, columns, count):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _outer(a, a_at, a_row, a_k, b, b_at, b_k, c, c_at, c_row, rows, columns, count):
     """C[rows, columns] = sum over k of A[row, k] * B[k, column]; columns a multiple of 16."""
     column = 0
     while column < columns:
@@ -78,7 +78,7 @@ def _outer(a, a_at, a_row, a_k, b, b_at, b_k, c, c_at, c_row, rows, columns, cou
 
 
 @njit
-def _inner_product(a, a_at, a_row, b, b_at, b_row, c, c_at, c_row, rows, columns, count):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _inner_product(a, a_at, a_row, b, b_at, b_row, c, c_at, c_row, rows, columns, count):
     """C[rows, columns] = sum over k of A[row, k] * B[column, k]; the count of k a multiple of 16."""
     column = 0
     while column < columns:
@@ -101,7 +101,7 @@ def _inner_product(a, a_at, a_row, b, b_at, b_row, c, c_at, c_row, rows, columns
 
 
 @njit
-def _gather(images, order, start, size, values, row_length):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _gather(images, order, start, size, values, row_length):
     """Scale the pictures of a batch to [0, 1], and ask for those of the next batch meanwhile."""
     pixels = images.shape[1]
     everything = images.reshape(-1)
@@ -117,7 +117,7 @@ def _gather(images, order, start, size, values, row_length):  # type: ignore[no-
 
 
 @njit
-def _forward(layers, weights, values, size):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _forward(layers, weights, values, size):
     for layer in range(len(layers)):
         _, outputs, row, out_row, at, bias, relu, from_, to, _ = layers[layer]
         _inner_product(values, from_, row, weights, at, row, values, to, out_row, size, outputs, row)
@@ -129,7 +129,7 @@ def _forward(layers, weights, values, size):  # type: ignore[no-untyped-def]  # 
 
 
 @njit
-def _loss(layers, labels, order, start, size, smoothing, values, deltas):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _loss(layers, labels, order, start, size, smoothing, values, deltas):
     """Mean cross-entropy of the batch and how many are right; its derivative by the logits goes to `deltas`."""
     _, classes, _, out_row, _, _, _, _, results, at = layers[len(layers) - 1]
     spread = smoothing / np.float32(classes)
@@ -166,7 +166,7 @@ def _loss(layers, labels, order, start, size, smoothing, values, deltas):  # typ
 
 
 @njit
-def _backward(layers, weights, values, deltas, gradient, size):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _backward(layers, weights, values, deltas, gradient, size):
     for layer in range(len(layers) - 1, -1, -1):
         _, outputs, row, out_row, at, bias, relu, from_, to, here = layers[layer]
         if relu:
@@ -184,7 +184,7 @@ def _backward(layers, weights, values, deltas, gradient, size):  # type: ignore[
 
 
 @njit
-def _update(weights, velocity, gradient, rate, momentum, nesterov, decay):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _update(weights, velocity, gradient, rate, momentum, nesterov, decay):
     """Make a step as `torch.optim.SGD` does (its documentation has the formula)."""
     if momentum == 0 and decay == 0:
         for at in range(len(weights)):
@@ -197,9 +197,9 @@ def _update(weights, velocity, gradient, rate, momentum, nesterov, decay):  # ty
         weights[at] -= rate * (pull + momentum * speed if nesterov else speed)
 
 
-def _train_steps(  # type: ignore[no-untyped-def]  # noqa: ANN202
-    images, labels, order, first, count, batch, layers, weights, velocity, gradient, values, deltas,  # noqa: ANN001
-    rates, momentum, nesterov, decay, smoothing, losses, rights,  # noqa: ANN001
+def _train_steps(
+    images, labels, order, first, count, batch, layers, weights, velocity, gradient, values, deltas,
+    rates, momentum, nesterov, decay, smoothing, losses, rights,
 ):  # fmt: skip
     for step in range(first, first + count):
         start = step * batch
@@ -211,7 +211,7 @@ def _train_steps(  # type: ignore[no-untyped-def]  # noqa: ANN202
         _update(weights, velocity, gradient, rates[step], momentum, nesterov, decay)
 
 
-def _predict(images, order, batch, layers, weights, values, logits):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _predict(images, order, batch, layers, weights, values, logits):
     _, classes, _, out_row, _, _, _, _, results, _ = layers[len(layers) - 1]
     for start in range(0, len(order), batch):
         size = min(batch, len(order) - start)

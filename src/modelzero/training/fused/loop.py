@@ -69,8 +69,10 @@ class Fused:
 
         self._kernel, self._recipe = kernel, recipe
         self._linears = [layer for layer in model if isinstance(layer, nn.Linear)]
-        relus = [type(after) is nn.ReLU for layer, after in zip(model, [*model[1:], None], strict=True)
-                 if isinstance(layer, nn.Linear)]  # fmt: skip
+        followers = [*list(model)[1:], None]
+        relus = [
+            type(after) is nn.ReLU for layer, after in zip(model, followers, strict=True) if layer in self._linears
+        ]
         batch, self._test_batch = recipe.batch_size, max(recipe.batch_size, _PREDICTED_AT_ONCE)
         table, weights, values, deltas = [], 0, 0, 0
         for layer, relu in zip(self._linears, relus, strict=True):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from torch import nn
 import torch
+from torch import nn
 
 from modelzero.data.dataset import ImageData
 from modelzero.errors import SettingError
@@ -63,13 +63,12 @@ def what_hinders(model: nn.Module, recipe: Recipe) -> str | None:
     if (model[0].start_dim, model[0].end_dim) != (1, -1):
         return "its Flatten keeps some dimensions"
     before: type[nn.Module] = nn.ReLU
-    for layer in model[1:]:
+    for layer in list(model)[1:]:
         if type(layer) not in (nn.Linear, nn.ReLU):
             return f"it has a {type(layer).__name__} where a Linear or ReLU is needed"
         if type(layer) is nn.ReLU and before is nn.ReLU:
             return "it has a ReLU that follows no Linear"
         before = type(layer)
-    modules = [model, *model]
     tensors = list(model.parameters())
     linears = [layer for layer in model if isinstance(layer, nn.Linear)]
     if not linears:
@@ -82,15 +81,15 @@ def what_hinders(model: nn.Module, recipe: Recipe) -> str | None:
         return "some of its weights are frozen"
     if any(tensor.dtype != torch.float32 or tensor.device.type != "cpu" for tensor in tensors):
         return "its weights are not float32 on the CPU"
-    if any(_hooked(module) for module in modules) or any(
-        tensor._backward_hooks or getattr(tensor, "_post_accumulate_grad_hooks", None) for tensor in tensors
-    ):
+    if any(_hooked(held) for held in [model, *model, *tensors]):
         return "something is hooked into it"
     return None
 
 
-def _hooked(module: nn.Module) -> bool:
+def _hooked(held: nn.Module | torch.Tensor) -> bool:
     """Find hooks, also those of weight_norm, and methods that were replaced."""
-    return "forward" in module.__dict__ or any(
-        held for name, held in module.__dict__.items() if name.endswith("_hooks") and "state_dict" not in name
+    if isinstance(held, torch.Tensor):
+        return bool(getattr(held, "_backward_hooks", None) or getattr(held, "_post_accumulate_grad_hooks", None))
+    return "forward" in vars(held) or any(
+        value for name, value in vars(held).items() if name.endswith("_hooks") and "state_dict" not in name
     )
