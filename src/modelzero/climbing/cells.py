@@ -8,8 +8,10 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import cloudpickle
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -24,6 +26,9 @@ from modelzero.models.fitted import Fitted
 from modelzero.models.ladder import Rung
 from modelzero.training.cell import train
 from modelzero.training.device import use_threads
+from modelzero.training.fused.loop import Fused
+from modelzero.training.fused.loop import rows_of as pixel_rows
+from modelzero.training.fused.stack import what_hinders
 
 # Executors that run jobs as threads of one process share torch's random numbers: there one cell waits for the other.
 _ONE_AT_A_TIME = threading.Lock()
@@ -96,6 +101,8 @@ def try_out(job: Job) -> float | Failure:
             data = open_shared(job.pictures)
             model = build(rung.make, data.image_shape, len(data.classes), seed=job.seed)
             if isinstance(model, nn.Module) and not isinstance(model, Fitted):
+                if what_hinders(model, rung) is None:
+                    return _seconds_fused(rung, cast("nn.Sequential", model), data)
                 return _seconds_by_steps(rung, model, data)
             return _seconds_in_one_go(model, data, job.seed)
         except ModelZeroError as error:
@@ -130,6 +137,23 @@ def _seconds_by_steps(rung: Rung, model: nn.Module, data: ImageData) -> float:
     return epochs * (
         rung.steps_per_epoch(len(data.train)) * statistics.median(steps[_TRIAL_WARM_UP:] or steps) + asking
     )
+
+
+def _seconds_fused(rung: Rung, model: nn.Sequential, data: ImageData) -> float:
+    """Time the steps that the compiled kernel does at once, and multiply."""
+    fused = Fused(model, rung)
+    images, labels, order = pixel_rows(data.train.images), data.train.labels.numpy(), epoch_order(0, 0, len(data.train))
+    steps = rung.steps_per_epoch(len(labels))
+    rates, losses, rights = np.zeros(steps, np.float32), np.empty(steps), np.empty(steps, np.int64)
+    some = data.test.images[:512]
+    done = slice(0, min(steps, fused.steps_at_once))
+    for _ in range(2):  # the first time is a warm-up
+        began = time.perf_counter()
+        fused.train(images, labels, order.numpy(), done, rates, losses, rights)
+        trained = time.perf_counter()
+        fused.logits(some)
+        asking = (time.perf_counter() - trained) * len(data.test) / len(some)
+    return rung.epochs_for(len(labels)) * ((trained - began) * steps / done.stop + asking)
 
 
 def _seconds_in_one_go(model: Fitted | Classifier, data: ImageData, seed: int) -> float:
