@@ -410,13 +410,17 @@ def test_number_of_threads_is_restored(digits, threads):
 
 
 def test_progress_hears_every_picture_in_order(digits):
-    """Begin, every batch with its size, end: for each epoch."""
+    """Begin, every batch with its size, end: for each epoch. The kernel tells of many batches at once."""
     bystander = Bystander()
-    mz.train(digits, epochs=2, batch_size=500, progress=bystander)
+    mz.train(digits, epochs=2, batch_size=500, engine="torch", progress=bystander)
     assert bystander.heard == [
         *[("begin", 1), ("step", 500), ("step", 500), ("step", 437), ("end", 1)],
         *[("begin", 2), ("step", 500), ("step", 500), ("step", 437), ("end", 2)],
     ]
+    bystander = Bystander()
+    mz.train(digits, epochs=2, batch_size=500, engine="fused", progress=bystander)
+    assert [what for what, _ in bystander.heard if what != "step"] == ["begin", "end"] * 2
+    assert sum(images for what, images in bystander.heard if what == "step") == 2 * 1437
 
 
 def test_seconds_are_measured(digits):

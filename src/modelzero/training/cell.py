@@ -23,7 +23,14 @@ from modelzero.models.summary import parameters
 from modelzero.runs.record import FORMAT, MODEL, PREDICTIONS, Epoch, Run, environment
 from modelzero.runs.store import append_history, create_folder, write_model, write_record, write_tensors
 from modelzero.training.bars import Bars, Silence
-from modelzero.training.device import PeakMemory, choose_device, default_threads, numpy_seeded, use_threads
+from modelzero.training.device import (
+    FUSED_THREADS_WORTH_IT,
+    PeakMemory,
+    choose_device,
+    default_threads,
+    numpy_seeded,
+    use_threads,
+)
 from modelzero.training.fit import fit_once
 from modelzero.training.fused.loop import fused_epochs
 from modelzero.training.fused.stack import choose_engine
@@ -127,17 +134,18 @@ def _train_by_steps(
         steps = rung.steps_per_epoch(len(data.train))
         derived["epochs"] = f"{epochs}: {steps} steps each, and at least {rung.least_steps} steps are made"
         rung = replace(rung, epochs=epochs)
-    engine, derived["engine"] = choose_engine(engine, module, data, rung, device, threads)
-    if engine == "fused":
-        threads, derived["threads"], device = 1, "1: the fused kernel computes on one", "cpu"
+    engine, derived["engine"] = choose_engine(engine, module, rung, device)
+    if threads is None and engine == "fused":
+        threads, derived["threads"] = default_threads(module, data.image_shape, rung.batch_size, FUSED_THREADS_WORTH_IT)
     elif threads is None:
         threads, derived["threads"] = default_threads(module, data.image_shape, rung.batch_size)
     else:
         derived["threads"] = f"{threads}: as asked"
     with use_threads(threads):
-        place, derived["device"] = choose_device(device, module, data, rung)
         if engine == "fused":
-            derived["device"] = "cpu: the fused kernel computes there"
+            place, derived["device"] = torch.device("cpu"), "cpu: the fused kernel computes there"
+        else:
+            place, derived["device"] = choose_device(device, module, data, rung)
         record = _described(data, rung, seed, environment(threads, str(place)), derived) | {
             "epochs": rung.epochs,
             "batch_size": rung.batch_size,
@@ -161,7 +169,14 @@ def _train_by_steps(
             else:
                 listener = progress or Silence()
             if engine == "fused":
-                epochs_done = fused_epochs(module, data, rung, seed=seed, progress=listener)  # type: ignore[arg-type]
+                epochs_done = fused_epochs(
+                    module,  # type: ignore[arg-type]
+                    data,
+                    rung,
+                    seed=seed,
+                    threads=threads,
+                    progress=listener,
+                )
             else:
                 epochs_done = train_epochs(module, data, rung, seed=seed, device=place, progress=listener)
             return _recorded(path, record, module, data.test.labels, epochs_done, listener.end_epoch)

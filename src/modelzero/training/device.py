@@ -29,6 +29,8 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 _TRIAL_WARM_UP, _TRIAL_STEPS = 5, 15
 # Multiply-adds of one step from which more than one thread is worth its overhead (see `default_threads`).
 _THREADS_WORTH_IT = 20_000_000
+# The same for the fused kernel, whose threads wait for each other twice a step, some microseconds in all.
+FUSED_THREADS_WORTH_IT = 3_000_000
 
 
 class Stopwatch:
@@ -117,7 +119,9 @@ def fastest(devices: list[str], step_seconds: Callable[[str], float]) -> tuple[t
     return torch.device(best), f"{best}: {best_seconds * 1000:.3f} ms a step, {others}, in a short trial"
 
 
-def default_threads(model: nn.Module, image_shape: tuple[int, int, int], batch_size: int) -> tuple[int, str]:
+def default_threads(
+    model: nn.Module, image_shape: tuple[int, int, int], batch_size: int, worth_it: int = _THREADS_WORTH_IT
+) -> tuple[int, str]:
     """Settle how many threads train a model on the CPU, and say why.
 
     By a rule, not by timing: the number of threads decides the last bits of the results, so it must not depend on
@@ -127,7 +131,7 @@ def default_threads(model: nn.Module, image_shape: tuple[int, int, int], batch_s
     """
     work = multiply_adds(model, image_shape) * batch_size
     cores = available_cores()
-    if work < _THREADS_WORTH_IT:
+    if work < worth_it:
         return 1, f"1: a step of {work / 1e6:.2g} million multiply-adds gains little from more"
     if cores == 1:
         return 1, "1: there is one core"

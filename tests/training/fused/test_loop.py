@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -50,9 +51,9 @@ def torch_epochs(model, split, recipe, epochs):
     return losses, right
 
 
-def fused_epochs(model, split, recipe, epochs):
+def fused_epochs(model, split, recipe, epochs, threads=1):
     """The same from the kernel; the model gets its weights."""
-    fused = Fused(model, recipe)
+    fused = Fused(model, recipe, threads)
     steps = recipe.steps_per_epoch(len(split))
     rates = np.full(steps, recipe.learning_rate, np.float32)
     losses, right = np.full((epochs, steps), np.nan), np.zeros((epochs, steps), np.int64)
@@ -81,11 +82,12 @@ stacks = st.integers(0, 3).flatmap(
     nesterov=st.booleans(),
     weight_decay=st.sampled_from([0.0, 5e-4, 0.01]),
     label_smoothing=st.sampled_from([0.0, 0.1]),
+    threads=st.integers(2, 5),
 )
 def test_every_loss_and_the_number_right_are_those_of_the_torch_loop(
-    fashion_mnist, shape, batch_size, momentum, nesterov, weight_decay, label_smoothing
+    fashion_mnist, shape, batch_size, momentum, nesterov, weight_decay, label_smoothing, threads
 ):
-    """Each loss to 1e-4, and the pictures right to within 3 of 10,000.
+    """Each loss to 1e-4, and the pictures right to within 3 of 10,000; with several threads the bits of one.
 
     Small batches get a small rate: at batches of 1 with a rate of 0.02 a narrow stack is chaotic, and the torch loop is
     itself 2e-4 away from the same loop in float64.
@@ -100,7 +102,7 @@ def test_every_loss_and_the_number_right_are_those_of_the_torch_loop(
     )
     few = Split(fashion_mnist.train.images[:700], fashion_mnist.train.labels[:700])
     models = []
-    for _ in range(2):
+    for _ in range(3):
         torch.manual_seed(3)
         models.append(stack(784, *shape))
     expected, expected_right = torch_epochs(models[0], few, recipe, 2)
@@ -114,6 +116,9 @@ def test_every_loss_and_the_number_right_are_those_of_the_torch_loop(
     logits = fused.logits(fashion_mnist.test.images)
     assert abs(int((logits.argmax(1) == labels).sum()) - int(reference)) <= 3
     assert torch.allclose(logits, again, atol=1e-4)
+    shared_losses, shared_right, shared = fused_epochs(models[2], few, recipe, 2, threads)
+    assert (shared_losses, shared_right) == (losses, right)
+    assert torch.equal(shared.logits(fashion_mnist.test.images), logits)
 
 
 @pytest.mark.parametrize("image_shape", [(1, 1, 1), (3, 5, 7), (2, 16, 16)])
@@ -154,9 +159,26 @@ def test_trainings_side_by_side_are_as_if_alone(digits):
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+def test_a_thread_that_cannot_be_started_leaves_no_other_waiting(digits, monkeypatch):
+    """An error, not a training that hangs because one thread waits for another that never comes."""
+    start, started = threading.Thread.start, []
+
+    def only_one(thread):
+        if started:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    model = stack(64, [20], [True, False])
+    monkeypatch.setattr(threading.Thread, "start", only_one)
+    with pytest.raises(RuntimeError, match="can't start"):
+        fused_epochs(model, digits.train, Recipe(), 1, threads=3)
+    assert not started[0].is_alive()
+
+
 def test_a_loss_that_is_not_finite_ends_the_training_with_its_step(digits, tmp_path):
     with pytest.raises(mz.TrainingError, match=r"the loss became (nan|inf) in epoch 1, step \d+ of 45: "):
-        mz.train(digits, "mlp", batch_size=32, learning_rate=1e30, engine="fused", runs_dir=tmp_path)
+        mz.train(digits, "mlp", batch_size=32, learning_rate=1e30, engine="fused", threads=2, runs_dir=tmp_path)
     (path,) = tmp_path.iterdir()
     assert mz.Run.read(path).record["failure"]["step"] > 1
 

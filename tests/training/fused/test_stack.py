@@ -85,7 +85,8 @@ def test_mirrored_pictures_are_left_to_torch():
         ({"engine": "fused"}, "fused"),
         ({"engine": "torch"}, "torch"),
         ({"threads": 1}, "fused"),
-        ({"threads": 2}, "torch"),
+        ({"threads": 2}, "fused"),
+        ({"device": "cpu"}, "fused"),
     ],
 )
 def test_the_record_says_which_engine_and_why(digits, tmp_path, settings, engine):
@@ -106,7 +107,7 @@ def test_the_model_that_comes_out_is_the_one_that_was_tested(digits, tmp_path):
     [
         ("model0", {"engine": "jax"}, "engine 'jax': one of auto, torch, fused is needed"),
         ("tinyvgg", {"engine": "fused"}, "cannot train this: it has a Conv2d|begins with nn.Flatten"),
-        ("model0", {"engine": "fused", "threads": 2}, "one thread, not on 2"),
+        ("model0", {"engine": "fused", "device": "cuda"}, "on the CPU, not on cuda"),
         ("knn", {"engine": "fused"}, "engine given: knn is fitted in one go"),
     ],
 )

@@ -1,12 +1,16 @@
-"""Steps of a training in one compiled function: gather, scale, forward, loss, backward, update.
+"""Steps of a training in one compiled function: gather, forward, loss, backward, update.
 
 The same arithmetic as in `training/loop.py`, which is the one to read first; numbers differ in their last bits, because
-sums are added in another order. All arrays are flat; rows are padded with zeros to a multiple of 16 numbers, and a
-table says where each layer's parts begin:
+sums are added in another order. All arrays are flat; rows are padded with zeros to whole blocks, and a table says where
+each layer's parts begin:
 
-    weights, gradient, velocity   for each layer its matrix [outputs, padded inputs], as torch has it, then its biases
-    values                        the pictures of the batch [batch, padded pixels], then what each layer makes of them
-    deltas                        the derivative of the loss by what each layer makes of the batch
+    pictures            the uint8 pictures of the batch [batch, padded pixels]; what they are multiplied with is scaled
+    weights, velocity   for each layer its matrix [padded outputs, padded inputs], as torch has it, then its biases
+    values              what each layer makes of the batch [batch, padded outputs]
+    deltas              the derivative of the loss by it
+
+Several threads share a step: each takes some of its pictures up to the deltas, then a part of every weight matrix. Each
+number is added up by one thread in one order, so the results do not depend on how many there are.
 """
 
 from __future__ import annotations
@@ -19,204 +23,305 @@ import llvmlite.binding as llvm
 import numpy as np
 from numba import njit
 
-from modelzero.training.fused.tiles import LANES, fetch, inner_tile, outer_tile, two_to
+from modelzero.training.fused.tiles import (
+    LANES,
+    add_row,
+    arrive,
+    arrived,
+    clear_where_zero,
+    copy,
+    descent_tile,
+    exponentials,
+    fetch,
+    give_way,
+    inner_tile,
+    outer_tile,
+)
 
-# Columns of the table of layers.
-INPUTS, OUTPUTS, ROW, OUT_ROW, WEIGHTS, BIAS, RELU, VALUES, RESULTS, DELTAS = range(10)
+# Columns of the table of layers. ROWS are the outputs and as many more as fill blocks, of which so many tall ones come
+# first; likewise UNITS, with broad blocks.
+(
+    INPUTS, OUTPUTS, ROW, OUT_ROW, ROWS, TALL_BLOCKS, UNITS, BROAD_BLOCKS, WEIGHTS, BIAS, RELU, VALUES, RESULTS, DELTAS
+) = range(14)  # fmt: skip
 
 # The shapes of the blocks: as much as fits into 32 registers of 16 numbers, or into 16 of 8.
 if llvm.get_host_cpu_features().get("avx512f"):
-    _TALL, _MIDDLE, _VECTORS, _INNER_ROWS, _INNER_COLUMNS = 8, 5, 2, 4, 5
+    TALL, LOW, _VECTORS, _INNER_ROWS, BROAD, SLIM = 10, 8, 2, 4, 5, 4
 else:
-    _TALL, _MIDDLE, _VECTORS, _INNER_ROWS, _INNER_COLUMNS = 6, 5, 1, 2, 2
+    TALL, LOW, _VECTORS, _INNER_ROWS, BROAD, SLIM = 6, 5, 1, 2, 2, 1
+WIDTH = _VECTORS * LANES
 
-_tall, _middle, _flat = (outer_tile(rows, _VECTORS) for rows in (_TALL, _MIDDLE, 1))
-_narrow_tall, _narrow_middle, _narrow_flat = (outer_tile(rows, 1) for rows in (_TALL, _MIDDLE, 1))
-_inner, _inner_column, _inner_one = (
-    inner_tile(_INNER_ROWS, _INNER_COLUMNS),
-    inner_tile(_INNER_ROWS, 1),
-    inner_tile(1, 1),
-)
+_low, _flat = outer_tile(LOW, _VECTORS), outer_tile(1, _VECTORS)
+_tall_descent, _low_descent = descent_tile(TALL, _VECTORS), descent_tile(LOW, _VECTORS)
+_broad, _slim = inner_tile(_INNER_ROWS, BROAD), inner_tile(_INNER_ROWS, SLIM)
+_broad_row, _slim_row = inner_tile(1, BROAD), inner_tile(1, SLIM)
 
-_ZERO, _ONE, _HALF, _SCALE = np.float32(0), np.float32(1), np.float32(0.5), np.float32(1) / np.float32(255)
-# For the exponential: exp(x) = 2**n * exp(x - n ln 2); ln 2 in two parts, so that n ln 2 is exact in the first.
-_LOG2_E, _LN2_HIGH, _LN2_LOW = np.float32(1.44269504), np.float32(0.693359375), np.float32(-2.12194440e-4)
-_LEAST_EXPONENT = np.float32(-87)
-_P0, _P1, _P2, _P3, _P4 = (np.float32(x) for x in (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2,
-                                                   1.6666665459e-1))  # fmt: skip
+_ZERO, _ONE, _SCALE = np.float32(0), np.float32(1), np.float32(1) / np.float32(255)
+# How often a thread that waits for the others looks before it gives way: some 50 microseconds.
+_LOOKS = 20_000
 
 
 @njit
-def _outer(a, a_at, a_row, a_k, b, b_at, b_k, c, c_at, c_row, rows, columns, count):
-    """C[rows, columns] = sum over k of A[row, k] * B[k, column]; columns a multiple of 16."""
-    column = 0
-    while column < columns:
-        wide = columns - column >= _VECTORS * LANES
-        row = 0
-        while row < rows:
-            left = rows - row
-            a_now, b_now, c_now = a_at + row * a_row, b_at + column, c_at + row * c_row + column
-            if left == 2 * _MIDDLE or _MIDDLE <= left < _TALL:
-                if wide:
-                    _middle(a, a_now, a_row, a_k, b, b_now, b_k, c, c_now, c_row, count)
-                else:
-                    _narrow_middle(a, a_now, a_row, a_k, b, b_now, b_k, c, c_now, c_row, count)
-                row += _MIDDLE
-            elif left >= _TALL:
-                if wide:
-                    _tall(a, a_now, a_row, a_k, b, b_now, b_k, c, c_now, c_row, count)
-                else:
-                    _narrow_tall(a, a_now, a_row, a_k, b, b_now, b_k, c, c_now, c_row, count)
-                row += _TALL
-            else:
-                if wide:
-                    _flat(a, a_now, a_row, a_k, b, b_now, b_k, c, c_now, c_row, count)
-                else:
-                    _narrow_flat(a, a_now, a_row, a_k, b, b_now, b_k, c, c_now, c_row, count)
-                row += 1
-        column += _VECTORS * LANES if wide else LANES
+def _whole_vectors(width):
+    return (width + LANES - 1) // LANES * LANES
 
 
 @njit
-def _inner_product(a, a_at, a_row, b, b_at, b_row, c, c_at, c_row, rows, columns, count):
-    """C[rows, columns] = sum over k of A[row, k] * B[column, k]; the count of k a multiple of 16."""
-    column = 0
+def _inner_product(
+    a, a_at, a_row, b, b_at, b_row, c, c_at, c_row, rows, broad_blocks, columns, count, scale, bias, relu
+):  # fmt: skip
+    """C[rows, columns] = bias + scale * sum over k of A[row, k] * B[column, k]; the count of k a multiple of 16."""
+    column, block = 0, 0
     while column < columns:
-        few = columns - column < _INNER_COLUMNS
-        width = 1 if few else _INNER_COLUMNS
+        broad = block < broad_blocks
         row = 0
         while row < rows:
             a_now, b_now, c_now = a_at + row * a_row, b_at + column * b_row, c_at + row * c_row + column
-            if rows - row < _INNER_ROWS:
-                for k in range(width):
-                    _inner_one(a, a_now, a_row, b, b_now + k * b_row, b_row, c, c_now + k, c_row, count)
-                row += 1
-            elif few:
-                _inner_column(a, a_now, a_row, b, b_now, b_row, c, c_now, c_row, count)
-                row += _INNER_ROWS
+            many = rows - row >= _INNER_ROWS
+            if many and broad:
+                _broad(a, a_now, a_row, b, b_now, b_row, c, c_now, c_row, count, scale, bias + column, relu)
+            elif many:
+                _slim(a, a_now, a_row, b, b_now, b_row, c, c_now, c_row, count, scale, bias + column, relu)
+            elif broad:
+                _broad_row(a, a_now, a_row, b, b_now, b_row, c, c_now, c_row, count, scale, bias + column, relu)
             else:
-                _inner(a, a_now, a_row, b, b_now, b_row, c, c_now, c_row, count)
-                row += _INNER_ROWS
-        column += width
+                _slim_row(a, a_now, a_row, b, b_now, b_row, c, c_now, c_row, count, scale, bias + column, relu)
+            row += _INNER_ROWS if many else 1
+        column += BROAD if broad else SLIM
+        block += 1
 
 
 @njit
-def _gather(images, order, start, size, values, row_length):
-    """Scale the pictures of a batch to [0, 1], and ask for those of the next batch meanwhile."""
+def _outer_product(a, a_at, a_row, b, b_at, b_k, c, c_at, c_row, rows, columns, count):
+    """C[rows, columns] = sum over k of A[row, k] * B[k, column]; columns a multiple of the width of a block."""
+    for column in range(0, columns, WIDTH):
+        row = 0
+        while row < rows:
+            a_now, c_now = a_at + row * a_row, c_at + row * c_row + column
+            if rows - row >= LOW:
+                _low(a, a_now, a_row, 1, b, b_at + column, b_k, c, c_now, c_row, count)
+                row += LOW
+            else:
+                _flat(a, a_now, a_row, 1, b, b_at + column, b_k, c, c_now, c_row, count)
+                row += 1
+
+
+@njit
+def _descend(
+    deltas, at, delta_row, inputs, inputs_at, row, weights, velocity, weights_at, rows, tall_blocks,
+    first_column, last_column, count, scale, rate, plain, momentum, by_gradient, by_speed, decay,
+):  # fmt: skip
+    """Change some columns of a layer's weights [rows, row] by their gradient, a sum over the pictures of the batch."""
+    for column in range(first_column, last_column, WIDTH):
+        for block in range(tall_blocks):
+            unit = block * TALL
+            _tall_descent(
+                deltas, at + unit, 1, delta_row, inputs, inputs_at + column, row, weights, velocity,
+                weights_at + unit * row + column, row, count,
+                scale, rate, plain, momentum, by_gradient, by_speed, decay,
+            )  # fmt: skip
+        for unit in range(tall_blocks * TALL, rows, LOW):
+            _low_descent(
+                deltas, at + unit, 1, delta_row, inputs, inputs_at + column, row, weights, velocity,
+                weights_at + unit * row + column, row, count,
+                scale, rate, plain, momentum, by_gradient, by_speed, decay,
+            )  # fmt: skip
+
+
+@njit
+def _gather(images, order, start, first, last, ahead, pictures, row_length):
+    """Bring the pictures of a batch together, and ask for those that come `ahead` places later."""
     pixels = images.shape[1]
     everything = images.reshape(-1)
-    for row in range(size):
-        if start + size + row < len(order):
-            ahead = order[start + size + row] * pixels
+    for row in range(first, last):
+        if start + ahead + row < len(order):
+            later = order[start + ahead + row] * pixels
             for at in range(0, pixels, 64):
-                fetch(everything, ahead + at)
-        picture = images[order[start + row]]
-        base = row * row_length
-        for at in range(pixels):
-            values[base + at] = np.float32(picture[at]) * _SCALE
+                fetch(everything, later + at)
+        copy(pictures, row * row_length, everything, order[start + row] * pixels, pixels)
 
 
 @njit
-def _forward(layers, weights, values, size):
+def _forward(layers, weights, pictures, values, first, last):
     for layer in range(len(layers)):
-        _, outputs, row, out_row, at, bias, relu, from_, to, _ = layers[layer]
-        _inner_product(values, from_, row, weights, at, row, values, to, out_row, size, outputs, row)
-        for picture in range(size):
-            base = to + picture * out_row
-            for unit in range(out_row):
-                value = values[base + unit] + weights[bias + unit]
-                values[base + unit] = _ZERO if relu and value < _ZERO else value
+        inputs, _, row, out_row, _, _, units, broad_blocks, at, bias, relu, from_, to, _ = layers[layer]
+        result, count = to + first * out_row, _whole_vectors(inputs)
+        if layer == 0:
+            _inner_product(
+                pictures, first * row, row, weights, at, row, values, result, out_row, last - first, broad_blocks,
+                units, count, _SCALE, bias, relu != 0,
+            )  # fmt: skip
+        else:
+            _inner_product(
+                values, from_ + first * row, row, weights, at, row, values, result, out_row, last - first, broad_blocks,
+                units, count, _ONE, bias, relu != 0,
+            )  # fmt: skip
 
 
 @njit
-def _loss(layers, labels, order, start, size, smoothing, values, deltas):
-    """Mean cross-entropy of the batch and how many are right; its derivative by the logits goes to `deltas`."""
-    _, classes, _, out_row, _, _, _, _, results, at = layers[len(layers) - 1]
+def _loss(layers, labels, order, start, first, last, size, smoothing, values, deltas, losses, rights):
+    """Cross-entropy of some pictures of a batch, and which are right; its derivative by the logits goes to `deltas`."""
+    _, classes, _, out_row, _, _, _, _, _, _, _, _, results, at = layers[len(layers) - 1]
     spread = smoothing / np.float32(classes)
     share = _ONE / np.float32(size)
-    total, right = 0.0, 0
-    for picture in range(size):
+    units = _whole_vectors(classes)
+    for picture in range(first, last):
         z, d = results + picture * out_row, at + picture * out_row
         label = labels[order[start + picture]]
-        best = 0
+        top, logits = values[z], values[z]
         for unit in range(1, classes):
-            if values[z + unit] > values[z + best]:
-                best = unit
-        right += best == label
-        top = values[z + best]
-        for unit in range(out_row):  # the padding too: a whole number of vectors
-            x = values[z + unit] - top
-            x = _LEAST_EXPONENT if x < _LEAST_EXPONENT else x
-            whole = np.floor(x * _LOG2_E + _HALF)
-            x = x - whole * _LN2_HIGH - whole * _LN2_LOW
-            power = ((((_P0 * x + _P1) * x + _P2) * x + _P3) * x + _P4) * x + _HALF
-            deltas[d + unit] = (power * x * x + x + _ONE) * two_to(whole)
-        exponentials, logits = _ZERO, _ZERO
+            value = values[z + unit]
+            top = value if value > top else top
+            logits += value
+        best = 0
+        for unit in range(classes - 1, -1, -1):  # the first of equals
+            best = unit if values[z + unit] == top else best
+        rights[picture] = best == label
+        exponentials(deltas, d, values, z, units, top)
+        total = _ZERO
         for unit in range(classes):
-            exponentials += deltas[d + unit]
-            logits += values[z + unit]
-        total += math.log(exponentials) + top - (_ONE - smoothing) * values[z + label] - spread * logits
-        each = share / exponentials
+            total += deltas[d + unit]
+        losses[picture] = math.log(total) + top - (_ONE - smoothing) * values[z + label] - spread * logits
+        each = share / total
         for unit in range(classes):
             deltas[d + unit] = deltas[d + unit] * each - spread * share
-        for unit in range(classes, out_row):
+        for unit in range(classes, units):
             deltas[d + unit] = _ZERO
         deltas[d + label] -= (_ONE - smoothing) * share
-    return total / size, right
 
 
 @njit
-def _backward(layers, weights, values, deltas, gradient, size):
+def _pass_back(layers, weights, values, deltas, first, last):
+    """Bring the derivatives of some pictures from the logits down to the results of the first layer."""
     for layer in range(len(layers) - 1, -1, -1):
-        _, outputs, row, out_row, at, bias, relu, from_, to, here = layers[layer]
+        _, outputs, row, out_row, _, _, _, _, at, _, relu, _, to, here = layers[layer]
         if relu:
-            for place in range(size * out_row):
-                deltas[here + place] = deltas[here + place] if values[to + place] > _ZERO else _ZERO
+            clear_where_zero(deltas, here + first * out_row, values, to + first * out_row, (last - first) * out_row)
         if layer > 0:
-            below = layers[layer - 1, DELTAS]
-            _outer(deltas, here, out_row, 1, weights, at, row, deltas, below, row, size, row, outputs)
-        _outer(deltas, here, 1, out_row, values, from_, row, gradient, at, row, outputs, row, size)
-        for unit in range(out_row):
-            gradient[bias + unit] = _ZERO
-        for picture in range(size):
-            for unit in range(out_row):
-                gradient[bias + unit] += deltas[here + picture * out_row + unit]
+            below = layers[layer - 1, DELTAS] + first * row
+            _outer_product(
+                deltas,
+                here + first * out_row,
+                out_row,
+                weights,
+                at,
+                row,
+                deltas,
+                below,
+                row,
+                last - first,
+                row,
+                outputs,
+            )
 
 
 @njit
-def _update(weights, velocity, gradient, rate, momentum, nesterov, decay):
-    """Make a step as `torch.optim.SGD` does (its documentation has the formula)."""
-    if momentum == 0 and decay == 0:
-        for at in range(len(weights)):
-            weights[at] -= rate * gradient[at]
-        return
-    for at in range(len(weights)):
-        pull = gradient[at] + decay * weights[at]
-        speed = momentum * velocity[at] + pull
-        velocity[at] = speed
-        weights[at] -= rate * (pull + momentum * speed if nesterov else speed)
+def _update(
+    layers,
+    pictures,
+    values,
+    deltas,
+    weights,
+    velocity,
+    bias_gradient,
+    size,
+    rate,
+    momentum,
+    nesterov,
+    decay,
+    part,
+    parts,
+):
+    """Make a step as `torch.optim.SGD` does: this thread's columns of each matrix; the first thread also the biases."""
+    plain = momentum == 0 and decay == 0
+    by_gradient, by_speed = (_ONE, momentum) if nesterov else (_ZERO, _ONE)
+    for layer in range(len(layers)):
+        _, outputs, row, out_row, rows, tall_blocks, _, _, at, bias, _, from_, _, here = layers[layer]
+        panels = row // WIDTH
+        low, high = panels * part // parts * WIDTH, panels * (part + 1) // parts * WIDTH
+        if layer == 0:
+            _descend(
+                deltas, here, out_row, pictures, 0, row, weights, velocity, at, rows, tall_blocks, low, high, size,
+                _SCALE, rate, plain, momentum, by_gradient, by_speed, decay,
+            )  # fmt: skip
+        else:
+            _descend(
+                deltas, here, out_row, values, from_, row, weights, velocity, at, rows, tall_blocks, low, high, size,
+                _ONE, rate, plain, momentum, by_gradient, by_speed, decay,
+            )  # fmt: skip
+        if part == 0:
+            units = _whole_vectors(outputs)
+            for unit in range(units):
+                bias_gradient[unit] = _ZERO
+            for picture in range(size):
+                add_row(bias_gradient, 0, deltas, here + picture * out_row, units)
+            for unit in range(units):
+                pull = bias_gradient[unit] + decay * weights[bias + unit]
+                speed = momentum * velocity[bias + unit] + pull
+                velocity[bias + unit] = speed
+                weights[bias + unit] -= rate * (by_gradient * pull + by_speed * speed)
+
+
+@njit
+def _wait(counter, others):
+    """Wait until so many threads in all have come to a place like this."""
+    arrive(counter)
+    looks = 0
+    while arrived(counter) < others:
+        looks += 1
+        if looks > _LOOKS:
+            give_way()
 
 
 def _train_steps(
-    images, labels, order, first, count, batch, layers, weights, velocity, gradient, values, deltas,
-    rates, momentum, nesterov, decay, smoothing, losses, rights,
+    images, labels, order, first, count, batch, layers, weights, velocity, pictures, values, deltas, bias_gradient,
+    rates, momentum, nesterov, decay, smoothing, picture_losses, picture_rights, losses, rights, part, parts, counter,
 ):  # fmt: skip
+    waits = 0
     for step in range(first, first + count):
         start = step * batch
         size = min(batch, len(order) - start)
-        _gather(images, order, start, size, values, layers[0, ROW])
-        _forward(layers, weights, values, size)
-        losses[step], rights[step] = _loss(layers, labels, order, start, size, smoothing, values, deltas)
-        _backward(layers, weights, values, deltas, gradient, size)
-        _update(weights, velocity, gradient, rates[step], momentum, nesterov, decay)
+        low, high = size * part // parts, size * (part + 1) // parts
+        _gather(images, order, start, low, high, size, pictures, layers[0, ROW])
+        _forward(layers, weights, pictures, values, low, high)
+        _loss(layers, labels, order, start, low, high, size, smoothing, values, deltas, picture_losses, picture_rights)
+        _pass_back(layers, weights, values, deltas, low, high)
+        if parts > 1:
+            waits += parts
+            _wait(counter, waits)
+        if part == 0:
+            total, right = 0.0, 0
+            for picture in range(size):
+                total += picture_losses[picture]
+                right += picture_rights[picture]
+            losses[step], rights[step] = total / size, right
+        _update(
+            layers,
+            pictures,
+            values,
+            deltas,
+            weights,
+            velocity,
+            bias_gradient,
+            size,
+            rates[step],
+            momentum,
+            nesterov,
+            decay,
+            part,
+            parts,
+        )
+        if parts > 1:
+            waits += parts
+            _wait(counter, waits)
 
 
-def _predict(images, order, batch, layers, weights, values, logits):
-    _, classes, _, out_row, _, _, _, _, results, _ = layers[len(layers) - 1]
-    for start in range(0, len(order), batch):
-        size = min(batch, len(order) - start)
-        _gather(images, order, start, size, values, layers[0, ROW])
-        _forward(layers, weights, values, size)
+def _predict(images, order, first, last, batch, layers, weights, pictures, values, logits):
+    _, classes, _, out_row, _, _, _, _, _, _, _, _, results, _ = layers[len(layers) - 1]
+    for start in range(first, last, batch):
+        size = min(batch, last - start)
+        _gather(images, order, start, 0, size, size, pictures, layers[0, ROW])
+        _forward(layers, weights, pictures, values, 0, size)
         for picture in range(size):
             for unit in range(classes):
                 logits[start + picture, unit] = values[results + picture * out_row + unit]
@@ -231,8 +336,10 @@ def _compiled(signature: str, function: Callable[..., None]) -> Any:
 
 
 train_steps = _compiled(
-    "void(u1[:, ::1], i8[::1], i8[::1], i8, i8, i8, i8[:, ::1], f4[::1], f4[::1], f4[::1], f4[::1], f4[::1], "
-    "f4[::1], f4, b1, f4, f4, f8[::1], i8[::1])",
+    "void(u1[:, ::1], i8[::1], i8[::1], i8, i8, i8, i8[:, ::1], f4[::1], f4[::1], u1[::1], f4[::1], f4[::1], f4[::1], "
+    "f4[::1], f4, b1, f4, f4, f8[::1], i8[::1], f8[::1], i8[::1], i8, i8, i8[::1])",
     _train_steps,
 )
-predict = _compiled("void(u1[:, ::1], i8[::1], i8, i8[:, ::1], f4[::1], f4[::1], f4[:, ::1])", _predict)
+predict = _compiled(
+    "void(u1[:, ::1], i8[::1], i8, i8, i8, i8[:, ::1], f4[::1], u1[::1], f4[::1], f4[:, ::1])", _predict
+)

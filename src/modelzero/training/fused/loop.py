@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -17,20 +18,26 @@ from modelzero.training.device import Stopwatch
 from modelzero.training.loop import Progress, check_loss, finished_epoch
 
 # Multiply-adds between two looks at the losses, at progress and at Ctrl-C: some hundredths of a second.
-_MULTIPLY_ADDS_AT_ONCE = 200_000_000
-_PREDICTED_AT_ONCE = 64
+_MULTIPLY_ADDS_AT_ONCE = 2_000_000_000
+# Pictures that an evaluation looks at at once, where the batches are no larger.
+_LEAST_HELD = 64
+_CACHE_LINE = 64
+# More than all threads together ever come to a waiting place in one call.
+_NOBODY_WAITS = np.iinfo(np.int64).max // 2
 
 
 def fused_epochs(
-    model: nn.Sequential, data: ImageData, recipe: Recipe, *, seed: int, progress: Progress
+    model: nn.Sequential, data: ImageData, recipe: Recipe, *, seed: int, threads: int, progress: Progress
 ) -> Iterator[tuple[Epoch, Tensor]]:
     """Train as `train_epochs` does, to rounding, a model that `what_hinders` has nothing against.
+
+    The number of threads changes no bit of the results.
 
     Raises:
         NonFiniteLossError: the loss became NaN or infinite; noticed at the end of the steps that are done at once.
     """
     cpu = torch.device("cpu")
-    fused = Fused(model, recipe)
+    fused = Fused(model, recipe, threads)
     images, labels = rows_of(data.train.images), data.train.labels.numpy()
     steps = recipe.steps_per_epoch(len(labels))
     sizes = np.full(steps, recipe.batch_size)
@@ -39,14 +46,17 @@ def fused_epochs(
         progress.begin_epoch(epoch)
         training_time = Stopwatch(cpu)
         order = epoch_order(seed, epoch - 1, len(labels)).numpy()
-        rates = [recipe.learning_rate_at((epoch - 1) * steps + step, recipe.epochs * steps) for step in range(steps)]
+        rates = np.array(
+            [recipe.learning_rate_at((epoch - 1) * steps + step, recipe.epochs * steps) for step in range(steps)],
+            np.float32,
+        )
         losses, rights = np.empty(steps), np.empty(steps, np.int64)
         for first in range(0, steps, fused.steps_at_once):
             done = slice(first, min(first + fused.steps_at_once, steps))
-            fused.train(images, labels, order, done, np.array(rates, np.float32), losses, rights)
-            for step in range(done.start, done.stop):
-                check_loss(losses[step], epoch, step + 1, steps, recipe.learning_rate)
-                progress.step(int(sizes[step]))
+            fused.train(images, labels, order, done, rates, losses, rights)
+            for bad in np.flatnonzero(~np.isfinite(losses[done])):
+                check_loss(losses[first + bad], epoch, first + int(bad) + 1, steps, recipe.learning_rate)
+            progress.step(int(sizes[done].sum()))
         train_seconds = training_time.seconds()
         test_time = Stopwatch(cpu)
         fused.write_back()
@@ -62,35 +72,46 @@ class Fused:
     Args:
         model: of `nn.Flatten`, `nn.Linear` and `nn.ReLU`.
         recipe: what trains it.
+        threads: how many share each step.
     """
 
-    def __init__(self, model: nn.Sequential, recipe: Recipe) -> None:
+    def __init__(self, model: nn.Sequential, recipe: Recipe, threads: int = 1) -> None:
         from modelzero.training.fused import kernel  # numba takes a while to import
 
-        self._kernel, self._recipe = kernel, recipe
+        self._kernel, self._recipe, self._threads = kernel, recipe, threads
         self._linears = [layer for layer in model if isinstance(layer, nn.Linear)]
         followers = [*list(model)[1:], None]
         relus = [
             type(after) is nn.ReLU for layer, after in zip(model, followers, strict=True) if layer in self._linears
         ]
-        batch, self._test_batch = recipe.batch_size, max(recipe.batch_size, _PREDICTED_AT_ONCE)
-        table, weights, values, deltas = [], 0, 0, 0
+        batch, self._held = recipe.batch_size, max(recipe.batch_size, _LEAST_HELD)
+        table, weights, values, below, deltas = [], 0, 0, 0, 0
         for layer, relu in zip(self._linears, relus, strict=True):
-            row, out_row = _padded(layer.in_features), _padded(layer.out_features)
-            bias, results = weights + layer.out_features * row, values + self._test_batch * row
-            table.append(
-                [layer.in_features, layer.out_features, row, out_row, weights, bias, relu, values, results, deltas]
+            row, out_row = (
+                -(-width // kernel.WIDTH) * kernel.WIDTH for width in (layer.in_features, layer.out_features)
             )
-            weights, values, deltas = bias + out_row, results, deltas + batch * out_row
+            rows, tall_blocks = blocks(layer.out_features, kernel.TALL, kernel.LOW)
+            units, broad_blocks = blocks(layer.out_features, kernel.BROAD, kernel.SLIM)
+            bias = weights + rows * row
+            table.append(
+                [layer.in_features, layer.out_features, row, out_row, rows, tall_blocks, units, broad_blocks,
+                 weights, bias, relu, below, values, deltas]
+            )  # fmt: skip
+            below = values  # the next layer reads what this one makes of the pictures
+            weights, values, deltas = bias + out_row, values + self._held * out_row, deltas + batch * out_row
         self._layers = np.array(table, np.int64)
-        self._weights, self._velocity, self._gradient = (np.zeros(weights, np.float32) for _ in range(3))
-        self._values = np.zeros(values + self._test_batch * out_row, np.float32)
-        self._deltas = np.zeros(deltas, np.float32)
+        self._weights, self._velocity = _zeros(weights, np.float32), _zeros(weights, np.float32)
+        self._values_held = values
+        self._pictures, self._values = self._buffers()
+        self._deltas = _zeros(deltas, np.float32)
+        self._bias_gradient = np.zeros(self._layers[:, kernel.OUT_ROW].max(), np.float32)
+        self._picture_losses, self._picture_rights = np.zeros(batch), np.zeros(batch, np.int64)
+        self._counter = np.zeros(1, np.int64)
         for matrix, bias_values, layer in self._parts():
             matrix[:] = layer.weight.detach().numpy()
             bias_values[:] = layer.bias.detach().numpy()
-        work = sum(layer.in_features * layer.out_features for layer in self._linears) * batch
-        self.steps_at_once = max(1, _MULTIPLY_ADDS_AT_ONCE // work)
+        work = 3 * sum(layer.in_features * layer.out_features for layer in self._linears) * batch
+        self.steps_at_once = max(1, threads * _MULTIPLY_ADDS_AT_ONCE // work)
 
     def train(
         self,
@@ -114,19 +135,28 @@ class Fused:
             rights: int64, gets how many of its pictures were right.
         """
         recipe = self._recipe
-        self._kernel.train_steps(
-            images, labels, order, steps.start, steps.stop - steps.start, recipe.batch_size, self._layers,
-            self._weights, self._velocity, self._gradient, self._values, self._deltas, rates,
-            recipe.momentum, recipe.nesterov, recipe.weight_decay, recipe.label_smoothing, losses, rights,
+        self._counter[0] = 0
+        self._together(
+            lambda part: self._kernel.train_steps(
+                images, labels, order, steps.start, steps.stop - steps.start, recipe.batch_size, self._layers,
+                self._weights, self._velocity, self._pictures, self._values, self._deltas, self._bias_gradient, rates,
+                recipe.momentum, recipe.nesterov, recipe.weight_decay, recipe.label_smoothing,
+                self._picture_losses, self._picture_rights, losses, rights, part, self._threads, self._counter,
+            )
         )  # fmt: skip
 
     def logits(self, images: Tensor) -> Tensor:
         """Return the logits [N, classes] of uint8 pictures [N, C, H, W]."""
-        logits = np.empty((len(images), int(self._layers[-1, 1])), np.float32)
-        order = np.arange(len(images))
-        self._kernel.predict(
-            rows_of(images), order, self._test_batch, self._layers, self._weights, self._values, logits
-        )
+        rows, order = rows_of(images), np.arange(len(images))
+        logits = np.empty((len(images), self._linears[-1].out_features), np.float32)
+
+        def predict(part: int) -> None:
+            first, last = (len(rows) * share // self._threads for share in (part, part + 1))
+            self._kernel.predict(
+                rows, order, first, last, self._held, self._layers, self._weights, *self._buffers(), logits
+            )
+
+        self._together(predict)
         return torch.from_numpy(logits)
 
     def write_back(self) -> None:
@@ -135,10 +165,44 @@ class Fused:
             layer.weight.data.copy_(torch.from_numpy(matrix))
             layer.bias.data.copy_(torch.from_numpy(bias))
 
+    def _together(self, work: Callable[[int], None]) -> None:
+        """Let each thread do its part, this one the first."""
+        others = [Thread(target=work, args=(part,)) for part in range(1, self._threads)]
+        try:
+            for thread in others:
+                thread.start()
+            work(0)
+        except BaseException:  # Ctrl-C between two starts, or no thread to be had: nobody may wait for those for ever
+            self._counter[0] = _NOBODY_WAITS
+            raise
+        finally:
+            for thread in others:
+                if thread.ident is not None:
+                    thread.join()
+
+    def _buffers(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Make room for some pictures, and for what the layers make of them."""
+        row = int(self._layers[0, self._kernel.ROW])
+        return _zeros(self._held * row, np.uint8), _zeros(self._values_held, np.float32)
+
     def _parts(self) -> Iterator[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], nn.Linear]]:
-        for (inputs, outputs, row, _, weights, bias, *_), layer in zip(self._layers, self._linears, strict=True):
-            matrix = self._weights[weights:bias].reshape(outputs, row)[:, :inputs]
+        for (inputs, outputs, row, _, rows, _, _, _, at, bias, *_), layer in zip(
+            self._layers, self._linears, strict=True
+        ):
+            matrix = self._weights[at : at + rows * row].reshape(rows, row)[:outputs, :inputs]
             yield matrix, self._weights[bias : bias + outputs], layer
+
+
+def blocks(size: int, large: int, small: int) -> tuple[int, int]:
+    """Divide into blocks of two sizes with as little to spare as can be; return the whole, and how many are large.
+
+    >>> blocks(10, 10, 8), blocks(11, 10, 8), blocks(20, 10, 8), blocks(256, 10, 8)
+    ((10, 1), (16, 0), (20, 2), (256, 24))
+    """
+    choices = [
+        (n * large + max(0, -(-(size - n * large) // small)) * small, n) for n in range(-(-size // large), -1, -1)
+    ]
+    return min(choices, key=lambda choice: choice[0])
 
 
 def rows_of(images: Tensor) -> np.ndarray[Any, Any]:
@@ -146,5 +210,8 @@ def rows_of(images: Tensor) -> np.ndarray[Any, Any]:
     return images.contiguous().flatten(1).numpy()
 
 
-def _padded(width: int) -> int:
-    return -(-width // 16) * 16
+def _zeros(count: int, dtype: type[np.generic]) -> np.ndarray[Any, Any]:
+    """Make an array that begins where a line of the cache does: no vector of it lies in two."""
+    room = np.zeros(count * np.dtype(dtype).itemsize + _CACHE_LINE, np.uint8)
+    start = -room.ctypes.data % _CACHE_LINE
+    return room[start : start + count * np.dtype(dtype).itemsize].view(dtype)

@@ -5,20 +5,13 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from modelzero.data.dataset import ImageData
 from modelzero.errors import SettingError
 from modelzero.models.recipe import Recipe
-from modelzero.models.summary import multiply_adds
-from modelzero.training.device import available_cores
 
 ENGINES = ("auto", "torch", "fused")
-# Multiply-adds of one step from which torch on several cores is worth trying before the kernel on one.
-_LARGE_STEP = 100_000_000
 
 
-def choose_engine(
-    engine: str, model: nn.Module, data: ImageData, recipe: Recipe, device: str, threads: int | None
-) -> tuple[str, str]:
+def choose_engine(engine: str, model: nn.Module, recipe: Recipe, device: str) -> tuple[str, str]:
     """Settle what trains a model, `torch` or `fused`, and say why.
 
     By a rule, not by timing, since the last bits of the results differ.
@@ -33,16 +26,10 @@ def choose_engine(
     why_not = what_hinders(model, recipe)
     if why_not is None and device not in ("auto", "cpu"):
         why_not = f"the fused kernel computes on the CPU, not on {device}"
-    if why_not is None and threads is not None and threads > 1:
-        why_not = f"the fused kernel computes on one thread, not on {threads}"
     if engine == "fused":
         if why_not is not None:
             raise SettingError(f"engine 'fused' cannot train this: {why_not}; take auto or torch")
         return "fused", "fused: as asked"
-    if why_not is None and threads is None and available_cores() > 1:
-        work = multiply_adds(model, data.image_shape) * recipe.batch_size
-        if work > _LARGE_STEP:
-            why_not = f"a step of {work / 1e6:.3g} million multiply-adds gains from several threads"
     return ("fused", "fused: linear layers and ReLU with SGD") if why_not is None else ("torch", f"torch: {why_not}")
 
 

@@ -7,6 +7,8 @@ are added does not depend on the shape of the block.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from typing import Any
 
 from llvmlite import ir
@@ -18,14 +20,14 @@ from numba.core.extending import intrinsic
 LANES = 16
 
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
-_PLACE = ir.IntType(64)
+_BYTE, _WORD, _PLACE = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
 
 def outer_tile(rows: int, vectors: int) -> Any:
     """Make the block C[rows, 16 * vectors] = sum over k < count of A[row, k] * B[k, column].
 
-    Columns lie in the lanes. The matrices are parts of flat float32 arrays: A[row, k] is
-    `a[a_at + row * a_row + k * a_k]`, and so on; columns of B and C lie side by side.
+    Columns lie in the lanes. The matrices are parts of flat arrays: A[row, k] is `a[a_at + row * a_row + k * a_k]`, and
+    so on; columns of B and C lie side by side. B may be bytes, which become numbers on their way into a register.
     """
 
     def tile(
@@ -33,24 +35,13 @@ def outer_tile(rows: int, vectors: int) -> Any:
         c: Any, c_at: Any, c_row: Any, count: Any,
     ) -> Any:  # fmt: skip
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            a, a_at, a_row, a_k, b, b_at, b_k, c, c_at, c_row, count = values
-            a, b, c = (_pointer(context, builder, signature.args[at], each) for at, each in ((0, a), (4, b), (7, c)))
-            fma, sums = _fma(builder), _zeros(builder, rows, vectors)
-            starts = [builder.add(a_at, builder.mul(a_row, _place(row))) for row in range(rows)]
-            with cgutils.for_range(builder, count, intp=_PLACE) as loop:
-                b_start = builder.add(b_at, builder.mul(loop.index, b_k))
-                many = [_load(builder, b, builder.add(b_start, _place(LANES * each))) for each in range(vectors)]
-                along = builder.mul(loop.index, a_k)
-                for row in range(rows):
-                    one = _spread(builder, builder.load(builder.gep(a, [builder.add(starts[row], along)])))
-                    for each in range(vectors):
-                        total = builder.call(fma, [one, many[each], builder.load(sums[row][each])])
-                        builder.store(total, sums[row][each])
+            *factors, c, c_at, c_row, count = values
+            sums = _outer_sums(context, builder, signature, factors, count, rows, vectors)
+            c = _pointer(context, builder, signature.args[7], c)
             for row in range(rows):
                 start = builder.add(c_at, builder.mul(c_row, _place(row)))
                 for each in range(vectors):
-                    place = builder.gep(c, [builder.add(start, _place(LANES * each))])
-                    builder.store(builder.load(sums[row][each]), _as_vector(builder, place), align=4)
+                    _store(builder, builder.load(sums[row][each]), c, builder.add(start, _place(LANES * each)))
             return context.get_dummy_value()
 
         return types.void(a, *[types.intp] * 3, b, *[types.intp] * 2, c, *[types.intp] * 3), generate
@@ -58,18 +49,98 @@ def outer_tile(rows: int, vectors: int) -> Any:
     return intrinsic(tile)
 
 
+def descent_tile(rows: int, vectors: int) -> Any:
+    """Make the same block, as a gradient by which a block of weights is changed at once: it is never stored.
+
+    One step of `torch.optim.SGD` (its documentation has the formula), with scale * sum + decay * weight as gradient:
+
+        speed  <- momentum * speed + gradient            (the velocity)
+        weight <- weight - rate * (by_gradient * gradient + by_speed * speed)
+
+    Where `plain`, it is weight - rate * scale * sum, and the velocity is left alone.
+    """
+
+    def tile(
+        _typing: Any, a: Any, a_at: Any, a_row: Any, a_k: Any, b: Any, b_at: Any, b_k: Any,
+        weights: Any, velocity: Any, c_at: Any, c_row: Any, count: Any,
+        scale: Any, rate: Any, plain: Any, momentum: Any, by_gradient: Any, by_speed: Any, decay: Any,
+    ) -> Any:  # fmt: skip
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            *factors, weights, velocity, c_at, c_row, count = values[:12]
+            numbers = [values[12], values[13], *values[15:]]
+            sums = _outer_sums(context, builder, signature, factors, count, rows, vectors)
+            weights, velocity = (
+                _pointer(context, builder, signature.args[at], each) for at, each in ((7, weights), (8, velocity))
+            )
+            fma = _fma(builder)
+            scale, rate, momentum, by_gradient, by_speed, decay = (_spread(builder, number) for number in numbers)
+            down = builder.fneg(rate)
+            places = [
+                [
+                    builder.add(builder.add(c_at, builder.mul(c_row, _place(row))), _place(LANES * each))
+                    for each in range(vectors)
+                ]
+                for row in range(rows)
+            ]
+            with builder.if_else(values[14]) as (plainly, otherwise):
+                with plainly:
+                    step = builder.fmul(down, scale)
+                    for row in range(rows):
+                        for place, total in zip(places[row], sums[row], strict=True):
+                            changed = builder.call(fma, [step, builder.load(total), _load(builder, weights, place)])
+                            _store(builder, changed, weights, place)
+                with otherwise:
+                    for row in range(rows):
+                        for place, total in zip(places[row], sums[row], strict=True):
+                            weight = _load(builder, weights, place)
+                            pull = builder.call(fma, [decay, weight, builder.fmul(scale, builder.load(total))])
+                            speed = builder.call(fma, [momentum, _load(builder, velocity, place), pull])
+                            _store(builder, speed, velocity, place)
+                            step = builder.call(fma, [by_gradient, pull, builder.fmul(by_speed, speed)])
+                            _store(builder, builder.call(fma, [down, step, weight]), weights, place)
+            return context.get_dummy_value()
+
+        arguments = [a, *[types.intp] * 3, b, *[types.intp] * 2, weights, velocity, *[types.intp] * 3]
+        settings = [types.float32, types.float32, types.boolean, *[types.float32] * 4]
+        return types.void(*arguments, *settings), generate
+
+    return intrinsic(tile)
+
+
+def _outer_sums(
+    context: Any, builder: Any, signature: Any, factors: list[Any], count: Any, rows: int, vectors: int
+) -> Any:
+    """Add up a block of an outer product in registers."""
+    a, a_at, a_row, a_k, b, b_at, b_k = factors
+    a, b = (_pointer(context, builder, signature.args[at], each) for at, each in ((0, a), (4, b)))
+    fma, sums = _fma(builder), _zeros(builder, rows, vectors)
+    starts = [builder.add(a_at, builder.mul(a_row, _place(row))) for row in range(rows)]
+    with cgutils.for_range(builder, count, intp=_PLACE) as loop:
+        b_start = builder.add(b_at, builder.mul(loop.index, b_k))
+        many = [_load(builder, b, builder.add(b_start, _place(LANES * each))) for each in range(vectors)]
+        along = builder.mul(loop.index, a_k)
+        for row in range(rows):
+            one = _spread(builder, builder.load(builder.gep(a, [builder.add(starts[row], along)])))
+            for each in range(vectors):
+                total = builder.call(fma, [one, many[each], builder.load(sums[row][each])])
+                builder.store(total, sums[row][each])
+    return sums
+
+
 def inner_tile(rows: int, columns: int) -> Any:
-    """Make the block C[rows, columns] = sum over k < count of A[row, k] * B[column, k].
+    """Make the block C[rows, columns] = bias[column] + scale * sum over k < count of A[row, k] * B[column, k].
 
     Both matrices have k side by side: it lies in the lanes, which are added up at the end. `count` is a multiple of 16.
+    A may be bytes, which become numbers on their way into a register. The biases are in the same array as B. Where
+    `relu`, negative results become 0.
     """
 
     def tile(
         _typing: Any, a: Any, a_at: Any, a_row: Any, b: Any, b_at: Any, b_row: Any,
-        c: Any, c_at: Any, c_row: Any, count: Any,
+        c: Any, c_at: Any, c_row: Any, count: Any, scale: Any, bias_at: Any, relu: Any,
     ) -> Any:  # fmt: skip
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            a, a_at, a_row, b, b_at, b_row, c, c_at, c_row, count = values
+            a, a_at, a_row, b, b_at, b_row, c, c_at, c_row, count, scale, bias_at, relu = values
             a, b, c = (_pointer(context, builder, signature.args[at], each) for at, each in ((0, a), (3, b), (6, c)))
             fma, sums = _fma(builder), _zeros(builder, rows, columns)
             add_up = cgutils.get_or_insert_function(
@@ -87,31 +158,87 @@ def inner_tile(rows: int, columns: int) -> Any:
                     for column in range(columns):
                         total = builder.call(fma, [left, right[column], builder.load(sums[row][column])])
                         builder.store(total, sums[row][column])
-            nothing = ir.Constant(ir.FloatType(), -0.0)
+            nothing, zero = (ir.Constant(ir.FloatType(), number) for number in (-0.0, 0.0))
+            biases = [builder.load(builder.gep(b, [builder.add(bias_at, _place(column))])) for column in range(columns)]
             for row in range(rows):
                 start = builder.add(c_at, builder.mul(c_row, _place(row)))
                 for column in range(columns):
                     lanes = builder.load(sums[row][column])
                     # "reassoc": the lanes are added in pairs, not one after the other.
-                    total = builder.call(add_up, [nothing, lanes], fastmath=("reassoc",))
-                    builder.store(total, builder.gep(c, [builder.add(start, _place(column))]))
+                    total = builder.fmul(scale, builder.call(add_up, [nothing, lanes], fastmath=("reassoc",)))
+                    total = builder.fadd(total, biases[column])
+                    cut = builder.and_(relu, builder.fcmp_ordered("<", total, zero))
+                    builder.store(
+                        builder.select(cut, zero, total), builder.gep(c, [builder.add(start, _place(column))])
+                    )
             return context.get_dummy_value()
 
-        return types.void(a, *[types.intp] * 2, b, *[types.intp] * 2, c, *[types.intp] * 3), generate
+        places = [types.intp] * 2
+        rest = (types.intp, types.float32, types.intp, types.boolean)
+        return types.void(a, *places, b, *places, c, *places, *rest), generate
 
     return intrinsic(tile)
 
 
 @intrinsic
-def two_to(_typing: Any, whole: Any) -> Any:
-    """Return 2 to the power of a whole number that is given as float32, from -126 to 127, by writing its exponent."""
+def add_row(_typing: Any, to: Any, to_at: Any, what: Any, what_at: Any, count: Any) -> Any:
+    """Add `count` numbers of one flat array to those of another; a multiple of 16, as in all that follow."""
 
-    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
-        word = ir.IntType(32)
-        exponent = builder.add(builder.fptosi(values[0], word), ir.Constant(word, 127))
-        return builder.bitcast(builder.shl(exponent, ir.Constant(word, 23)), ir.FloatType())
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        for (to, to_place), (what, what_place) in _along(context, builder, signature, values):
+            total = builder.fadd(_load(builder, to, to_place), _load(builder, what, what_place))
+            _store(builder, total, to, to_place)
+        return context.get_dummy_value()
 
-    return types.float32(types.float32), generate
+    return types.void(to, types.intp, what, types.intp, types.intp), generate
+
+
+@intrinsic
+def clear_where_zero(_typing: Any, to: Any, to_at: Any, what: Any, what_at: Any, count: Any) -> Any:
+    """Set numbers to zero where those of another array are not above zero: the derivative of a ReLU."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        nothing = ir.Constant(_VECTOR, None)
+        for (to, to_place), (what, what_place) in _along(context, builder, signature, values):
+            passes = builder.fcmp_ordered(">", _load(builder, what, what_place), nothing)
+            _store(builder, builder.select(passes, _load(builder, to, to_place), nothing), to, to_place)
+        return context.get_dummy_value()
+
+    return types.void(to, types.intp, what, types.intp, types.intp), generate
+
+
+@intrinsic
+def exponentials(_typing: Any, to: Any, to_at: Any, what: Any, what_at: Any, count: Any, top: Any) -> Any:
+    """Write exp(number - top) for numbers that are at most `top`; what would be below exp(-87) is that.
+
+    exp(x) = 2**n * exp(x - n ln 2), with ln 2 in two parts, so that n ln 2 is exact in the first, and a polynomial for
+    the rest (S. L. Moshier, Cephes, `expf`).
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        fma, top = _fma(builder), _spread(builder, values[5])
+        least, log2_e, ln2_high, ln2_low, half, one = (
+            _constant(number) for number in (-87, 1.44269504, -0.693359375, 2.12194440e-4, 0.5, 1)
+        )
+        floor = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(_VECTOR, [_VECTOR]), f"llvm.floor.v{LANES}f32"
+        )
+        words = ir.VectorType(_WORD, LANES)
+        for (to, to_place), (what, what_place) in _along(context, builder, signature, values[:5]):
+            x = builder.fsub(_load(builder, what, what_place), top)
+            x = builder.select(builder.fcmp_ordered("<", x, least), least, x)
+            whole = builder.call(floor, [builder.call(fma, [x, log2_e, half])])
+            x = builder.call(fma, [whole, ln2_low, builder.call(fma, [whole, ln2_high, x])])
+            power = _constant(1.9875691500e-4)
+            for number in (1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 0.5):
+                power = builder.call(fma, [power, x, _constant(number)])
+            power = builder.call(fma, [power, builder.fmul(x, x), builder.fadd(x, one)])
+            exponent = builder.add(builder.fptosi(whole, words), ir.Constant(words, [127] * LANES))
+            two_to_whole = builder.bitcast(builder.shl(exponent, ir.Constant(words, [23] * LANES)), _VECTOR)
+            _store(builder, builder.fmul(power, two_to_whole), to, to_place)
+        return context.get_dummy_value()
+
+    return types.void(to, types.intp, what, types.intp, types.intp, types.float32), generate
 
 
 @intrinsic
@@ -119,17 +246,78 @@ def fetch(_typing: Any, array: Any, at: Any) -> Any:
     """Ask for the part of a flat array around a place to be brought near, and do not wait."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        byte = ir.PointerType(ir.IntType(8))
-        word = ir.IntType(32)
+        byte = ir.PointerType(_BYTE)
         prefetch = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(ir.VoidType(), [byte, word, word, word]), "llvm.prefetch.p0"
+            builder.module, ir.FunctionType(ir.VoidType(), [byte, _WORD, _WORD, _WORD]), "llvm.prefetch.p0"
         )
         place = builder.gep(_pointer(context, builder, signature.args[0], values[0]), [values[1]])
-        reading, near, data = ir.Constant(word, 0), ir.Constant(word, 3), ir.Constant(word, 1)
+        reading, near, data = ir.Constant(_WORD, 0), ir.Constant(_WORD, 3), ir.Constant(_WORD, 1)
         builder.call(prefetch, [builder.bitcast(place, byte), reading, near, data])
         return context.get_dummy_value()
 
     return types.void(array, types.intp), generate
+
+
+@intrinsic
+def copy(_typing: Any, to: Any, to_at: Any, from_: Any, from_at: Any, count: Any) -> Any:
+    """Copy some numbers of a flat array into another, of the same type, as fast as memory allows."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        to, to_at, from_, from_at, count = values
+        target, source = (
+            builder.gep(_pointer(context, builder, signature.args[at], array), [place])
+            for at, array, place in ((0, to, to_at), (2, from_, from_at))
+        )
+        cgutils.raw_memcpy(builder, target, source, count, context.get_abi_sizeof(target.type.pointee))
+        return context.get_dummy_value()
+
+    return types.void(to, types.intp, from_, types.intp, types.intp), generate
+
+
+@intrinsic
+def arrive(_typing: Any, counter: Any) -> Any:
+    """Add one to the first number of an int64 array that threads share; what was written before is seen after it."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        place = _pointer(context, builder, signature.args[0], values[0])
+        builder.atomic_rmw("add", place, _place(1), "seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(counter), generate
+
+
+@intrinsic
+def arrived(_typing: Any, counter: Any) -> Any:
+    """Read the first number of an int64 array that threads share."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return builder.load_atomic(_pointer(context, builder, signature.args[0], values[0]), "seq_cst", 8)
+
+    return types.int64(counter), generate
+
+
+@intrinsic
+def give_way(_typing: Any) -> Any:
+    """Let another thread have this core, if one waits for it (POSIX's `sched_yield`; elsewhere nothing happens)."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, _values: Any) -> Any:
+        if os.name != "posix":
+            return ir.Constant(_WORD, 0)
+        give = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_WORD, []), "sched_yield")
+        return builder.call(give, [])
+
+    return types.int32(), generate
+
+
+def _along(
+    context: Any, builder: Any, signature: Any, values: Any
+) -> Iterator[tuple[tuple[Any, Any], tuple[Any, Any]]]:
+    """Go along two arrays, a vector at a time; yields once, for what the body of the loop is to be."""
+    to, to_at, what, what_at, count = values
+    to, what = (_pointer(context, builder, signature.args[at], each) for at, each in ((0, to), (2, what)))
+    with cgutils.for_range(builder, builder.udiv(count, _place(LANES)), intp=_PLACE) as loop:
+        at = builder.mul(loop.index, _place(LANES))
+        yield (to, builder.add(to_at, at)), (what, builder.add(what_at, at))
 
 
 def _pointer(context: Any, builder: Any, kind: Any, array: Any) -> Any:
@@ -149,20 +337,30 @@ def _zeros(builder: Any, rows: int, columns: int) -> Any:
     ]
 
 
+def _constant(number: float) -> Any:
+    """Write a number into all lanes."""
+    return ir.Constant(_VECTOR, [number] * LANES)
+
+
 def _place(number: int) -> Any:
     return ir.Constant(_PLACE, number)
 
 
-def _as_vector(builder: Any, pointer: Any) -> Any:
-    return builder.bitcast(pointer, ir.PointerType(_VECTOR))
-
-
 def _load(builder: Any, pointer: Any, at: Any) -> Any:
-    return builder.load(_as_vector(builder, builder.gep(pointer, [at])), align=4)
+    """Load a vector of numbers from a place; of bytes, as the numbers that they stand for."""
+    place = builder.gep(pointer, [at])
+    if pointer.type.pointee != _BYTE:
+        return builder.load(builder.bitcast(place, ir.PointerType(_VECTOR)), align=4)
+    few = builder.load(builder.bitcast(place, ir.PointerType(ir.VectorType(_BYTE, LANES))), align=1)
+    return builder.sitofp(builder.zext(few, ir.VectorType(_WORD, LANES)), _VECTOR)
+
+
+def _store(builder: Any, numbers: Any, pointer: Any, at: Any) -> None:
+    place = builder.gep(pointer, [at])
+    builder.store(numbers, builder.bitcast(place, ir.PointerType(_VECTOR)), align=4)
 
 
 def _spread(builder: Any, number: Any) -> Any:
-    word = ir.IntType(32)
     undefined = ir.Constant(_VECTOR, ir.Undefined)
-    first = builder.insert_element(undefined, number, ir.Constant(word, 0))
-    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(word, LANES), [0] * LANES))
+    first = builder.insert_element(undefined, number, ir.Constant(_WORD, 0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(_WORD, LANES), [0] * LANES))
