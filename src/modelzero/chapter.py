@@ -216,16 +216,17 @@ class _Lines:
 
     def __init__(self, say: Callable[[str], None], images: int) -> None:
         self._say, self._images = say, images
-        self._batch = 0
+        self._seen = 0
 
     def begin_epoch(self, epoch: int) -> None:
-        self._batch = 0
+        self._seen = 0
         self._say(f"Epoch: {epoch - 1}")
 
     def step(self, images: int) -> None:
-        if self._batch % _PROGRESS_EVERY_BATCHES == 0:
-            self._say(f"Looked at {self._batch * images}/{self._images} samples")
-        self._batch += 1
+        every = _PROGRESS_EVERY_BATCHES * BATCH_SIZE
+        before, self._seen = self._seen, self._seen + images
+        for passed in range(-(-before // every) * every, self._seen, every):  # many batches may be done at once
+            self._say(f"Looked at {passed}/{self._images} samples")
 
     def end_epoch(self, epoch: Epoch) -> None:
         self._say(

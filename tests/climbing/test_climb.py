@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +18,7 @@ from torch import nn
 
 import modelzero as mz
 from modelzero.climbing.budget import FIRST_SEEDS
+from modelzero.models.ladder import rung_named
 
 
 class Inline(Executor):
@@ -338,8 +340,10 @@ def test_ctrl_c_shows_what_is_known(interrupts):
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
+    awaited = {"majority seed 42", "model0 seed 46"}  # in a process of its own, and in a thread
     for line in process.stderr:
-        if "convnet seed 42" in line or "model0 seed 46" in line:
+        awaited -= {name for name in awaited if name in line}
+        if not awaited:
             break
     for _ in range(interrupts):
         os.killpg(process.pid, signal.SIGINT)
@@ -354,3 +358,14 @@ def test_ctrl_c_shows_what_is_known(interrupts):
     assert ladder.record["status"] == "interrupted"
     assert {"majority", "model0"} <= {rung.name for rung in ladder.rungs}
     assert not running_in_group(process.pid)
+
+
+def test_ctrl_c_ends_a_cell_that_is_trained_in_a_thread(digits):
+    """The kernel looks now and then whether it is to stop; what it trained so far is recorded as interrupted."""
+    endless = mz.Rung("endless", rung_named("model0").make, epochs=200_000)
+    threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        mz.climb(digits, [endless], seeds=1)
+    (run,) = (run for run in map(mz.Run.read, Path("runs").glob("*endless*")))
+    assert run.status == "interrupted"
+    assert run.history

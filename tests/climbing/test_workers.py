@@ -146,3 +146,27 @@ def test_a_cancelled_job_is_an_answer():
     ((job, answer),) = Workers(1, Cancels()).run(abs, deque([1]))
     assert job == 1
     assert type(answer).__name__ == "CancelledError"
+
+
+def test_a_job_that_is_here_is_done_in_a_thread_of_this_process():
+    """Beside the others, which go to processes."""
+    workers = Workers(2, here=lambda job: job < 0)
+    pids = dict(workers.run(lambda job, stopped=None: __import__("os").getpid(), deque([-1, -2, 1])))
+    workers.stop()
+    assert pids[-1] == pids[-2] == os.getpid() != pids[1]
+
+
+def test_a_job_that_is_here_is_told_to_stop():
+    """Threads cannot be killed: they ask."""
+    ended = []
+
+    def endless(job, stopped):
+        while not stopped():
+            time.sleep(0.01)
+        ended.append(job)
+        raise KeyboardInterrupt
+
+    workers = Workers(2, here=lambda _: True)
+    assert list(workers.run(endless, deque([1, 2, 3]), time.monotonic() + 0.3)) == []
+    workers.stop()
+    assert sorted(ended) == [1, 2]

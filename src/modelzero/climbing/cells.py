@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import statistics
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -24,6 +26,7 @@ from modelzero.models.build import build, describe
 from modelzero.models.classifier import Classifier, rows_of
 from modelzero.models.fitted import Fitted
 from modelzero.models.ladder import Rung
+from modelzero.training.bars import Silence
 from modelzero.training.cell import train
 from modelzero.training.device import use_threads
 from modelzero.training.fused.loop import Fused
@@ -46,7 +49,8 @@ class Job:
         rung: the position on the ladder.
         seed: of the training.
         pickled: the rung itself, in a form that also carries lambdas and classes of a notebook.
-        pictures: the folder that `share` wrote.
+        data: where the pictures are: the folder that `share` wrote, or, for a cell that is trained in this process,
+            the pictures.
         runs_dir: where the run goes.
         device: as for `train`.
     """
@@ -54,7 +58,7 @@ class Job:
     rung: int
     seed: int
     pickled: bytes
-    pictures: Path
+    data: Path | ImageData
     runs_dir: Path
     device: str
 
@@ -72,19 +76,41 @@ class Failure:
     hopeless: bool
 
 
-def train_cell(job: Job) -> Path | Failure:
-    """Train and record one cell on one thread; return the folder of its run."""
-    with _ONE_AT_A_TIME:
+class _UntilStopped(Silence):
+    """Ends a training when somebody wants it to stop."""
+
+    def __init__(self, stopped: Callable[[], bool]) -> None:
+        self._stopped = stopped
+
+    def step(self, images: int) -> None:  # noqa: ARG002
+        """Look whether to stop."""
+        if self._stopped():
+            raise KeyboardInterrupt
+
+
+def runs_here(job: Job) -> bool:
+    """Tell whether a cell is trained in this process: the compiled kernel leaves Python to others meanwhile."""
+    return isinstance(job.data, ImageData)
+
+
+def train_cell(job: Job, stopped: Callable[[], bool] | None = None) -> Path | Failure:
+    """Train and record one cell on one thread; return the folder of its run.
+
+    Args:
+        job: the cell.
+        stopped: says whether to stop; given where the compiled kernel trains it in a thread of this process.
+    """
+    with _ONE_AT_A_TIME if stopped is None else contextlib.nullcontext():
         try:
             rung: Rung = cloudpickle.loads(job.pickled)
             run = train(
-                open_shared(job.pictures),
+                job.data if isinstance(job.data, ImageData) else open_shared(job.data),
                 rung,
                 seed=job.seed,
                 device=job.device,
                 threads=1,
                 runs_dir=job.runs_dir,
-                progress=False,
+                progress=False if stopped is None else _UntilStopped(stopped),
             )
         except ModelZeroError as error:
             return Failure(str(error), hopeless=isinstance(error, InputError))
@@ -93,12 +119,12 @@ def train_cell(job: Job) -> Path | Failure:
         return run.path
 
 
-def try_out(job: Job) -> float | Failure:
+def try_out(job: Job, stopped: Callable[[], bool] | None = None) -> float | Failure:  # noqa: ARG001
     """Predict the seconds that a cell takes, training and evaluation, from a short trial on one thread."""
     with _ONE_AT_A_TIME, use_threads(1), torch.random.fork_rng(devices=[]):
         try:
             rung: Rung = cloudpickle.loads(job.pickled)
-            data = open_shared(job.pictures)
+            data = job.data if isinstance(job.data, ImageData) else open_shared(job.data)
             model = build(rung.make, data.image_shape, len(data.classes), seed=job.seed)
             if isinstance(model, nn.Module) and not isinstance(model, Fitted):
                 if what_hinders(model, rung) is None:

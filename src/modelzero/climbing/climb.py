@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import cloudpickle
+from torch import nn
 
 from modelzero.climbing.budget import FIRST_SEEDS, Planned, parse_budget, plan
-from modelzero.climbing.cells import Failure, Job, train_cell, try_out
+from modelzero.climbing.cells import Failure, Job, runs_here, train_cell, try_out
 from modelzero.climbing.comparison import MARGIN
 from modelzero.climbing.ladder import Ladder
 from modelzero.climbing.shared import share
@@ -29,10 +31,14 @@ from modelzero.models.fitted import Fitted
 from modelzero.models.ladder import LADDER, Rung, as_rung
 from modelzero.runs.record import FORMAT, LADDER_RECORD, Run, environment
 from modelzero.runs.store import create_folder, write_record
-from modelzero.training.device import DEVICES, available_cores
+from modelzero.training.device import DEVICES, available_cores, use_threads
+from modelzero.training.fused.stack import what_hinders
 
 # What a budget keeps back for the comparisons and for ending what still runs.
 _RESERVE_SECONDS = 2.0
+
+# Where cells take hundredths of a second, writing the record after each would take longer than some of them.
+_SAVE_EVERY_SECONDS = 0.5
 
 Listener = Callable[[Ladder], None]
 
@@ -109,7 +115,8 @@ def climb(
     _check_names(chosen)
     if not isinstance(data, ImageData):
         data = load(data, data_dir=data_dir)
-    random, left_out = _built(chosen, data)
+    random, here, left_out = _built(chosen, data)
+    here = here if device == "cpu" and executor is None else set()
     chosen = [rung for rung in chosen if rung.name in random]
     path = create_folder(Path(runs_dir).absolute(), f"ladder-{data.name}")
     record: dict[str, Any] = {
@@ -126,12 +133,14 @@ def climb(
         "environment": environment(1, device),
         "left_out": left_out,
     }
-    expedition = _Expedition(path, record, chosen, random, progress, Workers(count, executor))
+    expedition = _Expedition(path, record, data, chosen, random, here, progress, Workers(count, executor, runs_here))
     try:
-        share(data, path / "pictures")
+        if random.keys() - here:
+            share(data, path / "pictures")
         deadline = None if seconds is None else began + seconds - _RESERVE_SECONDS
-        expedition.declare(began, deadline)
-        expedition.train(deadline)
+        with use_threads(1):  # for the cells that are trained here
+            expedition.declare(began, deadline)
+            expedition.train(deadline)
     except KeyboardInterrupt:
         with interrupt_ignored():  # a second Ctrl-C must not cost what is known
             expedition.end("interrupted", began)
@@ -154,15 +163,19 @@ class _Expedition:
         self,
         path: Path,
         record: dict[str, Any],
+        data: ImageData,
         rungs: list[Rung],
         random: dict[str, bool],
+        here: set[str],
         progress: Listener | None,
         workers: Workers[Job],
     ) -> None:
-        self.path, self.record, self.rungs, self.random = path, record, rungs, random
+        self.path, self.record, self.data, self.rungs, self.random = path, record, data, rungs, random
+        self.here = here
         self.progress, self.workers = progress, workers
         self.runs: list[Run] = []
         self.predicted: dict[str, float] = {}
+        self._saved = -math.inf
 
     def declare(self, began: float, deadline: float | None) -> None:
         """Settle which cells are trained and what is compared, and write it down."""
@@ -204,7 +217,8 @@ class _Expedition:
                     for other in [waiting for waiting in jobs if waiting.rung == job.rung]:
                         jobs.remove(other)
                         cells[other.rung, other.seed].update(status="failed", why=why)
-            self._save()
+            if time.monotonic() - self._saved > _SAVE_EVERY_SECONDS:
+                self._save()
             self._tell()
 
     def end(self, status: str, began: float) -> None:
@@ -297,11 +311,13 @@ class _Expedition:
             self.progress(self.ladder())
 
     def _job(self, position: int, seed: int) -> Job:
-        pickled = cloudpickle.dumps(self.rungs[position])
-        return Job(position, seed, pickled, self.path / "pictures", self.path.parent, self.record["device"])
+        rung = self.rungs[position]
+        pictures = self.data if rung.name in self.here else self.path / "pictures"
+        return Job(position, seed, cloudpickle.dumps(rung), pictures, self.path.parent, self.record["device"])
 
     def _save(self) -> None:
         write_record(self.path, self.record, LADDER_RECORD)
+        self._saved = time.monotonic()
 
 
 def _check_names(rungs: list[Rung]) -> None:
@@ -316,9 +332,10 @@ def _check_names(rungs: list[Rung]) -> None:
         )
 
 
-def _built(rungs: list[Rung], data: ImageData) -> tuple[dict[str, bool], list[dict[str, Any]]]:
-    """Make each model once; return which are random, and which do not fit the data or cannot be made."""
+def _built(rungs: list[Rung], data: ImageData) -> tuple[dict[str, bool], set[str], list[dict[str, Any]]]:
+    """Make each model once; return which are random, which the kernel can train, and which fit or work not at all."""
     random: dict[str, bool] = {}
+    fused = set()
     left_out = []
     errors = []
     for rung in rungs:
@@ -332,7 +349,9 @@ def _built(rungs: list[Rung], data: ImageData) -> tuple[dict[str, bool], list[di
         if isinstance(model, Fitted):
             random[rung.name] = model.random
         else:
+            if isinstance(model, nn.Module) and what_hinders(model, rung) is None:
+                fused.add(rung.name)
             random[rung.name] = not hasattr(model, "fit") or has_seed(model)
     if not random:
         raise errors[0]
-    return random, left_out
+    return random, fused, left_out

@@ -1,4 +1,4 @@
-"""Jobs to processes: each process does one at a time, and one that dies costs its own job only."""
+"""Jobs to workers: each does one at a time, in a process of its own; a process that dies costs its own job only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ThreadPoolExecutor,
+    wait,
+)
 from types import FrameType
 from typing import Any, Generic, TypeVar
 
@@ -29,24 +37,31 @@ class WorkerDiedError(Exception):
 
 
 class Workers(Generic[Job]):
-    """Processes, or an executor that somebody brought, that work off jobs.
+    """Workers, or an executor that somebody brought, that work off jobs.
 
-    The own processes are one `loky.ProcessPoolExecutor` each: in a common pool, the death of one process would end the
-    jobs of all. loky starts them without importing the caller's main module again, so a script needs no
+    A worker does a job in a process, or, where the job is `here`, in a thread of this process, which costs no start.
+    The processes are one `loky.ProcessPoolExecutor` each: in a common pool, the death of one process would end the jobs
+    of all. loky starts them without importing the caller's main module again, so a script needs no
     `if __name__ == "__main__"`.
 
     Args:
-        count: how many processes.
+        count: how many workers.
         executor: where jobs go instead; all are handed to it at once, and its own limits hold.
+        here: says of a job whether it can be done in a thread. Then it is given a second argument, a function that says
+            whether it has to stop, and raises KeyboardInterrupt where it has to.
     """
 
-    def __init__(self, count: int, executor: Executor | None = None) -> None:
+    def __init__(
+        self, count: int, executor: Executor | None = None, here: Callable[[Job], bool] = lambda _: False
+    ) -> None:
         self._brought = executor
-        self._free = [_Process() for _ in range(count if executor is None else 0)]
-        self._running: dict[Future[Any], tuple[Job, int, _Process | None]] = {}
+        self._here = here
+        self._stopped = threading.Event()
+        self._free = [_Worker() for _ in range(count if executor is None else 0)]
+        self._running: dict[Future[Any], tuple[Job, int, _Worker | None]] = {}
 
     def run(
-        self, function: Callable[[Job], Any], jobs: deque[Job], deadline: float | None = None
+        self, function: Callable[..., Any], jobs: deque[Job], deadline: float | None = None
     ) -> Iterator[tuple[Job, Any]]:
         """Yield (job, answer) as jobs finish; the answer is an exception where the job raised one.
 
@@ -62,10 +77,9 @@ class Workers(Generic[Job]):
             while jobs and (self._brought or self._free):
                 job = jobs.popleft()
                 attempt = attempts.pop(id(job), 1)
-                process = None if self._brought else self._free.pop()
-                submit = self._brought.submit if self._brought else process.submit  # type: ignore[union-attr]
+                worker = None if self._brought else self._free.pop()
                 try:
-                    self._running[submit(function, job)] = job, attempt, process
+                    self._running[self._submit(worker, function, job)] = job, attempt, worker
                 except BrokenExecutor as error:  # one that was brought, and cannot be replaced here
                     yield job, WorkerDiedError(f"the executor takes no more jobs: {error}")
             remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
@@ -73,13 +87,13 @@ class Workers(Generic[Job]):
             if not done and self._running:
                 return
             for future in done:
-                job, attempt, process = self._running.pop(future)
+                job, attempt, worker = self._running.pop(future)
                 answer = _answer(future)
                 died = isinstance(answer, BrokenExecutor)
-                if process is not None and died:
-                    process.end()
-                if process is not None:
-                    self._free.append(_Process() if died else process)
+                if worker is not None and died:
+                    worker.end()
+                if worker is not None:
+                    self._free.append(_Worker() if died else worker)
                 if not died:
                     yield job, answer
                 elif attempt < _ATTEMPTS:
@@ -89,24 +103,41 @@ class Workers(Generic[Job]):
                     yield job, WorkerDiedError(f"its process died {attempt} times, the last time without a word")
 
     def stop(self) -> None:
-        """End the own processes, also those in the middle of a job; jobs of a brought executor are only cancelled."""
+        """End the own workers, also those in the middle of a job; jobs of a brought executor are only cancelled."""
+        self._stopped.set()
         for future in self._running:
             future.cancel()
-        busy = [process for _, _, process in self._running.values() if process is not None]
-        for process in busy:
-            process.send(signal.SIGTERM)
+        busy = [worker for _, _, worker in self._running.values() if worker is not None]
+        for worker in busy:
+            worker.send(signal.SIGTERM)
         wait(self._running if busy else [], _SECONDS_TO_SAY_GOODBYE)
-        for process in [*busy, *self._free]:
-            process.end()
+        for worker in [*busy, *self._free]:
+            worker.end()
         self._running.clear()
         self._free.clear()
 
+    def _submit(self, worker: _Worker | None, function: Callable[..., Any], job: Job) -> Future[Any]:
+        if worker is None:
+            assert self._brought is not None
+            return self._brought.submit(function, job)
+        if self._here(job):
+            return worker.submit_here(function, job, self._stopped.is_set)
+        return worker.submit(function, job)
 
-class _Process:
-    """A process that is started with its first job."""
+
+class _Worker:
+    """A process and a thread, each started with its first job, of which one works at a time."""
 
     def __init__(self) -> None:
         self._pool: loky.ProcessPoolExecutor | None = None
+        self._thread: ThreadPoolExecutor | None = None
+
+    def submit_here(
+        self, function: Callable[[Job, Callable[[], bool]], Any], job: Job, stopped: Callable[[], bool]
+    ) -> Future[Any]:
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1)
+        return self._thread.submit(function, job, stopped)
 
     def submit(self, function: Callable[[Job], Any], job: Job) -> Future[Any]:
         with _interrupt_blocked():
@@ -121,7 +152,10 @@ class _Process:
                 os.kill(pid, what)
 
     def end(self) -> None:
-        """End it at once: its runs are written, and it holds nothing else."""
+        """End it at once: its runs are written, and it holds nothing else. A thread ends when it next looks."""
+        if self._thread is not None:
+            self._thread.shutdown(wait=False)
+            self._thread = None
         if self._pool is not None:
             self._pool.shutdown(wait=True, kill_workers=True)
             self._pool = None

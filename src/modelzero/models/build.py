@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,8 @@ from modelzero.models.fitted import Fitted
 from modelzero.models.summary import evaluating
 
 _LONGEST_MESSAGE = 300
+# Threads share torch's default generator: while one makes a model, the others have to wait.
+_DRAWING = threading.Lock()
 
 
 def build(
@@ -47,7 +50,7 @@ def build(
             gives another number of logits.
     """
     arguments = _arguments(make, {"image_shape": image_shape, "classes": classes, "hidden_units": hidden_units})
-    with torch.random.fork_rng(devices=[]):
+    with _DRAWING, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
             model = make(**arguments)

@@ -25,6 +25,7 @@ from modelzero.runs.store import append_history, create_folder, write_model, wri
 from modelzero.training.bars import Bars, Silence
 from modelzero.training.device import (
     FUSED_THREADS_WORTH_IT,
+    THREADS_WORTH_IT,
     PeakMemory,
     choose_device,
     default_threads,
@@ -104,8 +105,7 @@ def train(
 
     module = build(rung.make, data.image_shape, len(data.classes), hidden_units=hidden_units, seed=seed)
     if isinstance(module, nn.Module) and not isinstance(module, Fitted):
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            return _train_by_steps(data, rung, module, seed, hidden_units, device, threads, engine, runs_dir, progress)
+        return _train_by_steps(data, rung, module, seed, hidden_units, device, threads, engine, runs_dir, progress)
     too_much = sorted(given | ({} if engine == "auto" else {"engine": engine}))
     if too_much:
         raise SettingError(
@@ -135,13 +135,15 @@ def _train_by_steps(
         derived["epochs"] = f"{epochs}: {steps} steps each, and at least {rung.least_steps} steps are made"
         rung = replace(rung, epochs=epochs)
     engine, derived["engine"] = choose_engine(engine, module, rung, device)
-    if threads is None and engine == "fused":
-        threads, derived["threads"] = default_threads(module, data.image_shape, rung.batch_size, FUSED_THREADS_WORTH_IT)
-    elif threads is None:
-        threads, derived["threads"] = default_threads(module, data.image_shape, rung.batch_size)
-    else:
-        derived["threads"] = f"{threads}: as asked"
-    with use_threads(threads):
+    with contextlib.ExitStack() as stack:
+        if engine == "torch":  # the kernel draws nothing, and several may train side by side in threads
+            stack.enter_context(torch.random.fork_rng(devices=range(torch.cuda.device_count())))
+        if threads is None:
+            worth_it = FUSED_THREADS_WORTH_IT if engine == "fused" else THREADS_WORTH_IT
+            threads, derived["threads"] = default_threads(module, data.image_shape, rung.batch_size, worth_it)
+        else:
+            derived["threads"] = f"{threads}: as asked"
+        stack.enter_context(use_threads(threads))
         if engine == "fused":
             place, derived["device"] = torch.device("cpu"), "cpu: the fused kernel computes there"
         else:
@@ -162,24 +164,23 @@ def _train_by_steps(
             "parameters": parameters(module),
         }
         path = create_folder(runs_dir, f"{rung.name}-seed{seed}")
-        with contextlib.ExitStack() as stack:
-            if progress is None or progress is True:
-                bars = Bars(rung.name, rung.epochs, len(data.train), show=progress)
-                listener: Progress = stack.enter_context(bars)
-            else:
-                listener = progress or Silence()
-            if engine == "fused":
-                epochs_done = fused_epochs(
-                    module,  # type: ignore[arg-type]
-                    data,
-                    rung,
-                    seed=seed,
-                    threads=threads,
-                    progress=listener,
-                )
-            else:
-                epochs_done = train_epochs(module, data, rung, seed=seed, device=place, progress=listener)
-            return _recorded(path, record, module, data.test.labels, epochs_done, listener.end_epoch)
+        if progress is None or progress is True:
+            bars = Bars(rung.name, rung.epochs, len(data.train), show=progress)
+            listener: Progress = stack.enter_context(bars)
+        else:
+            listener = progress or Silence()
+        if engine == "fused":
+            epochs_done = fused_epochs(
+                module,  # type: ignore[arg-type]
+                data,
+                rung,
+                seed=seed,
+                threads=threads,
+                progress=listener,
+            )
+        else:
+            epochs_done = train_epochs(module, data, rung, seed=seed, device=place, progress=listener)
+        return _recorded(path, record, module, data.test.labels, epochs_done, listener.end_epoch)
 
 
 def _train_in_one_go(

@@ -28,7 +28,7 @@ from modelzero.models.summary import multiply_adds
 DEVICES = ("auto", "cpu", "cuda", "mps")
 _TRIAL_WARM_UP, _TRIAL_STEPS = 5, 15
 # Multiply-adds of one step from which more than one thread is worth its overhead (see `default_threads`).
-_THREADS_WORTH_IT = 20_000_000
+THREADS_WORTH_IT = 20_000_000
 # The same for the fused kernel, whose threads wait for each other twice a step, some microseconds in all.
 FUSED_THREADS_WORTH_IT = 3_000_000
 
@@ -120,7 +120,7 @@ def fastest(devices: list[str], step_seconds: Callable[[str], float]) -> tuple[t
 
 
 def default_threads(
-    model: nn.Module, image_shape: tuple[int, int, int], batch_size: int, worth_it: int = _THREADS_WORTH_IT
+    model: nn.Module, image_shape: tuple[int, int, int], batch_size: int, worth_it: int = THREADS_WORTH_IT
 ) -> tuple[int, str]:
     """Settle how many threads train a model on the CPU, and say why.
 
