@@ -27,6 +27,7 @@ class Split:
     Args:
         images: uint8 [N, C, H, W], N at least 1.
         labels: int64 [N], one label number for each picture.
+        names: what messages and audits call each picture, such as its path; None where they have no names.
 
     Raises:
         DataError: no picture, another shape or type, or counts that differ.
@@ -34,6 +35,7 @@ class Split:
 
     images: Tensor
     labels: Tensor
+    names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8 or self.images.ndim != 4:
@@ -77,6 +79,9 @@ class ImageData:
         test: the split that they are judged on.
         classes: the class names in the order of the label numbers.
         source: where the pictures came from, in words.
+        validation: a split of the source that is neither trained nor tested on; None where it has none.
+        left_out: pictures that could not be read, each with its reason.
+        notes: what was decided on the way from the source to these tensors, a sentence each.
 
     Raises:
         DataError: fewer than two classes, a label without a class name, a split without pictures, or splits
@@ -88,6 +93,9 @@ class ImageData:
     test: Split
     classes: tuple[str, ...]
     source: str = "memory"
+    validation: Split | None = None
+    left_out: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.train.images.shape[1:] != self.test.images.shape[1:]:
