@@ -7,6 +7,7 @@ Nothing here imports torch before a command runs, so that `--help` answers at on
 from __future__ import annotations
 
 from modelzero.cli.app import app
+from modelzero.cli.bench import bench
 from modelzero.cli.climb import climb
 from modelzero.cli.compare import compare
 from modelzero.cli.data import data
@@ -15,7 +16,7 @@ from modelzero.cli.reproduce import reproduce
 from modelzero.cli.runs import runs
 from modelzero.cli.train import train
 
-for command in (climb, compare, train, reproduce, data, inspect, runs):
+for command in (climb, compare, train, reproduce, data, inspect, runs, bench):
     app.command()(command)
 
 

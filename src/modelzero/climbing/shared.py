@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from modelzero.data.dataset import ImageData, Split
 from modelzero.runs.record import from_json, to_json
@@ -34,12 +35,11 @@ def share(data: ImageData, folder: Path) -> None:
 def open_shared(folder: Path) -> ImageData:
     """Map what `share` wrote; read-only in effect: what a process writes into it stays with that process."""
     described = from_json((folder / _DESCRIPTION).read_text(encoding="utf-8"))
-    train, test = (
-        Split(
-            *(torch.from_numpy(np.load(folder / f"{name}-{part}.npy", mmap_mode="c")) for part in ("images", "labels"))
-        )
-        for name in ("train", "test")
-    )
+
+    def mapped(name: str) -> Tensor:
+        return torch.from_numpy(np.load(folder / f"{name}.npy", mmap_mode="c"))
+
+    train, test = (Split(mapped(f"{name}-images"), mapped(f"{name}-labels")) for name in ("train", "test"))
     data = ImageData(described["name"], train, test, tuple(described["classes"]), described["source"])
     data.__dict__["fingerprint"] = described["fingerprint"]  # as it was computed before: not once more in each process
     return data
