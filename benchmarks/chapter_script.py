@@ -61,9 +61,9 @@ def main():
                 test_pred = model(x)
                 test_loss += loss_fn(test_pred, y)
                 test_acc += torch.eq(y, test_pred.argmax(dim=1)).sum().item() / len(test_pred) * 100
+            test_loss /= len(test_dataloader)
+            test_acc /= len(test_dataloader)
         train_loss /= len(train_dataloader)
-        test_loss /= len(test_dataloader)
-        test_acc /= len(test_dataloader)
         print(f"Train loss: {train_loss:.5f} | Test loss: {test_loss:.5f}, Test acc: {test_acc:.2f}%")
     print(f"Train time on cpu: {time.perf_counter() - start:.3f} seconds")
 

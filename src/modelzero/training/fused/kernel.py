@@ -108,19 +108,23 @@ def _outer_product(a, a_at, a_row, b, b_at, b_k, c, c_at, c_row, rows, columns, 
 
 @njit
 def _descend(
-    deltas, at, delta_row, inputs, inputs_at, row, weights, velocity, weights_at, rows, tall_blocks,
-    first_column, last_column, count, scale, rate, plain, momentum, by_gradient, by_speed, decay,
+    deltas, at, delta_row, inputs, inputs_at, row, weights, velocity, weights_at, rows, tall_blocks, count,
+    scale, rate, plain, momentum, by_gradient, by_speed, decay, part, parts,
 ):  # fmt: skip
-    """Change some columns of a layer's weights [rows, row] by their gradient, a sum over the pictures of the batch."""
-    for column in range(first_column, last_column, WIDTH):
-        for block in range(tall_blocks):
+    """Change this thread's part of a layer's weights [rows, row] by their gradient, a sum over the pictures."""
+    blocks = tall_blocks + (rows - tall_blocks * TALL) // LOW
+    everything = row // WIDTH * blocks
+    for each in range(everything * part // parts, everything * (part + 1) // parts):
+        column, block = each // blocks * WIDTH, each % blocks
+        if block < tall_blocks:
             unit = block * TALL
             _tall_descent(
                 deltas, at + unit, 1, delta_row, inputs, inputs_at + column, row, weights, velocity,
                 weights_at + unit * row + column, row, count,
                 scale, rate, plain, momentum, by_gradient, by_speed, decay,
             )  # fmt: skip
-        for unit in range(tall_blocks * TALL, rows, LOW):
+        else:
+            unit = tall_blocks * TALL + (block - tall_blocks) * LOW
             _low_descent(
                 deltas, at + unit, 1, delta_row, inputs, inputs_at + column, row, weights, velocity,
                 weights_at + unit * row + column, row, count,
@@ -129,15 +133,24 @@ def _descend(
 
 
 @njit
-def _gather(images, order, start, first, last, ahead, pictures, row_length):
-    """Bring the pictures of a batch together, and ask for those that come `ahead` places later."""
+def _ask_for(images, labels, order, start, first, last):
+    """Ask for some pictures of a batch that is to come, and do not wait."""
+    pixels = images.shape[1]
+    everything = images.reshape(-1)
+    for place in range(start + first, min(start + last, len(order))):
+        picture = order[place] * pixels
+        fetch(labels, order[place])
+        for at in range(0, pixels, 64):
+            fetch(everything, picture + at)
+        fetch(everything, picture + pixels - 1)  # its last line, which need not begin where a line does
+
+
+@njit
+def _gather(images, order, start, first, last, pictures, row_length):
+    """Bring the pictures of a batch together."""
     pixels = images.shape[1]
     everything = images.reshape(-1)
     for row in range(first, last):
-        if start + ahead + row < len(order):
-            later = order[start + ahead + row] * pixels
-            for at in range(0, pixels, 64):
-                fetch(everything, later + at)
         copy(pictures, row * row_length, everything, order[start + row] * pixels, pixels)
 
 
@@ -232,22 +245,20 @@ def _update(
     part,
     parts,
 ):
-    """Make a step as `torch.optim.SGD` does: this thread's columns of each matrix; the first thread also the biases."""
+    """Make a step as `torch.optim.SGD` does: this thread's part of each matrix; the first thread also the biases."""
     plain = momentum == 0 and decay == 0
     by_gradient, by_speed = (_ONE, momentum) if nesterov else (_ZERO, _ONE)
     for layer in range(len(layers)):
         _, outputs, row, out_row, rows, tall_blocks, _, _, at, bias, _, from_, _, here = layers[layer]
-        panels = row // WIDTH
-        low, high = panels * part // parts * WIDTH, panels * (part + 1) // parts * WIDTH
         if layer == 0:
             _descend(
-                deltas, here, out_row, pictures, 0, row, weights, velocity, at, rows, tall_blocks, low, high, size,
-                _SCALE, rate, plain, momentum, by_gradient, by_speed, decay,
+                deltas, here, out_row, pictures, 0, row, weights, velocity, at, rows, tall_blocks, size,
+                _SCALE, rate, plain, momentum, by_gradient, by_speed, decay, part, parts,
             )  # fmt: skip
         else:
             _descend(
-                deltas, here, out_row, values, from_, row, weights, velocity, at, rows, tall_blocks, low, high, size,
-                _ONE, rate, plain, momentum, by_gradient, by_speed, decay,
+                deltas, here, out_row, values, from_, row, weights, velocity, at, rows, tall_blocks, size,
+                _ONE, rate, plain, momentum, by_gradient, by_speed, decay, part, parts,
             )  # fmt: skip
         if part == 0:
             units = _whole_vectors(outputs)
@@ -282,10 +293,16 @@ def _train_steps(
         start = step * batch
         size = min(batch, len(order) - start)
         low, high = size * part // parts, size * (part + 1) // parts
-        _gather(images, order, start, low, high, size, pictures, layers[0, ROW])
+        # Pictures lie anywhere in memory, so those of the next batch are asked for now, a third at a time: a core
+        # can wait for only so many at once.
+        third, ahead = (high - low + 2) // 3, start + size
+        _gather(images, order, start, low, high, pictures, layers[0, ROW])
+        _ask_for(images, labels, order, ahead, low, low + third)
         _forward(layers, weights, pictures, values, low, high)
+        _ask_for(images, labels, order, ahead, low + third, low + 2 * third)
         _loss(layers, labels, order, start, low, high, size, smoothing, values, deltas, picture_losses, picture_rights)
         _pass_back(layers, weights, values, deltas, low, high)
+        _ask_for(images, labels, order, ahead, low + 2 * third, high)
         if parts > 1:
             waits += parts
             _wait(counter, waits)
@@ -320,7 +337,7 @@ def _predict(images, order, first, last, batch, layers, weights, pictures, value
     _, classes, _, out_row, _, _, _, _, _, _, _, _, results, _ = layers[len(layers) - 1]
     for start in range(first, last, batch):
         size = min(batch, last - start)
-        _gather(images, order, start, 0, size, size, pictures, layers[0, ROW])
+        _gather(images, order, start, 0, size, pictures, layers[0, ROW])
         _forward(layers, weights, pictures, values, 0, size)
         for picture in range(size):
             for unit in range(classes):

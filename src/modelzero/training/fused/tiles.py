@@ -19,6 +19,9 @@ from numba.core.extending import intrinsic
 # Numbers in a vector, on any processor: LLVM splits it where registers are shorter.
 LANES = 16
 
+# Vectors whose lanes are added up together.
+_QUARTET = 4
+
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
 _BYTE, _WORD, _PLACE = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
@@ -143,11 +146,6 @@ def inner_tile(rows: int, columns: int) -> Any:
             a, a_at, a_row, b, b_at, b_row, c, c_at, c_row, count, scale, bias_at, relu = values
             a, b, c = (_pointer(context, builder, signature.args[at], each) for at, each in ((0, a), (3, b), (6, c)))
             fma, sums = _fma(builder), _zeros(builder, rows, columns)
-            add_up = cgutils.get_or_insert_function(
-                builder.module,
-                ir.FunctionType(ir.FloatType(), [ir.FloatType(), _VECTOR]),
-                f"llvm.vector.reduce.fadd.v{LANES}f32",
-            )
             a_starts = [builder.add(a_at, builder.mul(a_row, _place(row))) for row in range(rows)]
             b_starts = [builder.add(b_at, builder.mul(b_row, _place(column))) for column in range(columns)]
             with cgutils.for_range(builder, builder.udiv(count, _place(LANES)), intp=_PLACE) as loop:
@@ -158,19 +156,19 @@ def inner_tile(rows: int, columns: int) -> Any:
                     for column in range(columns):
                         total = builder.call(fma, [left, right[column], builder.load(sums[row][column])])
                         builder.store(total, sums[row][column])
-            nothing, zero = (ir.Constant(ir.FloatType(), number) for number in (-0.0, 0.0))
-            biases = [builder.load(builder.gep(b, [builder.add(bias_at, _place(column))])) for column in range(columns)]
-            for row in range(rows):
-                start = builder.add(c_at, builder.mul(c_row, _place(row)))
-                for column in range(columns):
-                    lanes = builder.load(sums[row][column])
-                    # "reassoc": the lanes are added in pairs, not one after the other.
-                    total = builder.fmul(scale, builder.call(add_up, [nothing, lanes], fastmath=("reassoc",)))
-                    total = builder.fadd(total, biases[column])
-                    cut = builder.and_(relu, builder.fcmp_ordered("<", total, zero))
-                    builder.store(
-                        builder.select(cut, zero, total), builder.gep(c, [builder.add(start, _place(column))])
+            for first in range(0, columns, _QUARTET):
+                width = min(_QUARTET, columns - first)
+                biases = _loaded(builder, b, builder.add(bias_at, _place(first)), width)
+                for row in range(rows):
+                    lanes = [builder.load(total) for total in sums[row][first : first + width]]
+                    result = builder.fadd(
+                        builder.fmul(_spread(builder, scale, width), _sums_of(builder, lanes)), biases
                     )
+                    nothing = ir.Constant(result.type, None)
+                    cut = builder.and_(_spread(builder, relu, width), builder.fcmp_ordered("<", result, nothing))
+                    place = builder.add(builder.add(c_at, builder.mul(c_row, _place(row))), _place(first))
+                    target = builder.bitcast(builder.gep(c, [place]), ir.PointerType(result.type))
+                    builder.store(builder.select(cut, nothing, result), target, align=4)
             return context.get_dummy_value()
 
         places = [types.intp] * 2
@@ -360,7 +358,35 @@ def _store(builder: Any, numbers: Any, pointer: Any, at: Any) -> None:
     builder.store(numbers, builder.bitcast(place, ir.PointerType(_VECTOR)), align=4)
 
 
-def _spread(builder: Any, number: Any) -> Any:
-    undefined = ir.Constant(_VECTOR, ir.Undefined)
+def _spread(builder: Any, number: Any, lanes: int = LANES) -> Any:
+    """Write a number that is known only when the code runs into all lanes."""
+    undefined = ir.Constant(ir.VectorType(number.type, lanes), ir.Undefined)
     first = builder.insert_element(undefined, number, ir.Constant(_WORD, 0))
-    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(_WORD, LANES), [0] * LANES))
+    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(_WORD, lanes), [0] * lanes))
+
+
+def _loaded(builder: Any, pointer: Any, at: Any, lanes: int) -> Any:
+    place = builder.bitcast(builder.gep(pointer, [at]), ir.PointerType(ir.VectorType(ir.FloatType(), lanes)))
+    return builder.load(place, align=4)
+
+
+def _sums_of(builder: Any, vectors: list[Any]) -> Any:
+    """Add up the lanes of each of up to four vectors, always in the same pairs; return the sums as one vector."""
+
+    def picked(one: Any, other: Any, lanes: list[int]) -> Any:
+        return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(_WORD, len(lanes)), lanes))
+
+    while vectors[0].type.count > _QUARTET:
+        half = vectors[0].type.count // 2
+        vectors = [
+            builder.fadd(picked(each, each, [*range(half)]), picked(each, each, [*range(half, 2 * half)]))
+            for each in vectors
+        ]
+    count = len(vectors)
+    vectors = vectors + [ir.Constant(vectors[0].type, None)] * (_QUARTET - count)
+    pairs = [
+        builder.fadd(picked(one, other, [0, 4, 1, 5]), picked(one, other, [2, 6, 3, 7]))
+        for one, other in (vectors[:2], vectors[2:])
+    ]
+    sums = builder.fadd(picked(*pairs, [0, 1, 4, 5]), picked(*pairs, [2, 3, 6, 7]))
+    return sums if count == _QUARTET else picked(sums, sums, [*range(count)])
