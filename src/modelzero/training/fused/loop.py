@@ -17,7 +17,7 @@ from modelzero.runs.record import Epoch
 from modelzero.training.device import Stopwatch
 from modelzero.training.loop import Progress, check_loss, finished_epoch
 
-# Multiply-adds between two looks at the losses, at progress and at Ctrl-C: less than a tenth of a second on a fast core.
+# Multiply-adds between two looks at the losses, at progress and at Ctrl-C: less than a tenth of a second.
 _MULTIPLY_ADDS_AT_ONCE = 8_000_000_000
 # Pictures that an evaluation looks at at once, where the batches are no larger.
 _LEAST_HELD = 64
