@@ -208,12 +208,11 @@ def test_climb_takes_digits_where_fashion_mnist_cannot_be_had(monkeypatch):
     """In one line it says so and why."""
     from dataclasses import replace
 
-    from modelzero.data import catalog
+    from modelzero.data.sets import SETS
 
-    nowhere = replace(
-        catalog.IDX_SETS["fashion-mnist"], system_folder=Path("nowhere"), mirrors=("http://127.0.0.1:9/",)
-    )
-    monkeypatch.setitem(catalog.IDX_SETS, "fashion-mnist", nowhere)
+    known = SETS["fashion-mnist"]
+    files = tuple(replace(file, urls=("http://127.0.0.1:9/",)) for file in known.files)
+    monkeypatch.setitem(SETS, "fashion-mnist", replace(known, files=files, system_folder=Path("nowhere")))
     monkeypatch.setenv("XDG_CACHE_HOME", str(Path.cwd() / "cache"))
     answer = invoke("climb --rungs majority --json")
     assert json.loads(answer.stdout)["data"]["name"] == "digits"

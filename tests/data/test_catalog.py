@@ -14,7 +14,8 @@ from sklearn.datasets import load_digits
 
 import modelzero as mz
 from modelzero import DataError
-from modelzero.data.catalog import IDX_FILES, IDX_SETS, NAMES, cache_folder
+from modelzero.data.catalog import NAMES, cache_folder
+from modelzero.data.sets import IDX_FILES, SETS
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = IDX_FILES
 
@@ -57,10 +58,15 @@ def homeless(tmp_path, monkeypatch):
     """
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
 
-    def leave(*mirrors, **changes):
-        changes = {"system_folder": tmp_path / "system", **changes}
-        known = dataclasses.replace(IDX_SETS["fashion-mnist"], mirrors=mirrors, **changes)
-        monkeypatch.setitem(IDX_SETS, "fashion-mnist", known)
+    known = SETS["fashion-mnist"]
+
+    def leave(*mirrors, sha256=None, system_folder=tmp_path / "system"):
+        files = tuple(
+            dataclasses.replace(file, urls=tuple(url + file.name for url in mirrors), sha256=sha)
+            for file, sha in zip(known.files, sha256 or [file.sha256 for file in known.files], strict=True)
+        )
+        changed = dataclasses.replace(known, files=files, system_folder=system_folder)
+        monkeypatch.setitem(SETS, "fashion-mnist", changed)
 
     leave()
     return leave
@@ -155,9 +161,12 @@ def test_fashion_mnist_comes_from_debians_package(homeless):
 
 def test_fashion_mnist_has_two_mirrors_and_debians_folder():
     """The publisher's own server is asked first."""
-    known = IDX_SETS["fashion-mnist"]
-    assert known.mirrors[0] == "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
-    assert known.mirrors[1] == ("https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/")
+    known = SETS["fashion-mnist"]
+    for file, name in zip(known.files, IDX_FILES, strict=True):
+        assert file.urls == (
+            f"http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/{name}.gz",
+            f"https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/{name}.gz",
+        )
     assert known.system_folder == Path("/usr/share/datasets/fashion-mnist")
 
 
@@ -348,8 +357,8 @@ def test_what_was_fetched_before_a_failure_is_kept(small, mirror, refuses):
      ("digit", "digits"), ("DIGITS", "digits")],
 )  # fmt: skip
 def test_unknown_name_gives_the_nearest(refuses, name, known):
-    """A slip of the pen is answered with the name that was meant."""
-    with refuses(DataError, repr(name), f"did you mean {known!r}?"):
+    """A slip of the pen is answered with the name that was meant, first of at most two."""
+    with refuses(DataError, repr(name), f"did you mean {known!r}"):
         mz.load(name)
 
 

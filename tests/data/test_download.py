@@ -1,9 +1,12 @@
 """Downloads from real servers on this machine that misbehave in every way that was thought of."""
 
+import importlib.util
 import random
 import socket
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -436,6 +439,53 @@ def test_stall_is_resumed(mirror, target):
     assert_there(target)
 
 
+@pytest.mark.parametrize("where", ["headers", "content", "chunks"])
+def test_trickling_mirror(mirror, target, refuses, where):
+    """A server that is never silent and never done is given up like a silent one, and the next one asked."""
+    release = threading.Event()
+
+    def trickle(handler):
+        if where == "headers":
+            handler.wfile.write(b"HTTP/1.0 200 OK\r\nX-Long: ")
+        elif where == "content":
+            answer(handler, b"", length=len(CONTENT))
+        else:
+            handler.protocol_version = "HTTP/1.1"
+            answer(handler, b"1;", Transfer_Encoding="chunked")
+        for _ in range(1000):
+            handler.wfile.write(b"a")
+            handler.wfile.flush()
+            if release.wait(0.02):
+                return
+
+    bad, _ = mirror(trickle)
+    good, _ = mirror(well)
+    try:
+        with refuses(DataError, bad, "too slow"):
+            fetch(target, bad, timeout_seconds=0.2)
+        assert_absent_but_curable(target, good)
+        assert fetch(target, bad, good, timeout_seconds=0.2) == good
+        assert_there(target)
+    finally:
+        release.set()
+
+
+def test_slow_mirror_is_let_finish(mirror, target):
+    """A server that takes several times the time allowed for silence is waited for as long as it brings enough."""
+
+    def slow(handler):
+        answer(handler, b"", length=len(CONTENT))
+        for start in range(0, len(CONTENT), 30_000):
+            handler.wfile.write(CONTENT[start : start + 30_000])
+            handler.wfile.flush()
+            time.sleep(0.05)
+
+    url, asked = mirror(slow)
+    assert fetch(target, url, timeout_seconds=0.3) == url
+    assert asked == [None]
+    assert_there(target)
+
+
 LEFT_OVER = {
     "complete": CONTENT,
     "all but a byte": CONTENT[:-1],
@@ -553,6 +603,18 @@ def test_progress_goes_to_standard_error(mirror, target, capsys):
     assert "100%" in printed.err
     download([url], target, check, max_bytes=MAX_BYTES)
     assert capsys.readouterr() == ("", "")
+
+
+def test_share_of_the_benchmark(tmp_path, monkeypatch):
+    """Of 25 downloads from servers that misbehave by chance each is right or refused in words, and none hangs."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    spec = importlib.util.spec_from_file_location("downloads", Path(__file__).parents[2] / "benchmarks/downloads.py")
+    downloads = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "downloads", downloads)
+    spec.loader.exec_module(downloads)
+    outcomes = downloads.run(25, 1, 4, tmp_path)
+    assert {outcome.result for outcome in outcomes} == {"right", "refused"}
+    assert len(set().union(*(outcome.served for outcome in outcomes))) > 15  # kinds of misbehaviour
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import urllib.parse
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,61 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from modelzero.data.dataset import ImageData, Split
-from modelzero.data.download import download
-from modelzero.data.idx import parse_idx, read_content, read_idx
-from modelzero.errors import DataError, DataUnavailableError, nearest
+from modelzero.data.idx import read_idx
+from modelzero.data.published import NamedSet, fetch_missing, find
+from modelzero.data.sets import IDX_FILES, SETS
+from modelzero.errors import DataError, nearest
 
-IDX_FILES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
-
-
-@dataclass(frozen=True)
-class IdxSet:
-    """A set that its publisher offers as four gzipped IDX files.
-
-    Args:
-        classes: class names in label order.
-        sha256: of the decompressed files, in the order of `IDX_FILES` (the compressed bytes differ between
-            publishers, and even the bytes that a repackager gzips again).
-        mirrors: folders from which the files can be downloaded, the publisher's own first.
-        system_folder: where Linux distributions install it.
-        hint: how else to get it, for the message when it is found nowhere.
-    """
-
-    classes: tuple[str, ...]
-    sha256: tuple[str, ...]
-    mirrors: tuple[str, ...]
-    system_folder: Path
-    hint: str
-
-
-IDX_SETS = {
-    "fashion-mnist": IdxSet(
-        classes=(
-            "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
-        ),
-        sha256=(
-            "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-            "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-            "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-            "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-        ),
-        mirrors=(
-            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-            "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
-        ),
-        system_folder=Path("/usr/share/datasets/fashion-mnist"),
-        hint="on Debian 'apt-get install dataset-fashion-mnist' brings it",
-    ),
-}  # fmt: skip
-NAMES = (*IDX_SETS, "digits")
-
-# No file of the sets above is larger, compressed or not.
-_MAX_DOWNLOAD_BYTES = 64 << 20
+NAMES = (*SETS, "digits")
 _MOST_CLASSES = 1 << 16
 
 
@@ -79,14 +26,14 @@ def load(source: str | Path, *, data_dir: str | Path | None = None, progress: bo
 
     A named set is looked for in this order: `data_dir` (or the environment variable MODELZERO_DATA), the user's
     cache folder, the folder where Linux distributions put it, its publisher's mirrors. `ImageData.source` says
-    which it was. The decompressed content is checked against the published SHA-256 each time.
+    which it was. The files are checked against the published SHA-256 each time.
 
     >>> data = load("digits")
     >>> data.train.images.shape, data.source
     (torch.Size([1437, 1, 8, 8]), "scikit-learn's bundled digits")
 
     Args:
-        source: "fashion-mnist", "digits", or a folder that holds the four files of an IDX set.
+        source: a name ("digits", or one in `modelzero.data.sets`), or a folder that holds the files of an IDX set.
         data_dir: a folder to look in first, itself or its subfolder of the set's name.
         progress: show a bar while downloading; None means only in a terminal.
 
@@ -96,8 +43,8 @@ def load(source: str | Path, *, data_dir: str | Path | None = None, progress: bo
     name = source if isinstance(source, str) else ""
     if name == "digits":
         return _digits()
-    if name in IDX_SETS:
-        return _named_idx(name, data_dir or os.environ.get("MODELZERO_DATA"), progress)
+    if name in SETS:
+        return _named(SETS[name], data_dir or os.environ.get("MODELZERO_DATA"), progress)
     if not isinstance(source, str | Path):
         raise DataError(f"data of type {type(source).__name__}: a name, a path or an ImageData is needed")
     path = Path(source)
@@ -141,24 +88,32 @@ def _digits() -> ImageData:
     )
 
 
-def _named_idx(name: str, data_dir: str | Path | None, progress: bool | None) -> ImageData:
-    known = IDX_SETS[name]
-    own = [Path(data_dir) / name, Path(data_dir)] if data_dir else []
+def _named(known: NamedSet, data_dir: str | Path | None, progress: bool | None) -> ImageData:
+    """Find a named set, or fetch what the cache lacks of it, and read it."""
     if data_dir and not Path(data_dir).is_dir():
         raise DataError(
             f"the data folder {data_dir} is no folder here: make it, or leave --data-dir (MODELZERO_DATA) out"
         )
-    cache = cache_folder() / name
-    source = ""
-    for folder in [*own, cache, known.system_folder]:
-        if all(_idx_file(folder, file) for file in IDX_FILES):
+    cache = cache_folder() / known.folder
+    own = [Path(data_dir) / known.folder, Path(data_dir)] if data_dir else []
+    for folder in [*own, cache, *([known.system_folder] if known.system_folder else [])]:
+        paths = find(known, folder)
+        if paths is not None:
             source = str(folder)
             break
     else:
-        folder = cache
-        source = f"{_download_missing(name, known, cache, progress)}, kept in {cache}"
-    arrays = [_checked(_idx_file(folder, file), sha) for file, sha in zip(IDX_FILES, known.sha256, strict=True)]
-    return _from_idx_arrays(name, arrays, known.classes, source)
+        source = f"{fetch_missing(known, cache, progress)}, kept in {cache}"
+        paths = find(known, cache)
+        assert paths is not None
+    train_images, train_labels, test_images, test_labels = known.read(known.files, paths)
+    return ImageData(
+        known.name,
+        train=_split(train_images, train_labels),
+        test=_split(test_images, test_labels),
+        classes=known.classes,
+        source=source,
+        notes=known.notes,
+    )
 
 
 def _idx_folder(folder: Path) -> ImageData:
@@ -182,39 +137,6 @@ def _idx_folder(folder: Path) -> ImageData:
 def _idx_file(folder: Path, name: str) -> Path | None:
     """Find the plain or gzipped file of that name."""
     return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
-
-
-def _checked(path: Path | None, sha256: str) -> NDArray[np.uint8]:
-    """Read one IDX file whose decompressed content has this SHA-256."""
-    assert path is not None
-    content, name = read_content(path)
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
-        raise DataError(
-            f"{name} has the wrong content: SHA-256 {found[:12]}..., needed is {sha256[:12]}...; replace or delete it"
-        )
-    return parse_idx(content, name)
-
-
-def _download_missing(name: str, known: IdxSet, folder: Path, progress: bool | None) -> str:
-    """Fetch the files that are missing into the cache folder; return where from, in words."""
-    hosts = []
-    for file, sha in zip(IDX_FILES, known.sha256, strict=True):
-        if _idx_file(folder, file) is None:
-            try:
-                url = download(
-                    [f"{mirror}{file}.gz" for mirror in known.mirrors],
-                    folder / f"{file}.gz",
-                    partial(_checked, sha256=sha),
-                    max_bytes=_MAX_DOWNLOAD_BYTES,
-                    progress=progress,
-                )
-            except DataError as error:
-                raise DataUnavailableError(
-                    f"{name} is not on this machine; {error}; {known.hint}, or use --data-dir"
-                ) from None
-            hosts.append(urllib.parse.urlsplit(url).netloc)
-    return f"downloaded from {', '.join(dict.fromkeys(hosts))}"
 
 
 def _check_types(arrays: list[NDArray[Any]], source: str) -> None:

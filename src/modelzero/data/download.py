@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import io
 import os
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 from tqdm.auto import tqdm
@@ -18,6 +21,7 @@ from modelzero.errors import DataError
 
 _CHUNK = 1 << 18
 _TRIES_PER_MIRROR = 4  # each goes on where the one before was cut
+_SLOWEST_BYTES_PER_SECOND = 1000  # the largest set would take a week: whoever is slower is as good as silent
 
 
 def download(
@@ -39,7 +43,7 @@ def download(
         target: the file to make. Its folder is made where it is missing.
         check: raises DataError when the file that it is given is not the right one.
         max_bytes: a file that grows beyond this many bytes cannot be the right one.
-        timeout_seconds: how long a server may stay silent.
+        timeout_seconds: how long a server may stay silent, or send hardly anything.
         progress: show a bar; None means only in a terminal.
 
     Returns:
@@ -111,7 +115,7 @@ def _fetch(url: str, part: Path, max_bytes: int, timeout_seconds: float, progres
         headers["Range"] = f"bytes={have}-"
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the addresses come from our catalog
     try:
-        answer = urllib.request.urlopen(request, timeout=timeout_seconds)  # noqa: S310
+        answer = urllib.request.build_opener(_Http, _Https).open(request, timeout=timeout_seconds)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:  # nothing is missing: let the check decide
@@ -145,3 +149,65 @@ def _fetch(url: str, part: Path, max_bytes: int, timeout_seconds: float, progres
             os.fsync(file.fileno())
     if total is not None and have < total:
         raise ConnectionError(f"cut after {have} of {total} bytes")
+
+
+class _Paced(io.RawIOBase):
+    """What comes from a socket, until it is too slow.
+
+    A socket's own timeout is for silence: a server that sends a byte now and then would hold us for ever, in the
+    headers as in the content. So each stretch of that time has to bring a little more than that.
+    """
+
+    def __init__(self, raw: io.RawIOBase, timeout_seconds: float) -> None:
+        self._raw = raw
+        self._timeout_seconds = timeout_seconds
+        self._begin: float | None = None  # of this stretch; the first one begins with the first byte
+        self._bytes = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        count = self._raw.readinto(buffer)
+        now = time.monotonic()
+        self._bytes += count or 0
+        if self._begin is None:
+            self._begin = now
+        seconds = now - self._begin
+        if count and seconds >= self._timeout_seconds:
+            if self._bytes < _SLOWEST_BYTES_PER_SECOND * seconds:
+                raise TimeoutError(f"too slow: {self._bytes} bytes in {seconds:.1f} seconds")
+            self._begin, self._bytes = now, 0
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    """A response whose headers and content are read through `_Paced`."""
+
+    def __init__(self, sock: Any, *args: Any, **keywords: Any) -> None:
+        super().__init__(sock, *args, **keywords)
+        timeout_seconds = sock.gettimeout()
+        if timeout_seconds is not None:
+            self.fp = io.BufferedReader(_Paced(self.fp.detach(), timeout_seconds))
+
+
+class _Connection(http.client.HTTPConnection):
+    response_class = _Response
+
+
+class _SecureConnection(http.client.HTTPSConnection):
+    response_class = _Response
+
+
+class _Http(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Connection, req)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_SecureConnection, req)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import sys
 import zlib
 from pathlib import Path
 from typing import IO, Any
@@ -51,9 +52,9 @@ def read_content(path: str | Path) -> tuple[bytearray, str]:
             zipped = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
             if not zipped:
-                return _read_announced(raw, str(path)), str(path)
+                return read_announced(raw, str(path)), str(path)
             with gzip.GzipFile(fileobj=raw) as unzipped:
-                return _read_announced(unzipped, str(path)), str(path)
+                return read_announced(unzipped, str(path)), str(path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(
             f"{path}: its gzip breaks off or is damaged ({error}): needed is a whole file; fetch it again"
@@ -105,7 +106,7 @@ def _header(content: bytearray, name: str) -> tuple[np.dtype[Any], tuple[int, ..
     return np.dtype(TYPES[magic[2]]), shape, start
 
 
-def _read_announced(file: IO[bytes] | gzip.GzipFile, name: str) -> bytearray:
+def read_announced(file: IO[bytes] | gzip.GzipFile, name: str, *, most_bytes: int = sys.maxsize) -> bytearray:
     """Read what the header announces and one byte more (to notice an over-long file), piece by piece.
 
     Piece by piece, because a header may announce terabytes: only what is really there is ever held.
@@ -114,6 +115,8 @@ def _read_announced(file: IO[bytes] | gzip.GzipFile, name: str) -> bytearray:
     content += file.read(4 * content[3] if len(content) == 4 else 0)
     dtype, shape, _ = _header(content, name)
     missing = math.prod(shape) * dtype.itemsize + 1
+    if missing > most_bytes:
+        raise DataError(f"{name} announces {missing - 1} bytes of content: at most {most_bytes} are read")
     while missing > 0 and (piece := file.read(min(missing, _CHUNK))):
         content += piece
         missing -= len(piece)
