@@ -13,6 +13,7 @@ from modelzero.runs.record import from_json, to_json
 from modelzero.runs.store import write_bytes, writing
 
 _DESCRIPTION = "data.json"
+_PARTS = ("images", "labels")
 
 
 def share(data: ImageData, folder: Path) -> None:
@@ -24,7 +25,7 @@ def share(data: ImageData, folder: Path) -> None:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     for name, split in (("train", data.train), ("test", data.test)):
-        for part in ("images", "labels"):
+        for part in _PARTS:
             with writing(folder):
                 np.save(folder / f"{name}-{part}.npy", getattr(split, part).numpy())
     write_bytes(folder / _DESCRIPTION, to_json(data.description()).encode())
@@ -35,11 +36,11 @@ def open_shared(folder: Path) -> ImageData:
     """Map what `share` wrote; read-only in effect: what a process writes into it stays with that process."""
     described = from_json((folder / _DESCRIPTION).read_text(encoding="utf-8"))
     train, test = (
-        Split(
-            *(torch.from_numpy(np.load(folder / f"{name}-{part}.npy", mmap_mode="c")) for part in ("images", "labels"))
-        )
+        Split(*(torch.from_numpy(np.load(folder / f"{name}-{part}.npy", mmap_mode="c")) for part in _PARTS))  # type: ignore[arg-type]
         for name in ("train", "test")
     )
     data = ImageData(described["name"], train, test, tuple(described["classes"]), described["source"])
-    data.__dict__["fingerprint"] = described["fingerprint"]  # as it was computed before: not once more in each process
+    # As they were before: the fingerprint is not computed once more in each process, and nothing is left unsaid.
+    data.__dict__["fingerprint"] = described["fingerprint"]
+    data.__dict__["_description"] = described
     return data
