@@ -14,8 +14,8 @@ from typing import IO, Any
 
 from modelzero.data.folder import MOST_FILES, arrange, is_junk, may_be_picture
 from modelzero.data.listing import Item, Listing
-from modelzero.data.splits import class_order, quoted
-from modelzero.errors import DataError
+from modelzero.data.splits import class_order
+from modelzero.errors import DataError, quoted
 
 MOST_MEMBER_BYTES = 256 << 20
 MOST_BYTES = 8 << 30

@@ -13,8 +13,8 @@ from tqdm.auto import tqdm
 
 from modelzero.data.assemble import Sides, assemble
 from modelzero.data.dataset import ImageData
-from modelzero.data.splits import Rule, class_order, quoted
-from modelzero.errors import DataError
+from modelzero.data.splits import Rule, class_order
+from modelzero.errors import DataError, quoted
 
 MOST_CLASSES = 1 << 16
 _CHUNK_BYTES = 1 << 25

@@ -18,9 +18,8 @@ from modelzero.data.splits import (
     draw_share,
     draw_test,
     draw_test_groups,
-    some,
 )
-from modelzero.errors import DataError, SettingError
+from modelzero.errors import DataError, SettingError, counted, some
 
 _SHARE_OFF = 0.01  # a test split that misses its share by more is worth a sentence
 
@@ -75,7 +74,7 @@ def check(sides: Sides, rule: Rule) -> None:
     """
     if len(np.unique(sides.labels)) < 2:
         raise DataError(
-            f"pictures of {len(np.unique(sides.labels))} class ({some(sides.classes)}): at least two classes are "
+            f"pictures of {counted(len(np.unique(sides.labels)), 'class', 'classes')} ({some(sides.classes)}): at least two classes are "
             "needed, each in a folder of its own or under a label of its own"
         )
     train, test = sides.of("train"), sides.of("test")
@@ -128,7 +127,7 @@ def assemble(
 
     absent = [each for each, n in zip(sides.classes, _counts(sides), strict=True) if n == 0]
     if absent:
-        notes.append(f"{len(absent)} of {len(sides.classes)} classes have no picture: {some(absent)}")
+        notes.append(f"without any picture: {len(absent)} of {len(sides.classes)} classes: {some(absent)}")
     share = None
     if rule.share < 1:
         share = (rule.share, rule.seed)
@@ -204,7 +203,9 @@ def _check_groups(sides: Sides, train: NDArray[np.int64], test: NDArray[np.int64
     both = sorted({groups[place] for place in train} & {groups[place] for place in test})
     if not both:
         return
-    found = f"{len(both)} groups (by {sides.grouped_by}) lie on both sides of the source's own split: {some(both)}"
+    found = (
+        f"on both sides of the source's own split: {counted(len(both), 'group')} (by {sides.grouped_by}): {some(both)}"
+    )
     if sides.strict:
         raise DataError(f"{found}; move the pictures of each to one side, or take the split of the source away")
     notes.append(found)

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from modelzero.data.archive import safe_name
 from modelzero.data.folder import SPLIT_NAMES, is_inside
-from modelzero.data.splits import quoted, some
-from modelzero.errors import DataError
+from modelzero.errors import DataError, quoted, some
 
 # In this order: the first that a table has is taken.
 PATHS = ("path", "file", "filename", "file_name", "filepath", "file_path", "image_path", "image_file", "image", "img",

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from modelzero.data.listing import SPLITS, Item, Listing
-from modelzero.data.splits import class_order, quoted, some
-from modelzero.errors import DataError
+from modelzero.data.splits import class_order
+from modelzero.errors import DataError, counted, quoted, some
 
 SPLIT_NAMES = {
     "train": "train", "training": "train", "test": "test", "testing": "test",
@@ -39,7 +39,7 @@ def read_folder(root: Path) -> Listing:
     paths, links = _walk(root)
     arranged, notes = arrange(paths, str(root))
     if links:
-        notes.append(f"{len(links)} links to folders that hold them were passed over: {some(links)}")
+        notes.append(f"passed over: {counted(len(links), 'link')} to folders around them: {some(links)}")
     items = tuple(Item(path, label, split, None, root / path) for path, label, split in arranged)
     classes = class_order(item.label for item in items)
     return Listing(root.resolve().name or "folder", str(root), items, classes, tuple(notes))
@@ -68,7 +68,9 @@ def arrange(paths: Iterable[str], source: str) -> tuple[list[tuple[str, str, str
     others = Counter(ending(path) for path, _ in kept if not may_be_picture(path))
     if others:
         endings = ", ".join(name for name, _ in others.most_common(3))
-        notes.append(f"{others.total():,} files that are no pictures by their ending ({endings}) were passed over")
+        notes.append(
+            f"passed over: {counted(others.total(), 'file')} with endings of other things than pictures ({endings})"
+        )
     kept = [(path, parts) for path, parts in kept if may_be_picture(path)]
     if not kept:
         raise DataError(
@@ -82,11 +84,11 @@ def arrange(paths: Iterable[str], source: str) -> tuple[list[tuple[str, str, str
     kept = [(path, parts) for path, parts in kept if len(parts) > level + 1]
     if not kept:
         raise DataError(
-            f"{source} has {len(loose):,} pictures but no folders of classes, such as {quoted(loose[0])}: needed is a "
+            f"{source} has {counted(len(loose), 'picture')} but no folders of classes, such as {quoted(loose[0])}: needed is a "
             "folder for each class, or a table (CSV or Parquet) of paths and labels"
         )
     if loose:
-        notes.append(f"{len(loose):,} pictures that lie in no class's folder were passed over: {some(loose)}")
+        notes.append(f"passed over: {counted(len(loose), 'picture')} in no class's folder: {some(loose)}")
     found: list[tuple[str, str, str | None]] = [
         (path, parts[level], None if splits is None else splits[parts[depth]]) for path, parts in kept
     ]
@@ -163,7 +165,7 @@ def _split_level(kept: list[tuple[str, list[str]]], depth: int, source: str, not
             f"{source} has {some(both)}, which mean the same split: needed is one of them; rename the other"
         )
     if others:
-        notes.append(f"{len(others)} folders beside {some(list(splits))} were passed over: {some(others)}")
+        notes.append(f"passed over: {counted(len(others), 'folder')} beside {some(list(splits))}: {some(others)}")
         kept[:] = [each for each in kept if len(each[1]) <= depth + 1 or each[1][depth] in splits]
     return splits
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from modelzero.data.arrays import from_arrays
 from modelzero.data.dataset import ImageData
-from modelzero.data.splits import Rule, some
-from modelzero.errors import DataError, InputError
+from modelzero.data.splits import Rule
+from modelzero.errors import DataError, InputError, counted, some
 
 MOST_BYTES = 16 << 30
 _CHUNK = 1 << 20
@@ -127,7 +127,7 @@ def _from_keys(
     notes = [f"the arrays {', '.join(wanted)} were read"]
     others_found = sorted(keys - set(wanted))
     if others_found:
-        notes.append(f"{len(others_found)} other arrays were passed over: {some(others_found)}")
+        notes.append(f"passed over: {counted(len(others_found), 'other array')}: {some(others_found)}")
     return data.with_source(str(path), notes)
 
 

@@ -13,8 +13,8 @@ from modelzero.data.archive import MOST_BYTES, MOST_MEMBER_BYTES
 from modelzero.data.columns import Inside, choose_columns, split_of
 from modelzero.data.folder import MOST_FILES, SPLIT_NAMES, natural
 from modelzero.data.listing import Item, Listing
-from modelzero.data.splits import class_order, quoted, some
-from modelzero.errors import DataError
+from modelzero.data.splits import class_order
+from modelzero.errors import DataError, quoted, some
 
 _ROWS = 1024  # at once
 

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from modelzero.errors import DataError, SettingError, check_seed
+from modelzero.errors import DataError, SettingError, check_seed, some
 
 _TEST, _SHARE, _GROUPS = 1, 2, 3  # what a draw is for: two draws with one seed have nothing in common
 _PASSES = 3  # how often each group may change sides once all have one
+_MOST_ATTEMPTS, _MOST_VISITS = 20, 20_000  # orders that are tried: many where there are few groups
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,9 @@ def draw_test_groups(
 ) -> NDArray[np.bool_]:
     """Draw a test split of whole groups that comes near the share in every class.
 
-    Groups go to the test split, the largest first and in random order among equals, where that brings the classes
-    nearer to their share: the sum over classes of (pictures - wanted)^2 / wanted falls. Then each may change sides.
+    Groups go to the test split one after the other where that brings the classes nearer to their share: the sum over
+    classes of (pictures - wanted)^2 / wanted falls. Then each may change sides. This is done with the largest first
+    and in several random orders; the nearest is kept.
 
     >>> labels, groups = np.array([0, 1] * 10), [str(k // 4) for k in range(20)]
     >>> test = draw_test_groups(labels, groups, test_share=0.2, seed=0)
@@ -125,13 +127,31 @@ def draw_test_groups(
     """
     first: dict[str, int] = {}  # numbered as they first appear: what groups are called must not matter
     numbers = np.array([first.setdefault(group, len(first)) for group in groups])
-    totals = np.bincount(labels)
-    wanted = totals * test_share
     counts = _counts(labels, numbers, len(first))
-    random = _random_order(len(first), seed, _GROUPS, 0)
+    totals = np.bincount(labels)
     sizes = np.bincount(numbers)
-    order = random[np.argsort(-sizes[random], kind="stable")]
-    sides = np.zeros(len(first), bool)
+    best: tuple[float, NDArray[np.bool_]] | None = None
+    for attempt in range(max(1, min(_MOST_ATTEMPTS, _MOST_VISITS // len(first)))):
+        order = _random_order(len(first), seed, _GROUPS, attempt)
+        if attempt == 0:
+            order = order[np.argsort(-sizes[order], kind="stable")]
+        found = _sides_of_groups(order, counts, totals, test_share)
+        if best is None or found[0] < best[0] - 1e-9:
+            best = found
+    assert best is not None
+    sided: NDArray[np.bool_] = best[1][numbers]
+    return sided
+
+
+def _sides_of_groups(
+    order: NDArray[np.int64],
+    counts: list[tuple[NDArray[np.int64], NDArray[np.int64]]],
+    totals: NDArray[np.int64],
+    test_share: float,
+) -> tuple[float, NDArray[np.bool_]]:
+    """Give groups to the test split, in this order; return how far the classes are from their share, and the sides."""
+    wanted = totals * test_share
+    sides = np.zeros(len(counts), bool)
     tested = np.zeros(len(totals), np.int64)
     groups_of_class = np.bincount(np.concatenate([classes for classes, _ in counts]), minlength=len(totals))
     for sweep in range(1 + _PASSES):
@@ -152,8 +172,10 @@ def draw_test_groups(
                 changed = True
         if not changed and sweep < _PASSES and np.all(tested[groups_of_class > 1] > 0):
             break
-    sided: NDArray[np.bool_] = sides[numbers]
-    return sided
+    there = wanted > 0
+    missing_classes = np.count_nonzero((tested == 0) & there) + np.count_nonzero((tested == totals) & there)
+    distance = ((tested - wanted)[there] ** 2 / wanted[there]).sum()
+    return float(distance + missing_classes * totals.sum()), sides
 
 
 def groups_by_pattern(names: Sequence[str], pattern: str) -> list[str]:
@@ -228,21 +250,6 @@ def check_divisible(classes: Sequence[str], labels: NDArray[np.int64], groups: S
                 f"{len(names)} of {len(classes)} classes {'have' if len(names) > 1 else 'has'} pictures of one group "
                 f"only: {some(names)}; at least two groups are needed, one to train on and one to test on"
             )
-
-
-def some(names: Sequence[str], most: int = 3) -> str:
-    """Name the first few for a message, each cut to 40 characters.
-
-    >>> some(["a", "b", "c", "d", "e"])
-    "'a', 'b', 'c' and 2 more"
-    """
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(quoted(name) for name in names[:most]) + more
-
-
-def quoted(name: str, most: int = 40) -> str:
-    """Quote a name so that any terminal can show it: what cannot be printed is escaped, what is long is cut."""
-    return repr(name if len(name) <= most else name[: most - 3] + "...")
 
 
 def _by_class(labels: NDArray[np.int64]) -> Iterable[tuple[int, NDArray[np.int64]]]:

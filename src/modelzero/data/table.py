@@ -9,8 +9,8 @@ from pathlib import Path
 from modelzero.data.columns import PATHS, Inside, choose_columns, split_of
 from modelzero.data.folder import MOST_FILES
 from modelzero.data.listing import Item, Listing
-from modelzero.data.splits import class_order, quoted
-from modelzero.errors import DataError
+from modelzero.data.splits import class_order
+from modelzero.errors import DataError, quoted
 
 MOST_BYTES = 1 << 30
 _DELIMITERS = ",;\t"
