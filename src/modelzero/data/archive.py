@@ -161,6 +161,8 @@ def _tar_members(path: Path) -> Iterator[tuple[str, bytes | None]]:
             yield name, _read(content, member.size, name, path)
         if not measured.last:  # tarfile takes a file that was cut between two members for a whole one
             raise DataError(f"{path} breaks off: it lacks the mark at its end; needed is a whole archive")
+        while file.read(_CHUNK):  # to the end, where compressed files have their checksum
+            _check_total(file.tell(), path)
 
 
 def _read(file: IO[bytes], size: int, name: str, path: Path) -> bytes:

@@ -72,9 +72,10 @@ def check(sides: Sides, rule: Rule) -> None:
         SettingError: a share for a test split that is there already.
         DataError: fewer than two classes, no training pictures, a class that is or would be on one side only.
     """
-    if len(np.unique(sides.labels)) < 2:
+    present = len(np.unique(sides.labels))
+    if present < 2:
         raise DataError(
-            f"pictures of {counted(len(np.unique(sides.labels)), 'class', 'classes')} ({some(sides.classes)}): at least two classes are "
+            f"pictures of {counted(present, 'class', 'classes')} ({some(sides.classes)}): at least two classes are "
             "needed, each in a folder of its own or under a label of its own"
         )
     train, test = sides.of("train"), sides.of("test")

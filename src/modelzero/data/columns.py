@@ -119,7 +119,7 @@ class Inside:
         path = self.folder / plain
         # Resolving costs a look at each level; folders repeat, so only the file itself is looked at each time.
         folder = str(path.parent)
-        if folder not in self._checked or path.is_symlink():
+        if path.is_symlink() or folder not in self._checked:
             if not all(is_inside(os.path.realpath(each), self.real_root) for each in (folder, path)):
                 raise DataError(
                     f"{where}: {quoted(name, 200)} leads through a link out of {self.folder}: needed are files below it"

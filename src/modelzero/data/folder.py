@@ -39,7 +39,7 @@ def read_folder(root: Path) -> Listing:
     paths, links = _walk(root)
     arranged, notes = arrange(paths, str(root))
     if links:
-        notes.append(f"passed over: {counted(len(links), 'link')} to folders around them: {some(links)}")
+        notes.append(f"passed over: {counted(len(links), 'link')} to folders around them: {some(sorted(links))}")
     items = tuple(Item(path, label, split, None, root / path) for path, label, split in arranged)
     classes = class_order(item.label for item in items)
     return Listing(root.resolve().name or "folder", str(root), items, classes, tuple(notes))
@@ -67,10 +67,8 @@ def arrange(paths: Iterable[str], source: str) -> tuple[list[tuple[str, str, str
     kept = [(path, parts) for path, parts in split_paths if not any(map(is_junk, parts))]
     others = Counter(ending(path) for path, _ in kept if not may_be_picture(path))
     if others:
-        endings = ", ".join(name for name, _ in others.most_common(3))
-        notes.append(
-            f"passed over: {counted(others.total(), 'file')} with endings of other things than pictures ({endings})"
-        )
+        endings = ", ".join(sorted(others, key=lambda name: (-others[name], name))[:3])
+        notes.append(f"passed over: {counted(others.total(), 'file')} with other endings ({endings})")
     kept = [(path, parts) for path, parts in kept if may_be_picture(path)]
     if not kept:
         raise DataError(
@@ -80,11 +78,12 @@ def arrange(paths: Iterable[str], source: str) -> tuple[list[tuple[str, str, str
     depth = _wrapped(kept, notes)
     splits = _split_level(kept, depth, source, notes)
     level = depth + (splits is not None)
-    loose = [path for path, parts in kept if len(parts) <= level + 1]
+    loose = sorted((path for path, parts in kept if len(parts) <= level + 1), key=natural)
     kept = [(path, parts) for path, parts in kept if len(parts) > level + 1]
     if not kept:
         raise DataError(
-            f"{source} has {counted(len(loose), 'picture')} but no folders of classes, such as {quoted(loose[0])}: needed is a "
+            f"{source} has {counted(len(loose), 'picture')} but no folders of classes, such as "
+            f"{quoted(loose[0])}: needed is a "
             "folder for each class, or a table (CSV or Parquet) of paths and labels"
         )
     if loose:
@@ -182,7 +181,7 @@ def _inner_splits(
         notes.append("the splits are taken from the folders within the classes")
         return [(path, label, split) for (path, label, _), split in zip(found, inner, strict=True)]
     if any(inner):
-        path = next(path for (path, _, _), split in zip(found, inner, strict=True) if split)
+        path = min(path for (path, _, _), split in zip(found, inner, strict=True) if split)
         notes.append(
             f"folders within classes that are called as splits are ({quoted(path)}) were not taken for splits, since "
             "not every picture lies in one"

@@ -27,6 +27,7 @@ from modelzero.errors import DataError, SettingError, nearest
 FORMATS = ("folder", "idx", "npz", "npy", "csv", "parquet", "archive")
 FITS = ("pad", "crop")
 _MOST_PIXELS = 4096
+_OF_FOLDERS = ("folder", "npy")
 _ARRAYS = {"npz": read_npz, "npy": read_npy_folder}
 
 
@@ -103,8 +104,6 @@ def find_format(path: Path) -> str:
         if any((path / name).is_file() for name in ("images.npy", "labels.npy", "x_train.npy", "train_images.npy")):
             return "npy"
         return "parquet" if find_shards(path) else "folder"
-    if not path.is_file():
-        raise DataError(f"{path} is neither a folder nor a regular file: needed is one of them")
     with path.open("rb") as file:
         start = file.read(8)
     if is_zip(path):
@@ -131,9 +130,10 @@ def read_path(path: Path, reading: Reading, *, progress: bool | None = None) -> 
         DataError: what cannot be read, or cannot be split.
         SettingError: a setting that this format cannot follow.
     """
+    _check_regular(path)
     kind = reading.format or find_format(path)
     rule = reading.rule
-    if kind != "csv" and path.is_dir() != (kind in ("folder", "npy") or (kind == "parquet" and path.is_dir())):
+    if kind != "parquet" and path.is_dir() != (kind in _OF_FOLDERS):
         raise DataError(f"{path} is {'a folder' if path.is_dir() else 'a file'}: it cannot be read as {kind}")
     if kind in _ARRAYS:
         refuse(
@@ -149,6 +149,12 @@ def read_path(path: Path, reading: Reading, *, progress: bool | None = None) -> 
         ),
     }
     return decode_and_split(listings[kind](), reading, progress=progress)
+
+
+def _check_regular(path: Path) -> None:
+    """Refuse pipes and devices, which may block or never end."""
+    if not (path.is_dir() or path.is_file()):
+        raise DataError(f"{path} is neither a folder nor a regular file: needed is one of them")
 
 
 def decode_and_split(listing: Listing, reading: Reading, *, progress: bool | None = None) -> ImageData:
