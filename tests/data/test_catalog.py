@@ -373,7 +373,7 @@ def test_file_in_place_of_a_folder(tmp_path, refuses):
         mz.load(tmp_path / "data.bin", format="idx")
 
 
-IMPOSSIBLE = {"size": 8, "fit": "crop", "group": "x", "test_share": 0.3, "allow_unreadable": True}
+IMPOSSIBLE = {"size": 8, "fit": "crop", "group": "x", "test_share": 0.3}
 
 
 @pytest.mark.parametrize("setting", [*IMPOSSIBLE, "format"])

@@ -152,7 +152,7 @@ def test_unreadable_pictures_are_left_out_by_name(forms):
 
 
 @pytest.mark.parametrize("form", ["npz", "npy"])
-@pytest.mark.parametrize("setting", [{"size": 8}, {"fit": "crop"}, {"group": "x"}, {"allow_unreadable": True}], ids=str)
+@pytest.mark.parametrize("setting", [{"size": 8}, {"fit": "crop"}, {"group": "x"}], ids=str)
 def test_arrays_refuse_what_they_cannot_follow(forms, refuses, form, setting):
     """Arrays have a size already and no names."""
     with refuses(SettingError, f"--{next(iter(setting)).replace('_', '-')}", form):

@@ -108,7 +108,7 @@ def _contents(path: Path) -> dict[str, bytes]:
 
 def _unread(name: str) -> tuple[bool, bytes | None]:
     """Whether a member need not be read, and what stands for it: None for hidden ones, b"" for those to be counted."""
-    if any(map(is_junk, name.split("/"))):
+    if is_junk(name):
         return True, None
     return not may_be_picture(name), b""
 

@@ -9,7 +9,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from modelzero.data.listing import SPLITS, Item, Listing
 from modelzero.data.splits import class_order
@@ -20,7 +20,8 @@ SPLIT_NAMES = {
     "val": "validation", "valid": "validation", "validation": "validation",
 }  # fmt: skip
 MOST_FILES = 2_000_000
-_JUNK = {"__macosx", "thumbs.db", "desktop.ini"}
+_JUNK = re.compile(r"(?:^|/)(?:\.|__macosx(?:/|$)|thumbs\.db$|desktop\.ini$)", re.IGNORECASE)
+_NUMBER = re.compile("[0-9]+")
 # What never holds a picture. Any other ending is tried, since content decides.
 _OTHERS = """
     .txt .json .jsonl .csv .tsv .md .rst .xml .yaml .yml .toml .ini .cfg .html .htm .css .js .py .ipynb .sh .m .log .pdf
@@ -40,7 +41,7 @@ def read_folder(root: Path) -> Listing:
     arranged, notes = arrange(paths, str(root))
     if links:
         notes.append(f"passed over: {counted(len(links), 'link')} to folders around them: {some(sorted(links))}")
-    items = tuple(Item(path, label, split, None, root / path) for path, label, split in arranged)
+    items = tuple(Item(path, label, split, None, Path(f"{root}/{path}")) for path, label, split in arranged)
     classes = class_order(item.label for item in items)
     return Listing(root.resolve().name or "folder", str(root), items, classes, tuple(notes))
 
@@ -63,13 +64,12 @@ def arrange(paths: Iterable[str], source: str) -> tuple[list[tuple[str, str, str
         DataError: there are no class folders.
     """
     notes = []
-    split_paths = [(path, path.split("/")) for path in paths]
-    kept = [(path, parts) for path, parts in split_paths if not any(map(is_junk, parts))]
+    kept = [(path, path.split("/")) for path in paths if not is_junk(path)]
     others = Counter(ending(path) for path, _ in kept if not may_be_picture(path))
     if others:
         endings = ", ".join(sorted(others, key=lambda name: (-others[name], name))[:3])
         notes.append(f"passed over: {counted(others.total(), 'file')} with other endings ({endings})")
-    kept = [(path, parts) for path, parts in kept if may_be_picture(path)]
+    kept = [(path, parts) for path, parts in kept if may_be_picture(path)] if others else kept
     if not kept:
         raise DataError(
             f"{source} has no pictures: needed is a folder of pictures for each class, with or without train/ and "
@@ -99,26 +99,24 @@ def arrange(paths: Iterable[str], source: str) -> tuple[list[tuple[str, str, str
     return found, notes
 
 
-def natural(path: str) -> list[tuple[tuple[int, int, str], ...]]:
+def natural(path: str) -> str:
     """Return what to sort a path by, so that 2.png comes before 10.png.
 
     >>> sorted(["a/10.png", "a/2.png", "a b/1.png"], key=natural)
     ['a/2.png', 'a/10.png', 'a b/1.png']
     """
-    return [
-        # Numbers by length and digits, not as int: Python refuses to convert those of thousands of digits.
-        (
-            *((0, len(bare := text.lstrip("0")), bare) if k % 2 else (1, 0, text) for k, text in enumerate(pieces)),
-            (2, 0, part),
-        )
-        for part in path.split("/")
-        for pieces in [re.split(r"([0-9]+)", part)]
-    ]
+    # A number is its length and its digits, before all letters; a slash is before everything.
+    return _NUMBER.sub(_spelled, path).replace("/", "\0") + "\0" + path
 
 
-def is_junk(part: str) -> bool:
-    """Whether a file or folder of this name is hidden, or one that systems leave behind."""
-    return part.startswith(".") or part.casefold() in _JUNK
+def _spelled(number: re.Match[str]) -> str:
+    digits = number[0].lstrip("0")
+    return f"\1{len(digits):06}{digits}"
+
+
+def is_junk(path: str) -> bool:
+    """Whether a file is hidden, in a hidden folder, or one of those that systems leave behind."""
+    return _JUNK.search(path) is not None
 
 
 def may_be_picture(path: str) -> bool:
@@ -128,7 +126,8 @@ def may_be_picture(path: str) -> bool:
 
 def ending(path: str) -> str:
     """Return the ending of a path in small letters, or nothing."""
-    return PurePosixPath(path).suffix.casefold()
+    stem, dot, text = path[path.rfind("/") + 1 :].rpartition(".")
+    return f".{text.casefold()}" if dot and stem and text else ""
 
 
 def _wrapped(kept: Sequence[tuple[str, list[str]]], notes: list[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -60,11 +61,7 @@ class Reading:
 
     def needless(self) -> list[str]:
         """Name the settings that only pictures in files of their own can follow."""
-        given = {
-            "size": self.size is not None,
-            "fit": self.fit != Reading.fit,
-            "allow_unreadable": self.allow_unreadable,
-        }
+        given = {"size": self.size is not None, "fit": self.fit != Reading.fit}
         return [name for name, is_given in given.items() if is_given]
 
 
@@ -107,7 +104,7 @@ def find_format(path: Path) -> str:
     with path.open("rb") as file:
         start = file.read(8)
     if is_zip(path):
-        return "npz" if path.suffix.casefold() == ".npz" else "archive"
+        return "npz" if path.suffix.casefold() == ".npz" or _holds_arrays(path) else "archive"
     if start.startswith(b"PAR1"):
         return "parquet"
     if is_tar(path):
@@ -149,6 +146,14 @@ def read_path(path: Path, reading: Reading, *, progress: bool | None = None) -> 
         ),
     }
     return decode_and_split(listings[kind](), reading, progress=progress)
+
+
+def _holds_arrays(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name in ("images.npy", "x_train.npy", "train_images.npy") for name in archive.namelist())
+    except Exception:  # damaged: the reader of archives says how
+        return False
 
 
 def _check_regular(path: Path) -> None:
