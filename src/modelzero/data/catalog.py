@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 import torch
 from numpy.typing import NDArray
 
 from modelzero.data.assemble import take_share
+from modelzero.data.cache import cache_folder
 from modelzero.data.dataset import ImageData, Split
 from modelzero.data.download import download
 from modelzero.data.idx import parse_idx, read_content, read_idx
@@ -160,11 +160,6 @@ def _refuse_all(reading: Reading, what: str) -> None:
 
 def _has_idx(folder: Path) -> bool:
     return any(_idx_file(folder, name) for name in IDX_FILES)
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept: the platform's cache folder for modelzero."""
-    return Path(platformdirs.user_cache_dir("modelzero"))
 
 
 def _digits() -> ImageData:
