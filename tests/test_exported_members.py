@@ -24,6 +24,8 @@ NAMES = [
     "__version__",
     "climb",
     "compare",
+    "from_arrays",
+    "from_torch",
     "load",
     "train",
 ]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from modelzero.climbing.climb import climb as climb
     from modelzero.climbing.comparison import compare as compare
     from modelzero.climbing.ladder import Ladder as Ladder
+    from modelzero.data.arrays import from_arrays as from_arrays
+    from modelzero.data.arrays import from_torch as from_torch
     from modelzero.data.batches import Loader as Loader
     from modelzero.data.catalog import load as load
     from modelzero.data.dataset import ImageData as ImageData
@@ -51,6 +53,8 @@ _HOME = {
     "TrainingError": "modelzero.errors",
     "climb": "modelzero.climbing.climb",
     "compare": "modelzero.climbing.comparison",
+    "from_arrays": "modelzero.data.arrays",
+    "from_torch": "modelzero.data.arrays",
     "load": "modelzero.data.catalog",
     "train": "modelzero.training.cell",
 }

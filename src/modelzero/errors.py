@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import difflib
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class ModelZeroError(Exception):
@@ -64,6 +64,30 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return f"did you mean {' or '.join(map(repr, close))}?"
     return f"known: {', '.join(map(repr, known))}"
+
+
+def some(names: Sequence[str], most: int = 3) -> str:
+    """Name the first few for a message, each cut to 40 characters.
+
+    >>> some(["a", "b", "c", "d", "e"])
+    "'a', 'b', 'c' and 2 more"
+    """
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(quoted(name) for name in names[:most]) + more
+
+
+def quoted(name: str, most: int = 40) -> str:
+    """Quote a name so that any terminal can show it: what cannot be printed is escaped, what is long is cut."""
+    return repr(name if len(name) <= most else name[: most - 3] + "...")
+
+
+def counted(n: int, noun: str, plural: str | None = None) -> str:
+    """Say how many, with the noun in its form.
+
+    >>> counted(1, "class", "classes"), counted(2000, "file")
+    ('1 class', '2,000 files')
+    """
+    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
 def check_count(name: str, value: object, most: int = 2**31 - 1) -> int:

@@ -364,15 +364,41 @@ def test_unknown_name_gives_the_nearest(refuses, name, known):
 
 def test_name_like_no_other_gives_all(refuses):
     """A name that resembles none is answered with all of them."""
-    with refuses(DataError, "'qqq'", *map(repr, NAMES), "IDX"):
+    with refuses(DataError, "'qqq'", *map(repr, NAMES), "a path"):
         mz.load("qqq")
 
 
+def test_file_of_no_known_kind(tmp_path, refuses):
+    """A file that no reader knows is refused by name, and the message says what is needed."""
+    (tmp_path / "data.bin").write_text("1,2")
+    with refuses(DataError, tmp_path / "data.bin", ".npz", ".csv", ".parquet", "folder", "--format"):
+        mz.load(tmp_path / "data.bin")
+
+
 def test_file_in_place_of_a_folder(tmp_path, refuses):
-    """A file is refused by name, and the message says which files a folder needs."""
-    (tmp_path / "data.csv").write_text("1,2")
-    with refuses(DataError, tmp_path / "data.csv", "is a file", *IDX_FILES):
-        mz.load(tmp_path / "data.csv")
+    """A file that is said to be IDX is refused, and the message says which files a folder needs."""
+    (tmp_path / "data.bin").write_text("1,2")
+    with refuses(DataError, tmp_path / "data.bin", *IDX_FILES):
+        mz.load(tmp_path / "data.bin", format="idx")
+
+
+IMPOSSIBLE = {"size": 8, "fit": "crop", "group": "x", "test_share": 0.3}
+
+
+@pytest.mark.parametrize("setting", [*IMPOSSIBLE, "format"])
+def test_settings_that_a_named_set_cannot_follow(refuses, setting):
+    """A named set is decoded and split already: what it cannot follow is refused with its flag, not passed over."""
+    with refuses(mz.SettingError, f"--{setting.replace('_', '-')}", "digits"):
+        mz.load("digits", **{setting: (IMPOSSIBLE | {"format": "folder"})[setting]})
+
+
+def test_idx_folder_takes_its_format_and_a_share(tmp_path):
+    """A folder of IDX files may be called that, and a share of it keeps a picture of each class."""
+    folder = fill(tmp_path / "mine")
+    data = mz.load(folder, format="idx", share=0.5)
+    assert sorted(data.train.labels.tolist()) == [0, 1, 2, 4, 9]
+    assert data.description()["share"] == 0.5
+    assert data.description()["split"] is None
 
 
 def test_name_too_long_for_a_file(refuses):
@@ -464,9 +490,11 @@ def test_folder_without_a_file(tmp_path, refuses, missing):
 
 
 def test_empty_folder(tmp_path, refuses):
-    """All four are named."""
-    with refuses(DataError, tmp_path, *IDX_FILES):
+    """A folder without anything is told what it could hold; all four files of a set are named where it is to be one."""
+    with refuses(DataError, tmp_path, "a folder of pictures for each class", "IDX", "images.npy", "Parquet"):
         mz.load(tmp_path)
+    with refuses(DataError, tmp_path, *IDX_FILES):
+        mz.load(tmp_path, format="idx")
 
 
 BAD_FOLDERS = {

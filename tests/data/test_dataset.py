@@ -215,3 +215,23 @@ def test_fingerprint_is_what_its_description_says(data):
         content += bytes(part.images.flatten().tolist())
         content += b"".join(label.to_bytes(8, "little") for label in part.labels.tolist())
     assert data.fingerprint == hashlib.sha256(content).hexdigest()
+
+
+def test_validation_needs_the_shape_and_the_classes(refuses):
+    """A validation split is checked as the others are, and plays no part in the fingerprint."""
+    train = split(0, 1, 1)
+    with refuses(DataError, "training", [1, 3, 2], "validation", [1, 2, 3]):
+        ImageData("a", train, train, ("a", "b"), validation=Split(pictures(2, 1, 2, 3), torch.tensor([0, 1])))
+    with refuses(DataError, "validation labels run from 0 to 2"):
+        ImageData("a", train, train, ("a", "b"), validation=split(0, 2))
+    with_one = ImageData("a", train, train, ("a", "b"), validation=split(0, 1))
+    assert with_one.fingerprint == ImageData("a", train, train, ("a", "b")).fingerprint
+    assert with_one.description()["validation_images"] == 2
+
+
+def test_description_of_plain_data(data):
+    """Nothing is said of share, validation, notes and unreadable pictures where there are none."""
+    assert sorted(data.description()) == [
+        "classes", "fingerprint", "image_shape", "name", "source", "split", "test_images", "train_images"
+    ]  # fmt: skip
+    assert data.description()["split"] is None

@@ -58,6 +58,7 @@ def written(record, folder="run"):
         (1.5, "1.5"),
         ([1, (math.nan, {"a": -math.inf})], '[1, ["NaN", {"a": "-Infinity"}]]'),
         ({"가방": "한국"}, '{"가방": "한국"}'),
+        ({"\udcff": "a\ud800"}, '{"\\udcff": "a\\ud800"}'),  # names of files that are not UTF-8
         ({1: None, "b": True}, '{"1": null, "b": true}'),
     ],
 )

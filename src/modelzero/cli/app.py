@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import io
+import json
 import os
 import signal
 import sys
@@ -45,8 +47,39 @@ def options(
     """Honest, fast, recorded baselines for image classification."""
 
 
-Data = Annotated[str, typer.Argument(help="fashion-mnist, digits, or a folder with the four IDX files of a set.")]
+Data = Annotated[
+    str,
+    typer.Argument(
+        help="A name such as fashion-mnist or digits; a folder with a folder of pictures for each class; IDX, .npz, "
+        ".npy, CSV or Parquet files; or a zip or tar of class folders."
+    ),
+]
 DataDir = Annotated[Path | None, typer.Option(help="Look here first for named sets (or set MODELZERO_DATA).")]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        help="folder, idx, npz, npy, csv, parquet or archive.  [default: chosen by looking]",
+        show_default=False,
+    ),
+]
+Size = Annotated[
+    str | None,
+    typer.Option(help="Bring pictures to this height x width, such as 64 or 48x64.  [default: from the sizes found]"),
+]
+Fit = Annotated[str, typer.Option(help="pad: fit the longer side and pad; crop: fit the shorter side and cut.")]
+TestShare = Annotated[
+    float, typer.Option(help="Fraction of each class that is drawn as the test split where the source has none.")
+]
+SplitSeed = Annotated[int, typer.Option(help="What the draws of that split and of --share follow from.")]
+Group = Annotated[
+    str | None,
+    typer.Option(help="Keep together what a column of the table, or a pattern on the pictures' names, says."),
+]
+Share = Annotated[float, typer.Option(help="Fraction of the training split to use, of each class.")]
+AllowUnreadable = Annotated[
+    bool, typer.Option("--allow-unreadable", help="Go on though more than 1 % of the pictures cannot be read.")
+]
 RunsDir = Annotated[Path, typer.Option(help="The folder that holds the folders of runs.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else on standard output.")]
 Epochs = Annotated[
@@ -67,6 +100,10 @@ def command(function: Callable[_P, None]) -> Callable[_P, None]:
 
     @functools.wraps(function)
     def guarded(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        # Names of files may be no text that the terminal's encoding can show.
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
         try:
             function(*args, **kwargs)
             sys.stdout.flush()
@@ -97,7 +134,12 @@ def print_json(value: object) -> None:
     """Print one JSON document on standard output."""
     from modelzero.runs.record import to_json
 
-    print(to_json(value))
+    text = to_json(value)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # JSON has an escape of its own for what the terminal's encoding lacks
+        text = json.dumps(json.loads(text), indent=2)
+    print(text)
 
 
 def percent(share: float) -> str:

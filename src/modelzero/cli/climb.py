@@ -7,12 +7,28 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from modelzero.cli.app import DataDir, Json, RunsDir, command, console, print_json
+from modelzero.cli.app import (
+    AllowUnreadable,
+    DataDir,
+    Fit,
+    Format,
+    Group,
+    Json,
+    RunsDir,
+    Share,
+    Size,
+    SplitSeed,
+    TestShare,
+    command,
+    console,
+    print_json,
+)
 from modelzero.errors import DataUnavailableError
 
 if TYPE_CHECKING:
@@ -45,6 +61,14 @@ def climb(
     seed: Annotated[int, typer.Option(help="The first seed; the others count on from it.")] = 42,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps, the same for every training.")] = "cpu",
     margin: Annotated[float, typer.Option(help="Differences below this fraction are practically none.")] = 0.003,
+    format_: Format = None,
+    size: Size = None,
+    fit: Fit = "pad",
+    test_share: TestShare = 0.2,
+    split_seed: SplitSeed = 0,
+    group: Group = None,
+    share: Share = 1.0,
+    allow_unreadable: AllowUnreadable = False,
     runs_dir: RunsDir = Path("runs"),
     data_dir: DataDir = None,
     json: Json = False,
@@ -62,19 +86,30 @@ def climb(
         "device": device,
         "margin": margin,
         "runs_dir": runs_dir,
-        "data_dir": data_dir,
     }
+    load = partial(
+        modelzero.load,
+        data_dir=data_dir,
+        format=format_,
+        size=size,
+        fit=fit,
+        test_share=test_share,
+        seed=split_seed,
+        group=group,
+        share=share,
+        allow_unreadable=allow_unreadable,
+    )
     out = console()
     live = out.is_terminal and not json
     try:
         with _live(out) if live else _lines() as listener:
             try:
-                ladder = modelzero.climb(data or "fashion-mnist", names, **settings, progress=listener)
+                ladder = modelzero.climb(partial(load, data or "fashion-mnist"), names, **settings, progress=listener)
             except DataUnavailableError as error:
                 if data is not None:
                     raise
                 print(f"digits instead of fashion-mnist: {error}", file=sys.stderr)
-                ladder = modelzero.climb("digits", names, **settings, progress=listener)
+                ladder = modelzero.climb(partial(load, "digits"), names, **settings, progress=listener)
     except Interrupted as stopped:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends now; another one must not cost the table
         _show(out, stopped.ladder, json)
@@ -105,7 +140,7 @@ def _headline(ladder: Ladder) -> str:
     return (
         f"{data['name']}: {data['train_images']:,} pictures to train on, {data['test_images']:,} to test on\n"
         f"{environment['processor']}, torch {environment['versions']['torch']}, one thread for each training"
-    )
+    ) + "".join(f"\nnote: {note}" for note in data.get("notes", []))
 
 
 @contextmanager

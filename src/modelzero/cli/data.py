@@ -7,20 +7,54 @@ from typing import Annotated
 
 import typer
 
-from modelzero.cli.app import Data, DataDir, Json, command, console, print_json
+from modelzero.cli.app import (
+    AllowUnreadable,
+    Data,
+    DataDir,
+    Fit,
+    Format,
+    Group,
+    Json,
+    Share,
+    Size,
+    SplitSeed,
+    TestShare,
+    command,
+    console,
+    print_json,
+)
 
 
 @command
 def data(
     data: Data,
     picture: Annotated[Path | None, typer.Option(help="Also draw a labelled grid of samples into this file.")] = None,
+    format_: Format = None,
+    size: Size = None,
+    fit: Fit = "pad",
+    test_share: TestShare = 0.2,
+    split_seed: SplitSeed = 0,
+    group: Group = None,
+    share: Share = 1.0,
+    allow_unreadable: AllowUnreadable = False,
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
     """Show a data set: source, shapes, pictures of each class, fingerprint."""
     from modelzero import load
 
-    pictures = load(data, data_dir=data_dir)
+    pictures = load(
+        data,
+        data_dir=data_dir,
+        format=format_,
+        size=size,
+        fit=fit,
+        test_share=test_share,
+        seed=split_seed,
+        group=group,
+        share=share,
+        allow_unreadable=allow_unreadable,
+    )
     counts = pictures.counts()
     if picture is not None:
         from modelzero.report.grid import sample_grid, save_picture

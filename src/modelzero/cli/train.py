@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from modelzero.cli.app import (
+    AllowUnreadable,
     BatchSize,
     Data,
     DataDir,
     Device,
     Epochs,
+    Fit,
+    Format,
+    Group,
     HiddenUnits,
     Json,
     LearningRate,
     RunsDir,
     Seed,
+    Share,
+    Size,
+    SplitSeed,
+    TestShare,
     Threads,
     command,
     console,
@@ -44,6 +53,14 @@ def train(
     engine: Annotated[
         str, typer.Option(help="torch: the plain loop; fused: one compiled kernel for linear stacks; auto: what can.")
     ] = "auto",
+    format_: Format = None,
+    size: Size = None,
+    fit: Fit = "pad",
+    test_share: TestShare = 0.2,
+    split_seed: SplitSeed = 0,
+    group: Group = None,
+    share: Share = 1.0,
+    allow_unreadable: AllowUnreadable = False,
     runs_dir: RunsDir = Path("runs"),
     data_dir: DataDir = None,
     json: Json = False,
@@ -51,8 +68,21 @@ def train(
     """Train one model with one seed and record the run."""
     import modelzero
 
-    run = modelzero.train(
+    pictures = partial(
+        modelzero.load,
         data,
+        data_dir=data_dir,
+        format=format_,
+        size=size,
+        fit=fit,
+        test_share=test_share,
+        seed=split_seed,
+        group=group,
+        share=share,
+        allow_unreadable=allow_unreadable,
+    )
+    run = modelzero.train(
+        pictures,
         model,
         epochs=epochs,
         batch_size=batch_size,
@@ -63,7 +93,6 @@ def train(
         threads=threads,
         engine=engine,
         runs_dir=runs_dir,
-        data_dir=data_dir,
     )
     if json:
         print_json(run.record)
@@ -75,6 +104,8 @@ def train(
     out = console()
     described = run.record["data"]
     out.print(f"{model} on {described['name']} ({described['source']}), seed {seed}")
+    for note in described.get("notes", []):
+        out.print(f"note    {note}")
     out.print(f"device  {run.record['derived']['device']}")
     if run.record["engine"]:
         out.print(f"engine  {run.record['derived']['engine']}")

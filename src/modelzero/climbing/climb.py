@@ -56,7 +56,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def climb(
-    data: ImageData | str | Path,
+    data: ImageData | str | Path | Callable[[], ImageData],
     rungs: Sequence[str | Rung | Callable[..., Any]] | None = None,
     seeds: int = 5,
     budget: str | float | None = None,
@@ -81,7 +81,8 @@ def climb(
     ('softmax', 3)
 
     Args:
-        data: an `ImageData`, or what `load` takes.
+        data: an `ImageData`, or what `load` takes, or a function that returns image data; it is called once the other
+            settings are known to be right.
         rungs: names, `Rung`s or factories, the simplest first; None takes the whole ladder.
         seeds: trainings of each rung; one without randomness is trained once.
         budget: seconds, or a time such as "60s" or "5m", for everything. What a short trial predicts not to fit is
@@ -114,7 +115,7 @@ def climb(
     chosen = [as_rung(rung) for rung in (LADDER if rungs is None else rungs)]
     _check_names(chosen)
     if not isinstance(data, ImageData):
-        data = load(data, data_dir=data_dir)
+        data = data() if callable(data) else load(data, data_dir=data_dir)
     random, here, left_out = _built(chosen, data)
     here = here if device == "cpu" and executor is None else set()
     chosen = [rung for rung in chosen if rung.name in random]

@@ -14,6 +14,7 @@ from modelzero.runs.record import from_json, to_json
 from modelzero.runs.store import write_bytes, writing
 
 _DESCRIPTION = "data.json"
+_PARTS = ("images", "labels")
 
 
 def share(data: ImageData, folder: Path) -> None:
@@ -25,7 +26,7 @@ def share(data: ImageData, folder: Path) -> None:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     for name, split in (("train", data.train), ("test", data.test)):
-        for part in ("images", "labels"):
+        for part in _PARTS:
             with writing(folder):
                 np.save(folder / f"{name}-{part}.npy", getattr(split, part).numpy())
     write_bytes(folder / _DESCRIPTION, to_json(data.description()).encode())
@@ -41,5 +42,7 @@ def open_shared(folder: Path) -> ImageData:
 
     train, test = (Split(mapped(f"{name}-images"), mapped(f"{name}-labels")) for name in ("train", "test"))
     data = ImageData(described["name"], train, test, tuple(described["classes"]), described["source"])
-    data.__dict__["fingerprint"] = described["fingerprint"]  # as it was computed before: not once more in each process
+    # As they were before: the fingerprint is not computed once more in each process, and nothing is left unsaid.
+    data.__dict__["fingerprint"] = described["fingerprint"]
+    data.__dict__["_description"] = described
     return data

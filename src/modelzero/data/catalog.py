@@ -3,26 +3,43 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 import torch
 from numpy.typing import NDArray
 
+from modelzero.data.assemble import take_share
+from modelzero.data.cache import cache_folder
 from modelzero.data.dataset import ImageData, Split
 from modelzero.data.idx import read_idx
 from modelzero.data.published import NamedSet, fetch_missing, find
 from modelzero.data.sets import IDX_FILES, SETS
+from modelzero.data.sources import Reading, parse_size, read_path, refuse
+from modelzero.data.splits import Rule
 from modelzero.errors import DataError, nearest
 
 NAMES = (*SETS, "digits")
 _MOST_CLASSES = 1 << 16
 
 
-def load(source: str | Path, *, data_dir: str | Path | None = None, progress: bool | None = None) -> ImageData:
-    """Load a set of pictures by its catalog name, or from a folder of IDX files.
+def load(
+    source: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    progress: bool | None = None,
+    format: str | None = None,  # noqa: A002 - what the option is called
+    size: tuple[int, int] | int | str | None = None,
+    fit: str = "pad",
+    test_share: float = 0.2,
+    seed: int = 0,
+    group: str | None = None,
+    share: float = 1.0,
+    allow_unreadable: bool = False,
+) -> ImageData:
+    """Load a set of pictures by its catalog name, or from a folder or file of your own.
 
     A named set is looked for in this order: `data_dir` (or the environment variable MODELZERO_DATA), the user's
     cache folder, the folder where Linux distributions put it, its publisher's mirrors. `ImageData.source` says
@@ -33,38 +50,63 @@ def load(source: str | Path, *, data_dir: str | Path | None = None, progress: bo
     (torch.Size([1437, 1, 8, 8]), "scikit-learn's bundled digits")
 
     Args:
-        source: a name ("digits", or one in `modelzero.data.sets`), or a folder that holds the files of an IDX set.
+        source: a name such as "fashion-mnist" or "digits" (`modelzero.data.sets` has them all); a folder with a folder of pictures for each class, with or without
+            `train/`, `test/` and `val/` above them; a folder of IDX, `.npy` or Parquet files; an `.npz`; a CSV or
+            Parquet table; or a zip or tar archive of class folders.
         data_dir: a folder to look in first, itself or its subfolder of the set's name.
-        progress: show a bar while downloading; None means only in a terminal.
+        progress: show bars while downloading and decoding; None means only in a terminal.
+        format: `folder`, `idx`, `npz`, `npy`, `csv`, `parquet` or `archive`; None chooses by looking.
+        size: height and width to bring pictures to, as (48, 64), "48x64" or 64; None takes it from the sizes found.
+        fit: `pad` fits the longer side and pads, `crop` fits the shorter one and cuts.
+        test_share: the fraction of each class that is drawn as the test split where the source has none.
+        seed: what the draws of the test split and of the share follow from.
+        group: no group of pictures is divided by that draw: a column of the table, or a pattern that finds the group in
+            each picture's name (its first parentheses, or all that it matches).
+        share: the fraction of each class's training pictures to use; a smaller one lies within a larger one.
+        allow_unreadable: go on even where more than 1 % of the pictures cannot be read; they are listed either way.
 
     Raises:
-        DataError: an unknown name, files that are damaged or wrong, or a set that can be found nowhere.
+        DataError: an unknown name, pictures or files that are damaged or wrong, classes that are on one side of the
+            split only, or a set that can be found nowhere.
+        SettingError: a setting outside its range, or one that this source cannot follow.
     """
+    rule = Rule(test_share=test_share, seed=seed, group=group, share=share)
+    reading = Reading(format, parse_size(size), fit, rule, allow_unreadable)
     name = source if isinstance(source, str) else ""
-    if name == "digits":
-        return _digits()
-    if name in SETS:
-        return _named(SETS[name], data_dir or os.environ.get("MODELZERO_DATA"), progress)
+    if name in NAMES:
+        _refuse_all(reading, name)
+        folder = data_dir or os.environ.get("MODELZERO_DATA")
+        data = _digits() if name == "digits" else _named(SETS[name], folder, progress)
+        return take_share(data, rule)
     if not isinstance(source, str | Path):
         raise DataError(f"data of type {type(source).__name__}: a name, a path or an ImageData is needed")
     path = Path(source)
     try:
-        if path.is_dir():
-            return _idx_folder(path)
-        if path.exists():
-            raise DataError(f"{path} is a file: a folder with {', '.join(IDX_FILES)} (or .gz) is needed")
+        exists = path.exists()
+        if exists and (format == "idx" or (format is None and path.is_dir() and _has_idx(path))):
+            _refuse_all(replace(reading, format=None), f"{path} (idx)")
+            return take_share(_idx_folder(path), rule)
+        if exists:
+            return read_path(path, reading, progress=progress)
     except (OSError, ValueError) as error:  # such as a name that is too long, or has a null byte
         why = getattr(error, "strerror", None) or error
         raise DataError(f"{str(source)[:60]!r} cannot be looked up ({why}): give a name or a path") from None
     raise DataError(
-        f"no data set or folder named {str(source)!r}: needed is a name or a folder with IDX files; "
-        f"{nearest(str(source), NAMES)}"
+        f"no data set, folder or file named {str(source)!r}: needed is a name or a path; {nearest(str(source), NAMES)}"
     )
 
 
-def cache_folder() -> Path:
-    """Where downloads are kept: the platform's cache folder for modelzero."""
-    return Path(platformdirs.user_cache_dir("modelzero"))
+def _refuse_all(reading: Reading, what: str) -> None:
+    """Refuse settings for pictures that are decoded and split already."""
+    rule = reading.rule
+    given = {"format": reading.format, "group": rule.group, "test_share": rule.test_share != Rule.test_share}
+    refuse(
+        [*(name for name, is_given in given.items() if is_given), *reading.needless()], what, "has one size and split"
+    )
+
+
+def _has_idx(folder: Path) -> bool:
+    return any(_idx_file(folder, name) for name in IDX_FILES)
 
 
 def _digits() -> ImageData:

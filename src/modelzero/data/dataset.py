@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -82,6 +83,8 @@ class ImageData:
         validation: a split of the source that is neither trained nor tested on; None where it has none.
         left_out: pictures that could not be read, each with its reason.
         notes: what was decided on the way from the source to these tensors, a sentence each.
+        split: how the test split was drawn; None where the source has one of its own.
+        share: the fraction of the training split that was kept, and the seed; None where all of it was.
 
     Raises:
         DataError: fewer than two classes, a label without a class name, a split without pictures, or splits
@@ -96,6 +99,8 @@ class ImageData:
     validation: Split | None = None
     left_out: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    split: Mapping[str, Any] | None = None
+    share: tuple[float, int] | None = None
 
     def __post_init__(self) -> None:
         if self.train.images.shape[1:] != self.test.images.shape[1:]:
@@ -103,9 +108,16 @@ class ImageData:
                 f"training pictures are {list(self.train.images.shape[1:])}, test pictures "
                 f"{list(self.test.images.shape[1:])} [C, H, W]: both splits need one shape"
             )
+        if self.validation is not None and self.validation.images.shape[1:] != self.train.images.shape[1:]:
+            raise DataError(
+                f"training pictures are {list(self.train.images.shape[1:])}, validation pictures "
+                f"{list(self.validation.images.shape[1:])} [C, H, W]: all splits need one shape"
+            )
         if len(self.classes) < 2:
             raise DataError(f"class names {list(self.classes)}: at least two classes are needed")
-        for split_name, split in (("training", self.train), ("test", self.test)):
+        for split_name, split in (("training", self.train), ("test", self.test), ("validation", self.validation)):
+            if split is None:
+                continue
             low, high = int(split.labels.min()), int(split.labels.max())
             if low < 0 or high >= len(self.classes):
                 raise DataError(
@@ -140,7 +152,11 @@ class ImageData:
 
     def description(self) -> dict[str, Any]:
         """Return what a record says of the data."""
-        return {
+        return dict(self._description)
+
+    @cached_property
+    def _description(self) -> dict[str, Any]:
+        described: dict[str, Any] = {
             "name": self.name,
             "source": self.source,
             "fingerprint": self.fingerprint,
@@ -148,7 +164,21 @@ class ImageData:
             "train_images": len(self.train),
             "test_images": len(self.test),
             "image_shape": list(self.image_shape),
+            "split": None if self.split is None else dict(self.split),
         }
+        if self.share is not None:
+            described |= {"share": self.share[0], "share_seed": self.share[1]}
+        if self.validation is not None:
+            described["validation_images"] = len(self.validation)
+        if self.left_out:
+            described["left_out"] = len(self.left_out)
+        if self.notes:
+            described["notes"] = list(self.notes)
+        return described
+
+    def with_source(self, source: str, notes: Iterable[str] = ()) -> ImageData:
+        """Return the same data with another source, and notes before its own."""
+        return replace(self, source=source, notes=(*notes, *self.notes))
 
     def counts(self) -> list[tuple[str, int, int]]:
         """Class name, training pictures and test pictures of each class, in label order."""

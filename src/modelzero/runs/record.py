@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import platform
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -226,10 +227,13 @@ def environment(threads: int, device: str) -> dict[str, Any]:
 def to_json(value: object, *, indent: int | None = 2) -> str:
     """Write JSON in which NaN and infinity are spelled out as strings, since JSON has no such numbers.
 
+    Halves of surrogate pairs, which stand for the bytes of a name that is not UTF-8, are escaped: the result is UTF-8.
+
     >>> to_json({"loss": float("nan")}, indent=None)
     '{"loss": "NaN"}'
     """
-    return json.dumps(_spelled(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(_spelled(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def from_json(text: str) -> Any:

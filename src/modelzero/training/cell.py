@@ -41,7 +41,7 @@ _MOST_THREADS = 1024
 
 
 def train(
-    data: ImageData | str | Path,
+    data: ImageData | str | Path | Callable[[], ImageData],
     model: str | Rung | Callable[..., Any] = "model0",
     *,
     epochs: int | None = None,
@@ -68,7 +68,8 @@ def train(
     (2, 0.8)
 
     Args:
-        data: an `ImageData`, or what `load` takes.
+        data: an `ImageData`, or what `load` takes, or a function that returns image data; it is called once the other
+            settings are known to be right.
         model: a rung's name, a `Rung`, or a factory of a `torch.nn.Module` that maps [B, C, H, W] in [0, 1] to
             logits [B, classes], or of a scikit-learn classifier; see `Rung` for what a factory can ask for.
         epochs: how often the training split is gone through; None means as the rung's recipe says.
@@ -101,7 +102,7 @@ def train(
     hidden_units = check_count("hidden_units", hidden_units)
     threads = None if threads is None else check_count("threads", threads, _MOST_THREADS)
     if not isinstance(data, ImageData):
-        data = load(data, data_dir=data_dir)
+        data = data() if callable(data) else load(data, data_dir=data_dir)
 
     module = build(rung.make, data.image_shape, len(data.classes), hidden_units=hidden_units, seed=seed)
     if isinstance(module, nn.Module) and not isinstance(module, Fitted):

@@ -1,0 +1,216 @@
+"""Pictures that are in memory already: arrays, tensors, and torch data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from modelzero.data.assemble import Sides, assemble
+from modelzero.data.dataset import ImageData
+from modelzero.data.pixels import as_array, to_numbers, to_pixels
+from modelzero.data.splits import Rule
+from modelzero.errors import DataError
+
+
+def from_arrays(
+    images: Any,
+    labels: Any,
+    test_images: Any = None,
+    test_labels: Any = None,
+    *,
+    classes: Sequence[str] | None = None,
+    name: str = "arrays",
+    groups: Sequence[Any] | NDArray[Any] | None = None,
+    validation_images: Any = None,
+    validation_labels: Any = None,
+    channels_last: bool | None = None,
+    test_share: float = 0.2,
+    seed: int = 0,
+    share: float = 1.0,
+) -> ImageData:
+    """Make `ImageData` of numpy arrays or torch tensors.
+
+    >>> import numpy as np, modelzero as mz
+    >>> images = np.random.default_rng(0).integers(0, 256, (50, 28, 28), np.uint8)
+    >>> data = mz.from_arrays(images, ["cat", "dog"] * 25)
+    >>> data.classes, data.image_shape, len(data.train), len(data.test)
+    (('cat', 'dog'), (1, 28, 28), 40, 10)
+
+    Args:
+        images: [N, H, W], [N, H, W, C] or [N, C, H, W] with 1, 3 or 4 channels: whole numbers from 0 to 255, fractions
+            from 0 to 1 (multiplied by 255 and rounded), or bool (black and white). Alpha is laid onto white.
+        labels: [N], whole numbers from 0, or names. Without `classes`, numbers are named "0", "1", ... up to the
+            highest, and names are sorted.
+        test_images: the same for a test split; without it one is drawn.
+        test_labels: likewise.
+        classes: the class names in label order.
+        name: what tables and records call the set.
+        groups: [N], what each picture belongs to; no group is divided when a test split is drawn.
+        validation_images: a split to be neither trained nor tested on.
+        validation_labels: likewise.
+        channels_last: where the channels are, where the shape alone does not say.
+        test_share: the fraction of each class that is drawn as a test split.
+        seed: what that draw and the share follow from.
+        share: the fraction of each class's training pictures to use.
+
+    Raises:
+        DataError: pictures or labels of another type, shape or range, counts that differ, or classes that are on one
+            side only.
+        SettingError: a fraction or a seed outside its range.
+    """
+    rule = Rule(test_share=test_share, seed=seed, share=share)
+    given = [("train", images, labels)]
+    for split, some_images, some_labels in (
+        ("test", test_images, test_labels),
+        ("validation", validation_images, validation_labels),
+    ):
+        if (some_images is None) != (some_labels is None):
+            raise DataError(f"{split} pictures without labels, or labels without pictures: needed are both or none")
+        if some_images is not None:
+            given.append((split, some_images, some_labels))
+
+    notes: list[str] = []
+    parts = [to_pixels(some_images, channels_last, f"{split} pictures", notes) for split, some_images, _ in given]
+    if len({part.shape[1:] for part in parts}) > 1:
+        shapes = ", ".join(f"{split} {list(part.shape[1:])}" for (split, _, _), part in zip(given, parts, strict=True))
+        raise DataError(f"pictures of several shapes [C, H, W]: {shapes}; all splits need one shape")
+    numbers, class_names = to_numbers([(f"{split} labels", each) for split, _, each in given], classes)
+    for (split, _, _), part, some_numbers in zip(given, parts, numbers, strict=True):
+        if len(part) != len(some_numbers):
+            raise DataError(
+                f"{len(part)} {split} pictures but {len(some_numbers)} labels: each picture needs one label"
+            )
+        if len(part) == 0:
+            raise DataError(f"zero {split} pictures: at least one is needed in each split that is given")
+    splits = [split for (split, _, _), part in zip(given, parts, strict=True) for _ in range(len(part))]
+    sides = Sides(
+        class_names,
+        np.concatenate(numbers),
+        splits,
+        groups=None if groups is None else _groups(groups, len(parts[0]), len(splits)),
+        grouped_by="groups",
+        strict=True,
+    )
+    whole = parts[0] if len(parts) == 1 else torch.cat(parts)
+    parts.clear()
+    return assemble(name, "memory", sides, lambda places: take(whole, places), rule, notes=notes)
+
+
+def from_torch(
+    dataset: Any,
+    test_dataset: Any = None,
+    *,
+    classes: Sequence[str] | None = None,
+    name: str | None = None,
+    channels_last: bool | None = None,
+    test_share: float = 0.2,
+    seed: int = 0,
+    share: float = 1.0,
+    progress: bool | None = None,
+) -> ImageData:
+    """Make `ImageData` of a map-style torch `Dataset`, going through it once.
+
+    >>> import torch, modelzero as mz
+    >>> dataset = torch.utils.data.TensorDataset(torch.rand(20, 1, 8, 8), torch.arange(20) % 2)
+    >>> mz.from_torch(dataset).counts()
+    [('0', 8, 2), ('1', 8, 2)]
+
+    Args:
+        dataset: anything with `len()` and indices from 0 that gives (picture, label): a PIL picture, an array or a
+            tensor as for `from_arrays`, all of one size, and a whole number or a name.
+        test_dataset: the same for the test split; without it one is drawn.
+        classes: class names in label order; None takes `dataset.classes` where that is a list of names.
+        name: what tables and records call the set; None takes the name of the class.
+        channels_last: see `from_arrays`.
+        test_share: see `from_arrays`.
+        seed: see `from_arrays`.
+        share: see `from_arrays`.
+        progress: show a bar; None means only in a terminal.
+
+    Raises:
+        DataError: a picture that the data set cannot give, sizes that differ, and what `from_arrays` refuses.
+    """
+    Rule(test_share=test_share, seed=seed, share=share)
+    if classes is None:
+        own = getattr(dataset, "classes", None)
+        classes = own if isinstance(own, list | tuple) and all(isinstance(each, str) for each in own) else None
+    images, labels = _all_of(dataset, channels_last, progress)
+    test_images, test_labels = (None, None) if test_dataset is None else _all_of(test_dataset, channels_last, progress)
+    return from_arrays(
+        images,
+        labels,
+        test_images,
+        test_labels,
+        classes=classes,
+        name=name or type(dataset).__name__,
+        channels_last=False,
+        test_share=test_share,
+        seed=seed,
+        share=share,
+    )
+
+
+def take(images: torch.Tensor, places: NDArray[np.int64]) -> torch.Tensor:
+    """Return the pictures of some places; those that lie side by side are not copied."""
+    if len(places) and places[-1] - places[0] == len(places) - 1:
+        return images[int(places[0]) : int(places[-1]) + 1]
+    return images[torch.from_numpy(places)]
+
+
+def _groups(groups: Sequence[Any] | NDArray[Any], n: int, total: int) -> list[str]:
+    """One group for each training picture; those of the other splits have groups of their own."""
+    found = [str(each) for each in (groups.tolist() if hasattr(groups, "tolist") else groups)]
+    if len(found) not in (n, total):
+        raise DataError(f"{len(found)} groups for {n} training pictures: each picture needs one")
+    return found + [f"\0{place}" for place in range(total - len(found))]
+
+
+def _all_of(dataset: Any, channels_last: bool | None, progress: bool | None) -> tuple[NDArray[np.uint8], list[Any]]:
+    """Go through a data set once; return its pictures as uint8 [N, C, H, W] and its labels."""
+    kind = type(dataset).__name__
+    try:
+        n = len(dataset)
+    except TypeError:
+        raise DataError(f"{kind} has no length: needed is a data set with len() and indices from 0") from None
+    if n == 0:
+        raise DataError(f"{kind} is empty: needed are pictures")
+    images: NDArray[np.uint8] | None = None
+    labels = []
+    for place in tqdm(range(n), desc=kind, unit="pictures", disable=None if progress is None else not progress):
+        try:
+            picture, label = dataset[place]
+        except Exception as error:  # somebody else's code
+            why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise DataError(f"{kind} does not give (picture, label) for index {place} ({why})") from None
+        array = _one_picture(picture, f"{kind}[{place}]")
+        pixels = to_pixels(array[None], channels_last if array.ndim == 3 else None, f"{kind}[{place}]", [])[0].numpy()
+        if images is None:
+            images = np.empty((n, *pixels.shape), np.uint8)
+        if pixels.shape != images.shape[1:]:
+            raise DataError(
+                f"{kind}[{place}] is {list(pixels.shape)}, those before are {list(images.shape[1:])} [C, H, W]: all "
+                "need one size; add a Resize to the data set's transform"
+            )
+        images[place] = pixels
+        labels.append(label.item() if hasattr(label, "item") and getattr(label, "ndim", 0) == 0 else label)
+    assert images is not None
+    return images, labels
+
+
+def _one_picture(picture: Any, what: str) -> NDArray[Any]:
+    from PIL import Image
+
+    if not isinstance(picture, Image.Image):
+        return as_array(picture, what)
+    if picture.mode == "1":
+        return np.asarray(picture.convert("L"))
+    if picture.mode.startswith(("I", "F")):
+        raise DataError(f"{what} is a picture of mode {picture.mode}: needed are 8 bits; convert it to L or RGB")
+    if picture.mode in ("LA", "PA", "La", "RGBa") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+    return np.asarray(picture if picture.mode in ("L", "RGB", "RGBA") else picture.convert("RGB"))

@@ -1,0 +1,418 @@
+"""Decode once: the pictures of a listing become one uint8 file in the cache, which later loads map into memory.
+
+    decoded/<content>.npy    uint8 [n, C, H, W]
+    decoded/<content>.json   which pictures these are, which could not be read, what was decided; written last
+    decoded/<looks>.seen     the content that files of these names, sizes and times had
+
+`content` is a hash of the bytes of all files and of the settings, so the same pictures are decoded once wherever they lie.
+Reading all bytes to compute it would take longer than need be; so names, sizes and times of the files lead to it, and
+where one of them has changed, all are read again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import stat
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from modelzero.data.cache import cache_folder
+from modelzero.data.decode import MOST_BYTES, Header, decode, read_header
+from modelzero.data.listing import Item
+from modelzero.data.pool import each_in_processes
+from modelzero.errors import DataError
+
+# Changes whenever the same bytes would be decoded to other numbers.
+VERSION = 1
+LARGEST_SIDE = 64  # of the size that is chosen where none is asked for
+MOST_UNREADABLE = 0.01  # as a share of the pictures
+_SECONDS = 10.0  # that one picture may take
+_AT_ONCE, _FEW = 64, 200  # pictures in a bundle; fewer than these are not worth a second process
+# A file that changed so recently may change again without its time changing.
+_SETTLED_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Pictures that were decoded.
+
+    Args:
+        images: uint8 [n, C, H, W], mapped from a file; what is written into it stays in this process.
+        kept: int64 [n], which items these are.
+        unreadable: name and reason of the others.
+        notes: what was decided, a sentence each.
+    """
+
+    images: NDArray[np.uint8]
+    kept: NDArray[np.int64]
+    unreadable: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+
+
+def decode_items(
+    items: Sequence[Item], *, size: tuple[int, int] | None, fit: str, allow_unreadable: bool, progress: bool | None
+) -> Decoded:
+    """Decode the pictures of a listing, in parallel, or find them decoded in the cache.
+
+    Args:
+        items: the pictures.
+        size: height and width that all are brought to; None chooses: that of the pictures where all have one of at most
+            64 pixels, else the median height and width, shrunk to 64 pixels for the longer side.
+        fit: `pad` or `crop`; see `decode`.
+        allow_unreadable: go on where more than 1 % cannot be read.
+        progress: show a bar; None means only in a terminal.
+
+    Raises:
+        DataError: nothing can be read, or too much cannot, or there is no room for the result.
+    """
+    folder = cache_folder() / "decoded"
+    looks, settled = _looks(items, size, fit)
+    found = _read_seen(folder, looks)
+    if found is None:
+        digests, headers, reasons = _look_at(items, progress)
+        content = _digest([VERSION, size, fit, digests])
+        found = _read_stored(folder, content) or _decode(
+            items, headers, reasons, folder, content, size=size, fit=fit, allow_unreadable=allow_unreadable, progress=progress
+        )
+        if settled:
+            with contextlib.suppress(OSError):
+                _write(folder / f"{looks}.seen", content.encode())
+    images, told = found
+    unreadable = tuple((items[place].name, why) for place, why in told["unreadable"])
+    _check_share(unreadable, len(items), allow_unreadable=allow_unreadable)
+    return Decoded(images, np.array(told["kept"], np.int64), unreadable, tuple(told["notes"]))
+
+
+def read_content(content: Path | bytes) -> bytes:
+    """Read the bytes of an item: of a regular file only, since a pipe or a device may never end.
+
+    Raises:
+        DataError: the reason why not.
+    """
+    if isinstance(content, bytes):
+        return content
+    try:
+        if not stat.S_ISREG(content.stat().st_mode):
+            raise DataError("it is no regular file")
+        with content.open("rb") as file:
+            read = file.read(MOST_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise DataError(f"it cannot be opened: {getattr(error, 'strerror', None) or error}") from None
+    return read
+
+
+def _looks(items: Sequence[Item], size: tuple[int, int] | None, fit: str) -> tuple[str, bool]:
+    """Hash what the files look like from outside; say also whether all have been at rest for a while."""
+    looks: list[object] = [VERSION, size, fit]
+    newest = 0.0
+    for item in items:
+        if isinstance(item.content, bytes):
+            looks.append(hashlib.sha256(item.content).hexdigest())
+            continue
+        try:
+            status = item.content.stat()
+        except (OSError, ValueError):
+            looks.append(["missing", os.fspath(item.content)])
+            continue
+        looks.append([os.fspath(item.content.absolute()), status.st_size, status.st_mtime_ns, status.st_ctime_ns])
+        newest = max(newest, status.st_mtime, status.st_ctime)
+    return _digest(looks), time.time() - newest > _SETTLED_SECONDS
+
+
+def _look_at(
+    items: Sequence[Item], progress: bool | None
+) -> tuple[list[str], dict[int, Header], dict[int, str]]:
+    """Read all files: the hash of each one's bytes, what its header says, or why it cannot be read."""
+    digests, headers, reasons = [""] * len(items), {}, {}
+    jobs = [item.content for item in items]
+    with _bar("reading", len(items), progress) as bar:
+        for place, answer in each_in_processes(
+            look_at_files, jobs, processes=_processes(len(items)), at_once=_AT_ONCE, seconds=_SECONDS
+        ):
+            bar.update()
+            if isinstance(answer, str):
+                reasons[place] = digests[place] = answer
+                continue
+            digests[place], header = answer
+            if isinstance(header, Header):
+                headers[place] = header
+            else:
+                reasons[place] = header
+    return digests, headers, reasons
+
+
+def look_at_files(contents: list[Path | bytes]) -> list[tuple[str, Header | str]]:
+    """Hash some files and read their headers; runs in a process of its own."""
+    answers: list[tuple[str, Header | str]] = []
+    for each in contents:
+        digest = "unreadable"
+        try:
+            content = read_content(each)
+            digest = hashlib.sha256(content).hexdigest()
+            answers.append((digest, read_header(content)))
+        except DataError as error:
+            answers.append((digest, str(error)))
+    return answers
+
+
+def decode_files(jobs: list[tuple[Path | bytes, int, str, tuple[int, ...], str]]) -> list[str | None]:
+    """Decode some files into their places of the common file; runs in a process of its own.
+
+    Args:
+        jobs: for each picture its file, its place, the path of the common file, [n, C, H, W] and `fit`.
+
+    Returns:
+        None for what was decoded, else the reason.
+    """
+    answers: list[str | None] = []
+    target = None
+    for content, place, path, shape, fit in jobs:
+        try:
+            if target is None:
+                target = np.load(path, mmap_mode="r+")
+            target[place] = decode(read_content(content), channels=shape[1], size=(shape[2], shape[3]), fit=fit)
+            answers.append(None)
+        except DataError as error:
+            answers.append(str(error))
+    return answers
+
+
+def _decode(
+    items: Sequence[Item],
+    headers: dict[int, Header],
+    reasons: dict[int, str],
+    folder: Path,
+    content: str,
+    *,
+    size: tuple[int, int] | None,
+    fit: str,
+    allow_unreadable: bool,
+    progress: bool | None,
+) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+    """Decode everything into one file, and put it into the cache where that can be written."""
+    bad = tuple((items[place].name, reasons[place]) for place in sorted(reasons))
+    _check_share(bad, len(items), allow_unreadable=allow_unreadable)
+    height, width = size or chosen_size(list(headers.values()))
+    notes = _told(list(headers.values()), (height, width), fit, asked=size is not None)
+    places = sorted(headers)
+    channels = 1 if all(header.grey for header in headers.values()) else 3
+    shape = (len(places), channels, height, width)
+    temporary = _make_room(folder, shape)
+    try:
+        jobs = [(items[place].content, row, str(temporary), shape, fit) for row, place in enumerate(places)]
+        failed: dict[int, str] = {}
+        with _bar("decoding", len(jobs), progress) as bar:
+            for row, why in each_in_processes(
+                decode_files, jobs, processes=_processes(len(jobs)), at_once=_AT_ONCE, seconds=_SECONDS
+            ):
+                bar.update()
+                if why is not None:
+                    failed[row] = why
+        if failed:
+            _drop(temporary, shape, failed)
+        unreadable = sorted([*reasons.items(), *((places[row], why) for row, why in failed.items())])
+        kept = [place for row, place in enumerate(places) if row not in failed]
+        told = {"kept": kept, "unreadable": unreadable, "notes": notes}
+        if not kept:
+            _check_share(tuple((items[p].name, why) for p, why in unreadable), len(items), allow_unreadable=True)
+        images = _keep(temporary, folder, content, told, (len(kept), *shape[1:]))
+    finally:
+        temporary.unlink(missing_ok=True)
+    return images, told
+
+
+def chosen_size(headers: Sequence[Header]) -> tuple[int, int]:
+    """Choose height and width for pictures of these sizes.
+
+    >>> chosen_size([Header(28, 28, True, "L", False, False)] * 2)
+    (28, 28)
+    >>> chosen_size([Header(300, 400, False, "RGB", False, False), Header(480, 640, False, "RGB", False, False)])
+    (48, 64)
+    """
+    sizes = {(header.height, header.width) for header in headers}
+    if len(sizes) == 1 and max(*sizes) <= (LARGEST_SIDE, LARGEST_SIDE) and max(next(iter(sizes))) <= LARGEST_SIDE:
+        return next(iter(sizes))
+    height, width = (float(np.median([getattr(header, side) for header in headers])) for side in ("height", "width"))
+    scale = min(1.0, LARGEST_SIDE / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _told(headers: Sequence[Header], size: tuple[int, int], fit: str, *, asked: bool) -> list[str]:
+    """Say what was done to the pictures."""
+    notes = []
+    heights, widths = ([getattr(header, side) for header in headers] for side in ("height", "width"))
+    changed = sum((header.height, header.width) != size for header in headers)
+    if changed:
+        how = "fitted into it and padded with black" if fit == "pad" else "cropped to the middle"
+        why = "" if asked else ", the median of the sizes found"
+        why += "" if asked or max(size) < LARGEST_SIDE else f", the longer side at most {LARGEST_SIDE}"
+        notes.append(
+            f"{changed:,} of {len(headers):,} pictures were brought to {size[0]} x {size[1]} pixels (height x width{why}) and "
+            f"{how}; found were heights from {min(heights)} to {max(heights)} and widths from {min(widths)} to {max(widths)}"
+        )
+    modes = Counter(header.mode for header in headers)
+    if len(modes) > 1:
+        listed = ", ".join(f"{count:,} {mode}" for mode, count in modes.most_common())
+        kind = "greys" if all(header.grey for header in headers) else "three colours"
+        notes.append(f"pictures of several kinds ({listed}) were brought to {kind}")
+    for count, what in (
+        (sum(header.alpha for header in headers), "with transparency were laid onto white"),
+        (sum(header.turned for header in headers), "were turned or mirrored as their EXIF orientation says"),
+        (sum(header.mode.startswith("I") for header in headers), "of 16 bits were cut to the upper 8"),
+    ):
+        if count:
+            notes.append(f"{count:,} pictures {what}")
+    return notes
+
+
+def _check_share(unreadable: Sequence[tuple[str, str]], count: int, *, allow_unreadable: bool) -> None:
+    """Refuse where too much cannot be read."""
+    most = count - 1 if allow_unreadable else MOST_UNREADABLE * count
+    if len(unreadable) <= most:
+        return
+    first = "; ".join(f"{name}: {why}" for name, why in unreadable[:3])
+    more = f"; and {len(unreadable) - 3:,} more" if len(unreadable) > 3 else ""
+    needed = (
+        "at least one is needed"
+        if len(unreadable) == count
+        else f"more than {MOST_UNREADABLE:.0%} are refused; mend or remove them, or go on without them by --allow-unreadable"
+    )
+    raise DataError(f"{len(unreadable):,} of {count:,} pictures cannot be read ({first}{more}): {needed}")
+
+
+def _make_room(folder: Path, shape: tuple[int, ...]) -> Path:
+    """Make the file that the pictures are decoded into: in the cache, or where that cannot be, among temporary files."""
+    trouble: OSError | None = None
+    for place in (folder, Path(tempfile.gettempdir())):
+        path = None
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            number, name = tempfile.mkstemp(".tmp", ".decoding-", place)
+            path = Path(name)
+            os.close(number)
+            np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+            with path.open("r+b") as file:  # a hole in a file on a full disk would end the process that writes into it
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            trouble = error
+            if path is not None:
+                path.unlink(missing_ok=True)
+            continue
+        return path
+    assert trouble is not None
+    raise DataError(
+        f"no room for {np.prod(shape) / 1e6:,.0f} MB of decoded pictures in {folder} or {tempfile.gettempdir()} "
+        f"({trouble.strerror or trouble}): make room, or choose a smaller --size"
+    )
+
+
+def _drop(path: Path, shape: tuple[int, ...], failed: dict[int, str]) -> None:
+    """Close the gaps that pictures left which turned out to be unreadable."""
+    images = np.load(path, mmap_mode="r+")
+    kept = [row for row in range(shape[0]) if row not in failed]
+    for row, place in enumerate(kept):
+        if row != place:
+            images[row] = images[place]
+    images.flush()
+    del images
+    with path.open("r+b") as file:
+        np.lib.format.read_magic(file)
+        _, _, dtype = np.lib.format.read_array_header_1_0(file)
+        start = file.tell()
+        with tempfile.TemporaryFile() as fresh:
+            np.lib.format.write_array_header_1_0(
+                fresh, {"descr": dtype.str, "fortran_order": False, "shape": (len(kept), *shape[1:])}
+            )
+            assert fresh.tell() == start  # numpy keeps room for a growing first dimension
+            fresh.seek(0)
+            file.seek(0)
+            file.write(fresh.read())
+        file.truncate(start + len(kept) * int(np.prod(shape[1:])))
+
+
+def _keep(
+    temporary: Path, folder: Path, content: str, told: dict[str, Any], shape: tuple[int, ...]
+) -> NDArray[np.uint8]:
+    """Give the file its name in the cache, then its description; map it."""
+    if temporary.parent == folder:
+        try:
+            _sync(temporary)
+            target = folder / f"{content}.npy"
+            os.replace(temporary, target)
+            _write(folder / f"{content}.json", json.dumps(told | {"shape": shape}).encode())
+            return _mapped(target)
+        except OSError:  # it can be used all the same, once
+            if not temporary.exists():
+                return _mapped(folder / f"{content}.npy")
+    return _mapped(temporary)
+
+
+def _read_seen(folder: Path, looks: str) -> tuple[NDArray[np.uint8], dict[str, Any]] | None:
+    try:
+        content = (folder / f"{looks}.seen").read_text(encoding="ascii")
+    except (OSError, ValueError):
+        return None
+    return _read_stored(folder, content) if content.isalnum() else None
+
+
+def _read_stored(folder: Path, content: str) -> tuple[NDArray[np.uint8], dict[str, Any]] | None:
+    """Map what was decoded before; None where nothing was, or where it is damaged."""
+    try:
+        told = json.loads((folder / f"{content}.json").read_text(encoding="utf-8"))
+        images = _mapped(folder / f"{content}.npy")
+        if list(images.shape) != told["shape"] or images.dtype != np.uint8 or len(told["kept"]) != len(images):
+            return None
+        _ = told["unreadable"], told["notes"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return images, told
+
+
+def _mapped(path: Path) -> NDArray[np.uint8]:
+    mapped: NDArray[np.uint8] = np.load(path, mmap_mode="c", allow_pickle=False)
+    return mapped
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a small file whole, or not at all."""
+    number, name = tempfile.mkstemp(".tmp", f".{path.name}-", path.parent)
+    temporary = Path(name)
+    try:
+        with open(number, "wb") as file:  # noqa: PTH123 - it is open already
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _processes(count: int) -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 1 if count < _FEW else cores
+
+
+def _bar(what: str, total: int, progress: bool | None) -> Any:  # noqa: FBT001
+    return tqdm(desc=what, total=total, unit="img", disable=None if progress is None else not progress, delay=1)
