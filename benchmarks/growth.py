@@ -1,7 +1,8 @@
 """Claims: ten times the pictures take at most 10.5 times the training time, and memory stays near that of the bytes.
 
-Fashion-MNIST's training split, and the same tiled ten times, three epochs of a model; each in a process of its own, in
-turn. The peak is to stay under 1.3 times the uint8 bytes plus 400 MB.
+Fashion-MNIST's training split, and the same tiled ten times, three epochs of a model. Each in a process of its own, in
+turn, which trains five times after a warm-up: its median counts. The peak is to stay under 1.3 times the uint8 bytes
+plus 400 MB.
 
     python benchmarks/growth.py [--model model0] [--repeats 5]
 """
@@ -16,25 +17,33 @@ import subprocess
 import sys
 import tempfile
 
-TIMES = 10
+TIMES, TRAININGS = 10, 5
 
 
 def one(model, times):
     """Train once, after a short training that compiles and reads code; print seconds and peak memory as JSON."""
+    import numpy as np
+    import torch
+
     import modelzero as mz
     from modelzero.data.dataset import ImageData, Split
 
     data = mz.load("fashion-mnist")
-    train = Split(data.train.images.repeat(times, 1, 1, 1), data.train.labels.repeat(times))
+    # By numpy, as readers do it: it asks the system for large pages, without which random access costs some 4 % more.
+    images = torch.from_numpy(np.tile(data.train.images.numpy(), (times, 1, 1, 1)))
+    train = Split(images, data.train.labels.repeat(times))
     tiled = ImageData("tiled", train, data.test, data.classes)
-    del data, train
+    del data, train, images
     with tempfile.TemporaryDirectory() as folder:
         small = Split(tiled.train.images[:640], tiled.train.labels[:640])
         mz.train(ImageData("small", small, tiled.test, tiled.classes), model, epochs=1, runs_dir=folder, progress=False)
-        run = mz.train(tiled, model, epochs=3, runs_dir=folder, progress=False)
+        seconds = [
+            mz.train(tiled, model, epochs=3, runs_dir=folder, progress=False).train_seconds
+            for _ in range(TRAININGS + 1)
+        ]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     pixels = tiled.train.images.numel() + tiled.test.images.numel()
-    print(json.dumps({"seconds": run.train_seconds, "peak": peak, "bytes": pixels}))
+    print(json.dumps({"seconds": statistics.median(seconds[1:]), "peak": peak, "bytes": pixels}))
 
 
 def main():

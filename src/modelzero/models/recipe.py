@@ -7,6 +7,9 @@ from dataclasses import dataclass, fields
 from numbers import Real
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from modelzero.errors import SettingError, check_count, nearest
 
 SCHEDULES = ("constant", "triangle")
@@ -85,6 +88,16 @@ class Recipe:
             return self.learning_rate
         rising = max(1, round(WARM_UP * steps))
         return self.learning_rate * min((step + 1) / rising, (steps - step) / (steps - rising + 1))
+
+    def learning_rates(self, some: range, steps: int) -> NDArray[np.float32]:
+        """Return the learning rates of some steps of so many, float32; see `learning_rate_at`.
+
+        >>> Recipe(learning_rate=0.5).learning_rates(range(3), 10)
+        array([0.5, 0.5, 0.5], dtype=float32)
+        """
+        if self.schedule == "constant":  # tens of thousands of steps of microseconds each may come
+            return np.full(len(some), self.learning_rate, np.float32)
+        return np.array([self.learning_rate_at(step, steps) for step in some], np.float32)
 
 
 def _learning_rate(rate: object) -> float:

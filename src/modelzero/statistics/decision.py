@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from modelzero.statistics.variance import half_width, p_value, satterthwaite, without_noise
 
@@ -88,7 +88,7 @@ def decide_seeds(
 
     def reach(tail: ArrayLike) -> NDArray[np.float64]:
         by_seeds = np.hypot(half_width(beyond, others, tail), half_width(welch, freedom, tail))
-        least = np.asarray(stats.norm.isf(tail) * np.sqrt(2) / (n + 2), dtype=np.float64)
+        least = np.asarray(-special.ndtri(tail) * np.sqrt(2) / (n + 2), dtype=np.float64)
         return np.maximum(np.maximum(half_width(*by_pictures, tail), by_seeds), least)
 
     error = np.sqrt(np.maximum(by_pictures[0], beyond + welch))
@@ -116,7 +116,7 @@ def decide_single(gained: ArrayLike, lost: ArrayLike, n: int, *, chosen_from: Ar
     error = np.sqrt(((gained + lost + 2) / (n + 2) - middle**2) / (n + 2))
 
     def reach(tail: ArrayLike) -> NDArray[np.float64]:
-        return np.asarray(stats.norm.isf(tail) * error, dtype=np.float64)
+        return np.asarray(-special.ndtri(tail) * error, dtype=np.float64)
 
     p = _exact(gained, lost)
     return _decision(middle, p, reach, error, chosen_from)
@@ -134,7 +134,10 @@ def mcnemar(gained: int, lost: int) -> float:
 
 
 def _exact(gained: NDArray[np.int_], lost: NDArray[np.int_]) -> NDArray[np.float64]:
-    return np.asarray(np.minimum(1.0, 2 * stats.binom.cdf(np.minimum(gained, lost), gained + lost, 0.5)))
+    fewer = np.minimum(gained, lost)
+    # The binomial distribution function at `fewer`, with half a chance each, as an incomplete beta function.
+    share = special.betainc(np.maximum(gained, lost), fewer + 1.0, 0.5)
+    return np.asarray(np.where(gained == lost, 1.0, np.minimum(1.0, 2 * share)))
 
 
 def _decision(

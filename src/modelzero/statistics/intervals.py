@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scipy.stats import beta, norm
+from statistics import NormalDist
 
 
 def accuracy_interval(right: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -26,7 +26,7 @@ def wilson(right: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     >>> round(low, 4), round(high, 4)
     (0.4038, 0.5962)
     """
-    z = float(norm.ppf((1 + confidence) / 2))
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
     share = right / n
     middle = share + z**2 / (2 * n)
     half = z * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
@@ -40,7 +40,9 @@ def clopper_pearson(right: int, n: int, confidence: float = 0.95) -> tuple[float
     >>> low, round(high, 4)
     (0.0, 0.0711)
     """
+    from scipy import special  # here, for it takes as long to import as a training of model 0
+
     tail = (1 - confidence) / 2
-    low = float(beta.ppf(tail, right, n - right + 1)) if right > 0 else 0.0
-    high = float(beta.ppf(1 - tail, right + 1, n - right)) if right < n else 1.0
+    low = float(special.betaincinv(right, n - right + 1, tail)) if right > 0 else 0.0
+    high = float(special.betaincinv(right + 1, n - right, 1 - tail)) if right < n else 1.0
     return low, high

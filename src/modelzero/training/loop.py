@@ -74,8 +74,10 @@ def train_epochs(
         momentum=recipe.momentum,
         nesterov=recipe.nesterov,
         weight_decay=recipe.weight_decay,
+        foreach=device.type != "cpu",  # on a CPU gathering the tensors into lists takes longer than it saves
     )
     steps = recipe.steps_per_epoch(len(train))
+    lay_out = as_channels_last if is_channels_last(model) else _unchanged
     for epoch in range(1, recipe.epochs + 1):
         progress.begin_epoch(epoch)
         tally = _Tally(epoch, steps, recipe.learning_rate)
@@ -88,7 +90,7 @@ def train_epochs(
             pictures = mirror_half(images, seed, epoch, step) if recipe.flip else images
             for group in optimizer.param_groups:
                 group["lr"] = recipe.learning_rate_at((epoch - 1) * steps + step, recipe.epochs * steps)
-            logits = model(pictures)
+            logits = model(lay_out(pictures))
             loss = cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
             optimizer.zero_grad()
             loss.backward()
@@ -164,9 +166,34 @@ def mirror_half(images: Tensor, seed: int, epoch: int, step: int) -> Tensor:
 def predict_logits(model: nn.Module, split: Split) -> Tensor:
     """Return the logits [N, classes] of every picture, on the CPU, in evaluation mode and without gradients."""
     model.eval()
+    lay_out = as_channels_last if is_channels_last(model) else _unchanged
     with torch.inference_mode():
-        logits = torch.cat([model(images) for images, _ in batches(split, _TEST_BATCH)]).float().cpu()
+        logits = torch.cat([model(lay_out(images)) for images, _ in batches(split, _TEST_BATCH)]).float().cpu()
     return logits.clone()  # a tensor of inference mode would be of no use to the caller's own computations
+
+
+def is_channels_last(model: nn.Module) -> bool:
+    """Tell whether a model has convolutions whose weights lie channels-last."""
+    weights = [layer.weight for layer in model.modules() if isinstance(layer, nn.Conv2d)]
+    return any(w.is_contiguous(memory_format=torch.channels_last) and not w.is_contiguous() for w in weights)
+
+
+def as_channels_last(images: Tensor) -> Tensor:
+    """Let the channels of each pixel of [B, C, H, W] lie side by side; where there is one, that is a matter of words.
+
+    But torch goes by the words: without them it copies, and a step of tinyvgg takes 3.0 ms in place of 2.3.
+
+    >>> as_channels_last(torch.zeros(2, 1, 28, 28)).stride()
+    (784, 1, 28, 1)
+    """
+    _, channels, height, width = images.shape
+    if channels > 1:
+        return images.contiguous(memory_format=torch.channels_last)
+    return images.contiguous().as_strided(images.shape, (height * width, 1, width, 1))
+
+
+def _unchanged(images: Tensor) -> Tensor:
+    return images
 
 
 def score(logits: Tensor, labels: Tensor, batch_size: int) -> dict[str, Any]:

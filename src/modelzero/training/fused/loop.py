@@ -46,10 +46,7 @@ def fused_epochs(
         progress.begin_epoch(epoch)
         training_time = Stopwatch(cpu)
         order = epoch_order(seed, epoch - 1, len(labels)).numpy()
-        rates = np.array(
-            [recipe.learning_rate_at((epoch - 1) * steps + step, recipe.epochs * steps) for step in range(steps)],
-            np.float32,
-        )
+        rates = recipe.learning_rates(range((epoch - 1) * steps, epoch * steps), recipe.epochs * steps)
         losses, rights = np.empty(steps), np.empty(steps, np.int64)
         for first in range(0, steps, fused.steps_at_once):
             done = slice(first, min(first + fused.steps_at_once, steps))
