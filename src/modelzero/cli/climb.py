@@ -45,6 +45,13 @@ def climb(
     seed: Annotated[int, typer.Option(help="The first seed; the others count on from it.")] = 42,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps, the same for every training.")] = "cpu",
     margin: Annotated[float, typer.Option(help="Differences below this fraction are practically none.")] = 0.003,
+    audit: Annotated[
+        bool | None,
+        typer.Option(
+            "--audit/--no-audit",
+            help="Search for test pictures that are nearly a training picture.  [default: where that takes seconds]",
+        ),
+    ] = None,
     runs_dir: RunsDir = Path("runs"),
     data_dir: DataDir = None,
     json: Json = False,
@@ -63,6 +70,7 @@ def climb(
         "margin": margin,
         "runs_dir": runs_dir,
         "data_dir": data_dir,
+        "audit": audit,
     }
     out = console()
     live = out.is_terminal and not json

@@ -99,7 +99,9 @@ class Audit:
             said.append(f"{_count(len(self.data.left_out), 'file')} left out, since they could not be read.")
         missing = [name for name, count in zip(self.data.classes, self.counts["train"], strict=True) if not count]
         if missing:
-            said.append(f"{_count(len(missing), 'class', 'classes')} without a training picture, such as {missing[0]!r}.")
+            said.append(
+                f"{_count(len(missing), 'class', 'classes')} without a training picture, such as {missing[0]!r}."
+            )
         if self.imbalance > IMBALANCED:
             said.append(
                 f"Imbalanced: the largest class has {self.imbalance:,.0f} times the training pictures of the smallest; "
@@ -112,7 +114,9 @@ class Audit:
             groups = self.within(split)
             if groups:
                 again = sum(len(group) - 1 for group in groups)
-                said.append(f"{_count(again, f'{split} picture')} repeated within that split{self._such_as(groups[0])}.")
+                said.append(
+                    f"{_count(again, f'{split} picture')} repeated within that split{self._such_as(groups[0])}."
+                )
         for first, second in combinations(_splits(self.data), 2):
             pairs = self.across(first, second)
             if pairs:
@@ -124,10 +128,9 @@ class Audit:
             )
         if self.near:
             one = self.near[0]
-            said.append(
-                f"{_count(len({pair.test for pair in self.near}), 'test picture')} nearly the same as a training picture"
-                f"{self._such_as((('test', one.test), ('train', one.train)))}."
-            )
+            such_as = self._such_as((("test", one.test), ("train", one.train)))
+            count = _count(len({pair.test for pair in self.near}), "test picture")
+            said.append(f"{count} nearly the same as a training picture{such_as}.")
         if self.near is None:
             said.append("Near duplicates were not searched for.")
         if self.leaked:

@@ -1,12 +1,12 @@
 """Pictures that are there more than once: exactly, by a hash of their pixels, or nearly, by what they look like.
 
-Two pictures are near duplicates when one of the 18 variants of the second (as it is or mirrored, and in place or moved by
-one pixel in any of 8 directions) agrees with the first:
+Two pictures are near duplicates when one of the 18 variants of the second (as it is or mirrored, and in place or moved
+by one pixel in any of 8 directions) agrees with the first:
 
 - the cosine of their mean-removed pixels is at least `LEAST_COSINE`, and
-- once both have the same mean and contrast, they differ by at most `MOST_RMS` grey levels in the root mean square and by
-  at most `MOST_DIFFERENCE` in any pixel: what a JPEG of quality 75 does. Without these two every pair of trousers in
-  Fashion-MNIST would be a near duplicate (`benchmarks/near_duplicates.py`).
+- once both have the same mean and contrast, they differ by at most `MOST_RMS` grey levels in the root mean square and
+  by at most `MOST_DIFFERENCE` in any pixel: what a JPEG of quality 75 does. Without these two, half of the pictures of
+  Fashion-MNIST would be near duplicates, a tenth of them of another class (`benchmarks/near_duplicates.py`).
 
 Colour pictures are compared by their brightness; their mean colours must agree too. Comparing every pair in 18 variants
 would take minutes, so a coarse view comes first: the lowest frequencies of each picture, where mirroring is a change of
@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -35,7 +36,7 @@ _FREQUENCIES = 8  # along each side: 63 numbers stand for a picture in the coars
 _COARSE_COSINE = 0.93  # a pair below this cannot reach LEAST_COSINE: what recompression changes is mostly fine detail
 _LEAST_SIDE_TO_SHIFT = 8  # a pixel is too much of a smaller picture
 _SHIFTS = [(0, 0), *((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0))]
-_TEST_BLOCK, _TRAIN_BLOCK = 512, 4096  # a block of scores takes 8 MB
+_TEST_BLOCK, _TRAIN_BLOCK = 256, 1024  # a block of scores takes 1 MB, which stays in a core's cache
 _BLOCK_PIXELS = 1 << 22
 _TIE = 1e-6  # a variant must be better by more than rounding to be preferred over the plain one
 _LUMA = (0.299, 0.587, 0.114)
@@ -88,7 +89,8 @@ def constant_and_faint(images: Tensor) -> tuple[Tensor, Tensor]:
     """Find pictures without content: those of one colour, and those that vary by less than `LEAST_CONTRAST`.
 
     >>> import torch
-    >>> constant, faint = constant_and_faint(torch.tensor([[7, 7], [7, 9], [0, 99]], dtype=torch.uint8).view(3, 1, 1, 2))
+    >>> images = torch.tensor([[7, 7], [7, 9], [0, 99]], dtype=torch.uint8).view(3, 1, 1, 2)
+    >>> constant, faint = constant_and_faint(images)
     >>> constant.tolist(), faint.tolist()
     ([0], [1])
 
@@ -135,6 +137,15 @@ def near_duplicates(train: Tensor, test: Tensor, *, progress: bool | None = None
         visible.append(_contrast(bright) >= LEAST_CONTRAST)
     positions = torch.nonzero(torch.cat(visible)).flatten()
     views = torch.cat(known)[positions]
+
+    def search(start: int) -> list[NearPair]:
+        bright = _brightness(test[start : start + _TEST_BLOCK])
+        seen = torch.nonzero(_contrast(bright) >= LEAST_CONTRAST).flatten()
+        if not len(seen) or not len(positions):
+            return []
+        of_test, of_train = _candidates(_coarse(bright[seen], shifts), views, height, width)
+        return _compared(train, test, positions[of_train], seen[of_test] + start, shifts)
+
     pairs: list[NearPair] = []
     bar = tqdm(
         desc="near duplicates",
@@ -144,14 +155,25 @@ def near_duplicates(train: Tensor, test: Tensor, *, progress: bool | None = None
         disable=None if progress is None else not progress,
     )
     with bar:
-        for start in range(0, len(test), _TEST_BLOCK):
-            bright = _brightness(test[start : start + _TEST_BLOCK])
-            seen = torch.nonzero(_contrast(bright) >= LEAST_CONTRAST).flatten()
-            if len(seen) and len(positions):
-                of_test, of_train = _candidates(_coarse(bright[seen], shifts), views, height, width)
-                pairs += _compared(train, test, positions[of_train], seen[of_test] + start, shifts)
-            bar.update(len(bright))
+        for found in _side_by_side(search, range(0, len(test), _TEST_BLOCK)):
+            pairs += found
+            bar.update(min(_TEST_BLOCK, len(test) - bar.n))
     return pairs
+
+
+def _side_by_side(search: Callable[[int], list[NearPair]], starts: range) -> Iterator[list[NearPair]]:
+    """Search several blocks at once, each on one thread, as many as torch may use; yield what they found in order.
+
+    Threads that share each operation wait for one another thousands of times: where another program kept one of two
+    cores busy, that took four times as long.
+    """
+    threads = torch.get_num_threads()
+    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        yield from pool.map(search, starts)
+    finally:
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C nothing new is begun
+        torch.set_num_threads(threads)
 
 
 def _blocks(images: Tensor) -> Iterator[tuple[int, Tensor]]:
@@ -244,8 +266,8 @@ def _compared(
             x, y = _overlap(a[pair : pair + 1], b[pair : pair + 1], mirrored, shift)
             first, second = test[here[pair]], train[there[pair]]
             if _alike(x[0], y[0]) and _tints_agree(first, second) and not torch.equal(first, second):
-                cosine = min(1.0, round(float(best[pair]), 6))
-                pairs.append(NearPair(int(there[pair]), int(here[pair]), cosine, mirrored, shift))
+                agreement = min(1.0, round(float(best[pair]), 6))
+                pairs.append(NearPair(int(there[pair]), int(here[pair]), agreement, mirrored, shift))
     return sorted(pairs, key=lambda pair: (pair.test, -pair.cosine, pair.train))
 
 

@@ -38,7 +38,9 @@ def pair_sheet(found: Audit) -> Image.Image:
     said = f"{len(pairs):,} pairs: training left, test right"
     if len(shown) < len(pairs):
         said += f"; the first {len(shown)}"
-    draw.text((_GAP, _HEAD // 2), said if pairs else "no test picture was found in training", "black", font, anchor="lm")
+    draw.text(
+        (_GAP, _HEAD // 2), said if pairs else "no test picture was found in training", "black", font, anchor="lm"
+    )
     for number, (train, test) in enumerate(shown):
         left = _GAP + number % columns * (_CELL_WIDTH + 2 * _GAP)
         top = _HEAD + number // columns * (_CELL_HEIGHT + _GAP)

@@ -8,12 +8,12 @@ _JOINER = "\u200d"  # within emoji, the only invisible character that belongs to
 
 
 def plain(text: str, most: int = 40) -> str:
-    """Return one line of visible characters, shortened; what could turn, hide or break a line is spelled out.
+    r"""Return one line of visible characters, shortened; what could turn, hide or break a line is spelled out.
 
     Control characters, marks that change the direction of writing and halves of surrogate pairs become escapes.
 
-    >>> plain("two\\nlines"), plain("\\u202egnp.exe"), plain("x" * 300, most=5)
-    ('two lines', '\\\\u202egnp.exe', 'xxxx…')
+    >>> plain("two\nlines"), plain("\u202egnp.exe"), plain("x" * 300, most=5)
+    ('two lines', '\\u202egnp.exe', 'xxxx…')
 
     Args:
         text: any string.
