@@ -29,11 +29,13 @@ from tqdm.auto import tqdm
 LEAST_COSINE, MOST_RMS, MOST_DIFFERENCE = 0.95, 12.0, 60.0  # the latter two in grey levels of 0..255
 # Pictures whose brightness varies by less (standard deviation, grey levels) show nothing that could be recognised.
 LEAST_CONTRAST = 4.0
+LEAST_PIXELS = 64  # of a picture; that two smaller ones resemble each other means nothing
 _MOST_TINT = 24.0  # grey levels by which a channel's mean, relative to the brightness, may differ
-CANDIDATES = 8  # training pictures that are compared pixel by pixel with each test picture
+CANDIDATES = 16  # training pictures that are compared pixel by pixel with each test picture
 
 _FREQUENCIES = 8  # along each side: 63 numbers stand for a picture in the coarse view
-_COARSE_COSINE = 0.93  # a pair below this cannot reach LEAST_COSINE: what recompression changes is mostly fine detail
+# Of noise a moved picture keeps this much in the coarse view, where what has come in at the border counts too.
+_COARSE_COSINE = 0.6
 _LEAST_SIDE_TO_SHIFT = 8  # a pixel is too much of a smaller picture
 _SHIFTS = [(0, 0), *((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0))]
 _TEST_BLOCK, _TRAIN_BLOCK = 256, 1024  # a block of scores takes 1 MB, which stays in a core's cache
@@ -113,6 +115,7 @@ def constant_and_faint(images: Tensor) -> tuple[Tensor, Tensor]:
 def near_duplicates(train: Tensor, test: Tensor, *, progress: bool | None = None) -> list[NearPair]:
     """Find the test pictures that are nearly the same as a training picture; those of equal pixels are left out.
 
+    Pictures of fewer than `LEAST_PIXELS` pixels, or with less contrast than `LEAST_CONTRAST`, are not compared.
     Memory: 252 bytes for each training picture, and some 100 MB; pictures are turned into floats a block at a time.
 
     >>> import torch
@@ -129,6 +132,8 @@ def near_duplicates(train: Tensor, test: Tensor, *, progress: bool | None = None
         Pairs in the order of the test pictures, those that agree best first; at most `CANDIDATES` for each.
     """
     height, width = train.shape[2:]
+    if height * width < LEAST_PIXELS:
+        return []
     shifts = _SHIFTS if min(height, width) >= _LEAST_SIDE_TO_SHIFT else _SHIFTS[:1]
     known, visible = [], []
     for _, block in _blocks(train):

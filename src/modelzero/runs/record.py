@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import platform
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ from modelzero.models.ladder import rung_named
 FORMAT = 1
 RECORD, HISTORY, MODEL, PREDICTIONS = "run.json", "history.jsonl", "model.safetensors", "predictions.safetensors"
 LADDER_RECORD = "ladder.json"
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 _NEEDED = {
     "format", "id", "status", "model", "seed", "epochs", "batch_size", "learning_rate", "recipe", "data",
@@ -229,7 +231,9 @@ def to_json(value: object, *, indent: int | None = 2) -> str:
     >>> to_json({"loss": float("nan")}, indent=None)
     '{"loss": "NaN"}'
     """
-    return json.dumps(_spelled(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(_spelled(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    # Half a surrogate pair, as in a file name that is no UTF-8, cannot be encoded; its escape can, and means the same.
+    return _HALF_PAIR.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
 
 
 def from_json(text: str) -> Any:
