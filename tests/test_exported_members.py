@@ -8,6 +8,7 @@ import pytest
 import modelzero as mz
 
 NAMES = [
+    "Audit",
     "DataError",
     "ImageData",
     "InputError",
@@ -22,6 +23,7 @@ NAMES = [
     "Split",
     "TrainingError",
     "__version__",
+    "audit",
     "climb",
     "compare",
     "from_arrays",

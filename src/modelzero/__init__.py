@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from modelzero.climbing.ladder import Ladder as Ladder
     from modelzero.data.arrays import from_arrays as from_arrays
     from modelzero.data.arrays import from_torch as from_torch
+    from modelzero.data.audit import Audit as Audit
+    from modelzero.data.audit import audit as audit
     from modelzero.data.batches import Loader as Loader
     from modelzero.data.catalog import load as load
     from modelzero.data.dataset import ImageData as ImageData
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Audit": "modelzero.data.audit",
     "DataError": "modelzero.errors",
     "ImageData": "modelzero.data.dataset",
     "InputError": "modelzero.errors",
@@ -51,6 +54,7 @@ _HOME = {
     "SettingError": "modelzero.errors",
     "Split": "modelzero.data.dataset",
     "TrainingError": "modelzero.errors",
+    "audit": "modelzero.data.audit",
     "climb": "modelzero.climbing.climb",
     "compare": "modelzero.climbing.comparison",
     "from_arrays": "modelzero.data.arrays",

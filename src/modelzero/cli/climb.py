@@ -69,6 +69,13 @@ def climb(
     group: Group = None,
     share: Share = 1.0,
     allow_unreadable: AllowUnreadable = False,
+    audit: Annotated[
+        bool | None,
+        typer.Option(
+            "--audit/--no-audit",
+            help="Search for test pictures that are nearly a training picture.  [default: where that takes seconds]",
+        ),
+    ] = None,
     runs_dir: RunsDir = Path("runs"),
     data_dir: DataDir = None,
     json: Json = False,
@@ -86,6 +93,7 @@ def climb(
         "device": device,
         "margin": margin,
         "runs_dir": runs_dir,
+        "audit": audit,
     }
     load = partial(
         modelzero.load,

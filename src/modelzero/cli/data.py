@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +24,13 @@ from modelzero.cli.app import (
     print_json,
 )
 
+if TYPE_CHECKING:
+    from modelzero.data.audit import Audit
+
+_MOST_CLASSES = 200  # rows of the table; --json has all
+_MOST_LETTERS = 300  # of a sentence of the audit
+_NAME_LETTERS = 60
+
 
 @command
 def data(
@@ -37,11 +44,17 @@ def data(
     group: Group = None,
     share: Share = 1.0,
     allow_unreadable: AllowUnreadable = False,
+    pairs: Annotated[
+        Path | None, typer.Option(help="Also draw the test pictures that were seen in training into this file.")
+    ] = None,
+    near: Annotated[
+        bool, typer.Option(help="Search for near duplicates; it takes long on several 100,000 pictures.")
+    ] = True,
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
-    """Show a data set: source, shapes, pictures of each class, fingerprint."""
-    from modelzero import load
+    """Show a data set: source, shapes, pictures of each class, fingerprint, and what could make a result wrong."""
+    from modelzero import audit, load
 
     pictures = load(
         data,
@@ -55,11 +68,17 @@ def data(
         share=share,
         allow_unreadable=allow_unreadable,
     )
-    counts = pictures.counts()
     if picture is not None:
         from modelzero.report.grid import sample_grid, save_picture
 
         save_picture(sample_grid(pictures), picture)
+    found = audit(pictures, near=near)
+    if pairs is not None and found.leaked:
+        from modelzero.report.grid import save_picture
+        from modelzero.report.pairs import pair_sheet
+
+        save_picture(pair_sheet(found), pairs)
+    drawn = pairs if found.leaked else None
     if json:
         print_json(
             {
@@ -70,26 +89,49 @@ def data(
                 "image_shape": list(pictures.image_shape),
                 "train_images": len(pictures.train),
                 "test_images": len(pictures.test),
-                "classes": [{"name": name, "train": train, "test": test} for name, train, test in counts],
+                "classes": [{"name": name, "train": train, "test": test} for name, train, test in pictures.counts()],
                 "picture": None if picture is None else str(picture),
+                "pairs": None if drawn is None else str(drawn),
+                "audit": found.as_dict(),
             }
         )
         return
+    _show(found)
+    if picture is not None:
+        console().print(f"\nsamples drawn into {picture}")
+    if pairs is not None:
+        none = "no test picture was found in training: nothing to draw"
+        console().print(none if drawn is None else f"\npairs drawn into {drawn}")
+
+
+def _show(found: Audit) -> None:
+    """Print the set, its counts and the audit."""
     from rich.table import Table
 
+    from modelzero.report.text import plain
+
     out = console()
+    pictures = found.data
     channels, height, width = pictures.image_shape
-    out.print(f"name         {pictures.name}")
-    out.print(f"source       {pictures.source}")
+    out.print(f"name         {plain(pictures.name)}")
+    out.print(f"source       {plain(pictures.source, _MOST_LETTERS)}")
     out.print(f"pictures     {len(pictures.train):,} to train on, {len(pictures.test):,} to test on")
     out.print(f"each         {channels} x {height} x {width} (channels, height, width), 8 bit")
     out.print(f"fingerprint  {pictures.fingerprint}")
     table = Table("label", "class", box=None, pad_edge=False)
-    table.add_column("train", justify="right")
-    table.add_column("test", justify="right")
-    for label, (name, train, test) in enumerate(counts):
-        table.add_row(str(label), name, f"{train:,}", f"{test:,}")
+    for split in found.counts:
+        table.add_column(split, justify="right")
+    rows = zip(pictures.classes, *found.counts.values(), strict=True)
+    for label, (name, *counts) in enumerate(rows):
+        if label == _MOST_CLASSES:
+            break
+        table.add_row(str(label), plain(name, _NAME_LETTERS), *(f"{count:,}" for count in counts))
     out.print()
     out.print(table)
-    if picture is not None:
-        out.print(f"\nsamples drawn into {picture}")
+    if len(pictures.classes) > _MOST_CLASSES:
+        out.print(f"... and {len(pictures.classes) - _MOST_CLASSES:,} classes more (--json lists all)")
+    out.print(f"\naudit ({found.seconds:.1f} s)")
+    for sentence in found.sentences() or ["Nothing was found that could make a result wrong."]:
+        out.print(f"- {plain(sentence, _MOST_LETTERS)}")
+    for name, reason in pictures.left_out:
+        out.print(f"  {plain(name, _NAME_LETTERS)}: {plain(reason, _MOST_LETTERS)}")

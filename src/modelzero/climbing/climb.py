@@ -20,6 +20,7 @@ from modelzero.climbing.budget import FIRST_SEEDS, Planned, parse_budget, plan
 from modelzero.climbing.cells import Failure, Job, runs_here, train_cell, try_out
 from modelzero.climbing.comparison import MARGIN
 from modelzero.climbing.ladder import Ladder
+from modelzero.climbing.leaks import look_for_leaks
 from modelzero.climbing.shared import share
 from modelzero.climbing.workers import Workers, interrupt_ignored
 from modelzero.data.catalog import load
@@ -68,6 +69,7 @@ def climb(
     margin: float = MARGIN,
     runs_dir: str | Path = "runs",
     data_dir: str | Path | None = None,
+    audit: bool | None = None,
     progress: Listener | None = None,
 ) -> Ladder:
     """Train each rung of a ladder with several seeds, and say which is worth its price.
@@ -95,6 +97,8 @@ def climb(
         margin: differences below this fraction are practically none.
         runs_dir: the folder that gets the folders of the ladder and of its runs.
         data_dir: where `load` looks first.
+        audit: search for test pictures that are nearly a training picture, so that the ladder can say how good its
+            rungs are without them. None does so where it takes seconds: up to 1e9 pairs, and within the budget.
         progress: is given the ladder once it is declared, and whenever a cell has ended.
 
     Returns:
@@ -154,6 +158,13 @@ def climb(
             expedition.end("failed", began)
         raise
     expedition.end("finished", began)
+    try:
+        left = None if deadline is None else deadline - time.monotonic()
+        record["leaks"] = look_for_leaks(data, search=audit, seconds=left)
+    except KeyboardInterrupt:  # everything is trained and recorded already
+        raise Interrupted(expedition.ladder()) from None
+    record["seconds"] = time.monotonic() - began
+    write_record(path, record, LADDER_RECORD)
     return expedition.ladder()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from modelzero.climbing.account import Account, account
 from modelzero.climbing.comparison import Comparison, compare_accounts
+from modelzero.climbing.leaks import Cleaned, without_leaks
 from modelzero.errors import RunError
 from modelzero.runs.record import FORMAT, LADDER_RECORD, Run, from_json
 
@@ -111,6 +112,17 @@ class Ladder:
         """Rungs and seeds that are not in it, each with the reason."""
         return list(self.record["left_out"])
 
+    @property
+    def leaks(self) -> dict[str, Any]:
+        """What is known of test pictures that are also among the training pictures; empty if nobody looked."""
+        return dict(self.record.get("leaks", {}))
+
+    @cached_property
+    def without_leaks(self) -> list[Cleaned]:
+        """The accuracy of each rung with and without those; empty where there are none."""
+        positions = self.leaks.get("positions")
+        return without_leaks(self.rungs, positions) if positions else []
+
     def rung(self, name: str) -> Account:
         """Return the account of a rung by name."""
         return next(rung for rung in self.rungs if rung.name == name)
@@ -141,6 +153,7 @@ class Ladder:
             "nearly_as_good": self.nearly_as_good,
             "verdict": self.verdict(),
             "left_out": self.left_out,
+            "leaks": {**self.leaks, "rungs": [asdict(each) for each in self.without_leaks]} if self.leaks else None,
             "runs": [str(run.path) for run in self.runs],
             "ladder": str(self.path),
             "family": self.record["family"],

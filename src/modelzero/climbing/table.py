@@ -108,7 +108,26 @@ def sentences(ladder: Ladder) -> list[str]:
         for rung in ladder.rungs
         if rung.sd_expected > 0 and rung.sd > _UNSTABLE * rung.sd_expected
     ]
+    said += _leak_sentences(ladder, best)
     return said + [f"Left out: {each['name']}, {each['why']}." for each in ladder.left_out]
+
+
+def _leak_sentences(ladder: Ladder, best: Account) -> list[str]:
+    """Say how good the best rung is without the test pictures that were seen in training."""
+    leaks = ladder.leaks
+    unknown = [f"Near duplicates of training pictures: {leaks['why']}."] if leaks.get("why") else []
+    if not leaks.get("positions"):
+        return unknown
+    kinds = [
+        f"{leaks[kind]:,} {words}" for kind, words in (("exact", "equal"), ("near", "nearly equal")) if leaks[kind]
+    ]
+    n, count = ladder.record["data"]["test_images"], len(leaks["positions"])
+    of = f"{count:,} of {n:,} test pictures {'is' if count == 1 else 'are'} also among the training pictures"
+    cleaned = next(each for each in ladder.without_leaks if each.rung == best.name)
+    if math.isnan(cleaned.without):
+        return [f"Leaked: {of} ({', '.join(kinds)}): nothing is known of new pictures.", *unknown]
+    without = f"{best.name} {percent(cleaned.without)} ({percent(cleaned.accuracy)} with)"
+    return [f"Leaked: {of} ({', '.join(kinds)}); without them: {without}.", *unknown]
 
 
 def as_text(ladder: Ladder) -> str:

@@ -10,9 +10,11 @@ from torch import Tensor
 
 from modelzero.data.dataset import ImageData
 from modelzero.errors import DataError
+from modelzero.report.text import plain
 
 _COLUMNS, _MOST_ROWS = 10, 50
 _TILE, _GAP, _TEXT = 56, 4, 14  # pixels
+_MOST_LETTERS = 24
 
 
 def sample_grid(data: ImageData) -> Image.Image:
@@ -24,7 +26,7 @@ def sample_grid(data: ImageData) -> Image.Image:
     """
     font = ImageFont.load_default(_TEXT)
     shown = data.classes[:_MOST_ROWS]
-    names = [_shortened(name) for name in shown]
+    names = [plain(name, _MOST_LETTERS) for name in shown]
     left = 2 * _GAP + int(max(font.getlength(name) for name in names)) + _GAP
     step = _TILE + _GAP
     bottom = step if len(shown) < len(data.classes) else 0
@@ -34,7 +36,7 @@ def sample_grid(data: ImageData) -> Image.Image:
         top = _GAP + row * step
         draw.text((2 * _GAP, top + _TILE // 2), name, "black", font, anchor="lm")
         for column, index in enumerate(torch.nonzero(data.train.labels == row).flatten()[:_COLUMNS].tolist()):
-            image.paste(_tile(data.train.images[index]), (left + column * step, top))
+            image.paste(tile(data.train.images[index]), (left + column * step, top))
     if bottom:
         more = f"and {len(data.classes) - len(shown)} classes more"
         draw.text((2 * _GAP, image.height - step // 2), more, "black", font, anchor="lm")
@@ -56,19 +58,14 @@ def save_picture(image: Image.Image, path: str | Path) -> None:
         ) from None
 
 
-def _tile(picture: Tensor) -> Image.Image:
-    """Enlarge or shrink one picture [C, H, W] to fit a tile, its pixels kept visible."""
+def tile(picture: Tensor, side: int = _TILE) -> Image.Image:
+    """Enlarge or shrink one picture [C, H, W] to fit a square of so many pixels, its own pixels kept visible."""
     channels, height, width = picture.shape
     array = picture.permute(1, 2, 0).numpy() if channels == 3 else picture[0].numpy()
-    scale = _TILE / max(height, width)
+    scale = side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    tile = Image.new("RGB", (_TILE, _TILE), "white")
+    square = Image.new("RGB", (side, side), "white")
     small = Image.fromarray(array).convert("RGB")
     resampling = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BOX
-    tile.paste(small.resize(size, resampling), ((_TILE - size[0]) // 2, (_TILE - size[1]) // 2))
-    return tile
-
-
-def _shortened(name: str) -> str:
-    name = " ".join(name.split())
-    return name if len(name) <= 24 else name[:23] + "…"
+    square.paste(small.resize(size, resampling), ((side - size[0]) // 2, (side - size[1]) // 2))
+    return square

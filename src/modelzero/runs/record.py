@@ -33,6 +33,7 @@ from modelzero.models.ladder import rung_named
 FORMAT = 1
 RECORD, HISTORY, MODEL, PREDICTIONS = "run.json", "history.jsonl", "model.safetensors", "predictions.safetensors"
 LADDER_RECORD = "ladder.json"
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 _NEEDED = {
     "format", "id", "status", "model", "seed", "epochs", "batch_size", "learning_rate", "recipe", "data",
@@ -233,7 +234,8 @@ def to_json(value: object, *, indent: int | None = 2) -> str:
     '{"loss": "NaN"}'
     """
     text = json.dumps(_spelled(value), indent=indent, ensure_ascii=False, allow_nan=False)
-    return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
+    # Half a surrogate pair, as in a file name that is no UTF-8, cannot be encoded; its escape can, and means the same.
+    return _HALF_PAIR.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
 
 
 def from_json(text: str) -> Any:
