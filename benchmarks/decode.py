@@ -1,7 +1,8 @@
 """Claim: 10,000 JPEGs of mixed sizes in 20 classes load 3 times as fast as a Dataset that opens each with Pillow.
 
-The Dataset opens, converts, resizes and makes a tensor of each picture in the training process, as torchvision's Resize and
-ToTensor do. `mz.load` decodes into its cache the first time (a new cache in each repeat), and maps it the second time.
+The Dataset opens, converts, resizes and makes a tensor of each picture in the training process, as torchvision's Resize
+and ToTensor do. `mz.load` decodes into its cache the first time (a new cache in each repeat), and maps it the
+second time.
 
     python benchmarks/decode.py [--pictures 10000] [--repeats 5]
 """
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+
 from pairs import in_turn, table
 
 CLASSES = 20
@@ -83,7 +85,11 @@ def main():
             assert len(data.train) + len(data.test) == arguments.pictures
             return seconds
 
-        sides = [("a Dataset that opens each picture, one epoch", dataset), ("mz.load, first", first), ("mz.load, again", second)]
+        sides = [
+            ("a Dataset that opens each picture, one epoch", dataset),
+            ("mz.load, first", first),
+            ("mz.load, again", second),
+        ]
         table(in_turn(sides, arguments.repeats, warm_up=1))
 
 

@@ -50,9 +50,9 @@ def load(
     (torch.Size([1437, 1, 8, 8]), "scikit-learn's bundled digits")
 
     Args:
-        source: a name such as "fashion-mnist" or "digits" (`modelzero.data.sets` has them all); a folder with a folder of pictures for each class, with or without
-            `train/`, `test/` and `val/` above them; a folder of IDX, `.npy` or Parquet files; an `.npz`; a CSV or
-            Parquet table; or a zip or tar archive of class folders.
+        source: a name such as "fashion-mnist" or "digits" (`modelzero.data.sets` has them all); a folder with a folder
+            of pictures for each class, with or without `train/`, `test/` and `val/` above them; a folder of IDX, `.npy`
+            or Parquet files; an `.npz`; a CSV or Parquet table; or a zip or tar archive of class folders.
         data_dir: a folder to look in first, itself or its subfolder of the set's name.
         progress: show bars while downloading and decoding; None means only in a terminal.
         format: `folder`, `idx`, `npz`, `npy`, `csv`, `parquet` or `archive`; None chooses by looking.

@@ -13,12 +13,29 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import (  # importing a plugin makes its format known
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
 
 from modelzero.errors import DataError
 
-# Told apart by content; MPO is what many telephones write in place of JPEG.
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF")
+# Told apart by content. The MPO files of many telephones begin as JPEG and are opened as such.
+_PLUGINS = (
+    PngImagePlugin.PngImageFile,
+    JpegImagePlugin.JpegImageFile,
+    WebPImagePlugin.WebPImageFile,
+    BmpImagePlugin.BmpImageFile,
+    GifImagePlugin.GifImageFile,
+    TiffImagePlugin.TiffImageFile,
+)
+FORMATS = tuple(str(plugin.format) for plugin in _PLUGINS)
 MOST_PIXELS, MOST_BYTES = 50_000_000, 256 << 20
 _DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 _GREY = ("1", "L", "LA", "La", "F", *_DEEP)
@@ -59,11 +76,11 @@ class Header:
 def read_header(content: bytes) -> Header:
     """Read size and mode of a picture.
 
-    >>> import io
-    >>> from PIL import Image
-    >>> file = io.BytesIO(); Image.new("L", (3, 2)).save(file, "PNG")
-    >>> read_header(file.getvalue())
-    Header(height=2, width=3, grey=True, mode='L', alpha=False, turned=False)
+        >>> import io
+        >>> from PIL import Image
+        >>> file = io.BytesIO(); Image.new("L", (3, 2)).save(file, "PNG")
+        >>> read_header(file.getvalue())
+        Header(height=2, width=3, grey=True, mode='L', alpha=False, turned=False)
 
     Raises:
         DataError: no picture of a known format, one that is too large, or a damaged one; the message is the reason.
@@ -77,8 +94,8 @@ def decode(
 ) -> NDArray[np.uint8]:
     """Decode a picture; of several frames the first.
 
-    16 bits are cut to the upper 8, transparency is laid onto white, the EXIF orientation is followed. A picture that has
-    the size already is left as it is, to the bit.
+    16 bits are cut to the upper 8, transparency is laid onto white, the EXIF orientation is followed. A picture that
+    has the size already is left as it is, to the bit.
 
     >>> import io
     >>> from PIL import Image
@@ -123,12 +140,11 @@ def _opened(content: bytes) -> Iterator[Image.Image]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                if image.width * image.height > MOST_PIXELS:
-                    raise DataError(f"{image.width} x {image.height} pixels: at most {MOST_PIXELS:,} are decoded")
+                _check_pixels(image)
                 yield image
     except DataError:
         raise
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise DataError("no picture, or of an unknown format: PNG, JPEG, WebP, BMP, GIF and TIFF are read") from None
     except Image.DecompressionBombError:
         raise DataError(f"far more pixels than the {MOST_PIXELS:,} that are decoded") from None
@@ -137,6 +153,11 @@ def _opened(content: bytes) -> Iterator[Image.Image]:
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, EOFError and others
         words = " ".join(str(error).split())[:120]
         raise DataError(f"damaged: {words or type(error).__name__}") from None
+
+
+def _check_pixels(image: Image.Image) -> None:
+    if image.width * image.height > MOST_PIXELS:
+        raise DataError(f"{image.width} x {image.height} pixels: at most {MOST_PIXELS:,} are decoded")
 
 
 def _header(image: Image.Image) -> Header:
@@ -177,7 +198,7 @@ def _upright(image: Image.Image) -> Image.Image:
     return image if undo is None else image.transpose(undo)
 
 
-def _plain(image: Image.Image, alpha: bool) -> Image.Image:  # noqa: FBT001
+def _plain(image: Image.Image, alpha: bool) -> Image.Image:
     """Bring deep pixels to 8 bits, and transparent ones onto white."""
     if image.mode in _DEEP:
         numbers = np.asarray(image).astype(np.int64)
@@ -200,9 +221,10 @@ def _fitted(picture: Image.Image, size: tuple[int, int], fit: str) -> Image.Imag
     bilinear = Image.Resampling.BILINEAR  # Pillow's looks at all pixels when it shrinks
     if fit == "crop":
         scale = max(width / picture.width, height / picture.height)
-        left, top = (picture.width - width / scale) / 2, (picture.height - height / scale) / 2
-        box = (max(0.0, left), max(0.0, top), min(picture.width, picture.width - left), picture.height - max(0.0, top))
-        return picture.resize((width, height), bilinear, box, reducing_gap=2.0)
+        inner = max(1, round(width / scale)), max(1, round(height / scale))
+        left, top = (picture.width - inner[0]) // 2, (picture.height - inner[1]) // 2
+        middle = picture.crop((left, top, left + inner[0], top + inner[1]))
+        return middle.resize((width, height), bilinear, reducing_gap=2.0)
     scale = min(width / picture.width, height / picture.height)
     sides = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
     small = picture if sides == picture.size else picture.resize(sides, bilinear, reducing_gap=2.0)

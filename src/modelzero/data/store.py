@@ -4,9 +4,9 @@
     decoded/<content>.json   which pictures these are, which could not be read, what was decided; written last
     decoded/<looks>.seen     the content that files of these names, sizes and times had
 
-`content` is a hash of the bytes of all files and of the settings, so the same pictures are decoded once wherever they lie.
-Reading all bytes to compute it would take longer than need be; so names, sizes and times of the files lead to it, and
-where one of them has changed, all are read again.
+`content` is a hash of the bytes of all files and of the settings, so the same pictures are decoded once wherever they
+lie. Reading all bytes to compute it would take longer than need be; so names, sizes and times of the files lead to it,
+and where one of them has changed, all are read again.
 """
 
 from __future__ import annotations
@@ -84,7 +84,15 @@ def decode_items(
         digests, headers, reasons = _look_at(items, progress)
         content = _digest([VERSION, size, fit, digests])
         found = _read_stored(folder, content) or _decode(
-            items, headers, reasons, folder, content, size=size, fit=fit, allow_unreadable=allow_unreadable, progress=progress
+            items,
+            headers,
+            reasons,
+            folder,
+            content,
+            size=size,
+            fit=fit,
+            allow_unreadable=allow_unreadable,
+            progress=progress,
         )
         if settled:
             with contextlib.suppress(OSError):
@@ -131,9 +139,7 @@ def _looks(items: Sequence[Item], size: tuple[int, int] | None, fit: str) -> tup
     return _digest(looks), time.time() - newest > _SETTLED_SECONDS
 
 
-def _look_at(
-    items: Sequence[Item], progress: bool | None
-) -> tuple[list[str], dict[int, Header], dict[int, str]]:
+def _look_at(items: Sequence[Item], progress: bool | None) -> tuple[list[str], dict[int, Header], dict[int, str]]:
     """Read all files: the hash of each one's bytes, what its header says, or why it cannot be read."""
     digests, headers, reasons = [""] * len(items), {}, {}
     jobs = [item.content for item in items]
@@ -242,8 +248,8 @@ def chosen_size(headers: Sequence[Header]) -> tuple[int, int]:
     (48, 64)
     """
     sizes = {(header.height, header.width) for header in headers}
-    if len(sizes) == 1 and max(*sizes) <= (LARGEST_SIDE, LARGEST_SIDE) and max(next(iter(sizes))) <= LARGEST_SIDE:
-        return next(iter(sizes))
+    if len(sizes) == 1 and max(max(size) for size in sizes) <= LARGEST_SIDE:
+        return sizes.pop()
     height, width = (float(np.median([getattr(header, side) for header in headers])) for side in ("height", "width"))
     scale = min(1.0, LARGEST_SIDE / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
@@ -259,8 +265,9 @@ def _told(headers: Sequence[Header], size: tuple[int, int], fit: str, *, asked: 
         why = "" if asked else ", the median of the sizes found"
         why += "" if asked or max(size) < LARGEST_SIDE else f", the longer side at most {LARGEST_SIDE}"
         notes.append(
-            f"{changed:,} of {len(headers):,} pictures were brought to {size[0]} x {size[1]} pixels (height x width{why}) and "
-            f"{how}; found were heights from {min(heights)} to {max(heights)} and widths from {min(widths)} to {max(widths)}"
+            f"{changed:,} of {len(headers):,} pictures were brought to {size[0]} x {size[1]} pixels (height x width"
+            f"{why}) and {how}; found were heights from {min(heights)} to {max(heights)} and widths from {min(widths)} "
+            f"to {max(widths)}"
         )
     modes = Counter(header.mode for header in headers)
     if len(modes) > 1:
@@ -287,13 +294,13 @@ def _check_share(unreadable: Sequence[tuple[str, str]], count: int, *, allow_unr
     needed = (
         "at least one is needed"
         if len(unreadable) == count
-        else f"more than {MOST_UNREADABLE:.0%} are refused; mend or remove them, or go on without them by --allow-unreadable"
+        else f"more than {MOST_UNREADABLE:.0%} are refused; mend or remove them, or give --allow-unreadable"
     )
     raise DataError(f"{len(unreadable):,} of {count:,} pictures cannot be read ({first}{more}): {needed}")
 
 
 def _make_room(folder: Path, shape: tuple[int, ...]) -> Path:
-    """Make the file that the pictures are decoded into: in the cache, or where that cannot be, among temporary files."""
+    """Make the file that the pictures are decoded into: in the cache, or else among the temporary files."""
     trouble: OSError | None = None
     for place in (folder, Path(tempfile.gettempdir())):
         path = None
@@ -414,5 +421,5 @@ def _processes(count: int) -> int:
     return 1 if count < _FEW else cores
 
 
-def _bar(what: str, total: int, progress: bool | None) -> Any:  # noqa: FBT001
+def _bar(what: str, total: int, progress: bool | None) -> Any:
     return tqdm(desc=what, total=total, unit="img", disable=None if progress is None else not progress, delay=1)
