@@ -13,6 +13,7 @@ from typing import Any
 
 import loky
 
+_START_SECONDS = 120.0
 _MEMORY = 2 << 30  # bytes that a process may take beyond what it has when it starts
 
 
@@ -39,7 +40,7 @@ def each_in_processes(
             while bundles and idle:
                 bundle, process = bundles.popleft(), idle.pop()
                 future = process.submit(function, [jobs[place] for place in bundle])
-                running[future] = bundle, process, time.monotonic() + seconds + process.start_seconds
+                running[future] = bundle, process, time.monotonic() + seconds
             wait(running, max(0.0, min(end for _, _, end in running.values()) - time.monotonic()), FIRST_COMPLETED)
             for future, (bundle, process, end) in list(running.items()):
                 if not future.done() and time.monotonic() < end:
@@ -67,24 +68,19 @@ def each_in_processes(
 
 
 class _Process:
-    """A process that is started with its first job."""
+    """A process that is being started."""
 
     def __init__(self) -> None:
-        self._pool: loky.ProcessPoolExecutor | None = None
-        self.start_seconds = 60.0  # the first job waits for the start, on a busy machine too
+        self._pool = loky.ProcessPoolExecutor(1, initializer=_begin)
+        self._started: Future[Any] = self._pool.submit(int)
 
     def submit(self, function: Callable[..., Any], bundle: list[Any]) -> Future[Any]:
-        if self._pool is None:
-            self._pool = loky.ProcessPoolExecutor(1, initializer=_begin)
-        else:
-            self.start_seconds = 0.0
+        self._started.result(_START_SECONDS)  # no job is to blame for a slow start
         future: Future[Any] = self._pool.submit(function, bundle)
         return future
 
     def end(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, kill_workers=True)
-            self._pool = None
+        self._pool.shutdown(wait=True, kill_workers=True)
 
 
 def _begin() -> None:
