@@ -11,9 +11,17 @@ import torch
 import modelzero as mz
 
 
+@pytest.fixture(scope="session")
+def session_cache(tmp_path_factory):
+    """A cache folder that all tests share, in place of the user's."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture(autouse=True)
-def _own_surroundings(tmp_path, monkeypatch):
+def _own_surroundings(tmp_path, monkeypatch, session_cache):
     """Each test works in a folder of its own, without the user's settings, and leaves the random numbers alone."""
+    for module in ("modelzero.climbing.leaks", "modelzero.data.store"):
+        monkeypatch.setattr(f"{module}.cache_folder", lambda: session_cache)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MODELZERO_DATA", raising=False)
     with torch.random.fork_rng(devices=[]):

@@ -15,6 +15,13 @@ from modelzero.climbing.leaks import look_for_leaks, without_leaks
 from modelzero.runs.record import to_json
 
 
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    """Nothing is known from other tests."""
+    monkeypatch.setattr(leaks, "cache_folder", lambda: tmp_path / "cache")
+    return tmp_path / "cache" / "leaks"
+
+
 @pytest.fixture(scope="module")
 def leaky(digits):
     """Digits whose first twenty test pictures are training pictures, ten of them mirrored."""
@@ -112,3 +119,18 @@ def test_the_search_leaves_torch_its_threads(leaky):
     threads = torch.get_num_threads()
     look_for_leaks(leaky, search=True, seconds=None)
     assert torch.get_num_threads() == threads
+
+
+def test_a_search_is_done_once_for_the_same_pictures(digits, monkeypatch, cache):
+    """What it found is kept under the fingerprint; a damaged file is as good as none."""
+    calls = []
+    original = leaks.audit
+    monkeypatch.setattr(leaks, "audit", lambda *args, **kwargs: calls.append(1) or original(*args, **kwargs))
+    first = leaks.look_for_leaks(digits, search=None, seconds=None)
+    assert leaks.look_for_leaks(digits, search=None, seconds=None) == first
+    assert len(calls) == 1
+    (kept,) = cache.iterdir()
+    kept.write_text(kept.read_text()[:-20])
+    assert leaks.look_for_leaks(digits, search=True, seconds=None) == first
+    assert len(calls) == 2
+    assert not leaks.look_for_leaks(digits, search=False, seconds=None)["searched"]

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from modelzero.climbing.account import Account
 from modelzero.data.audit import audit
+from modelzero.data.cache import cache_folder
 from modelzero.data.dataset import ImageData
+from modelzero.errors import RunError
+from modelzero.runs.record import from_json, to_json
+from modelzero.runs.store import write_bytes
 
+# Changes whenever the search would find others.
+VERSION = 1
 # Pairs of pictures (training times test) up to which a climb searches for near duplicates unasked, and how many are
 # searched in a second: 60 million on two cores of an Intel Xeon with Fashion-MNIST, half of that to be safe.
 MOST_PAIRS = 1_000_000_000
@@ -30,7 +38,8 @@ class Cleaned:
 def look_for_leaks(data: ImageData, *, search: bool | None, seconds: float | None) -> dict[str, Any]:
     """Find the test pictures that are also among the training pictures, for the record of a ladder.
 
-    Equal pixels are always looked for: that takes a fraction of a second.
+    Equal pixels are always looked for: that takes a fraction of a second. What a search found is kept in the user's
+    cache folder, under the fingerprint of the data: it is searched once.
 
     >>> import modelzero as mz
     >>> look_for_leaks(mz.load("digits"), search=None, seconds=None)
@@ -42,6 +51,9 @@ def look_for_leaks(data: ImageData, *, search: bool | None, seconds: float | Non
         seconds: what is left of a budget; None where there is none.
     """
     pairs = len(data.train) * len(data.test)
+    kept = cache_folder() / "leaks" / f"{data.fingerprint}-{VERSION}.json"
+    if search is not False and (known := _read(kept)) is not None:
+        return known
     why = None
     if search is False:
         why = "not searched for, as asked"
@@ -51,13 +63,27 @@ def look_for_leaks(data: ImageData, *, search: bool | None, seconds: float | Non
         why = "not searched for, since the budget ended (modelzero data does)"
     found = audit(data, near=why is None, progress=False)  # a bar would break the table that is redrawn
     exact = {place[1] for _, place in found.across("train", "test")}
-    return {
+    leaks = {
         "searched": why is None,
         "why": why,
         "exact": len(exact),
         "near": len(set(found.leaked) - exact),
-        "positions": found.leaked,
+        "positions": list(found.leaked),
     }
+    if why is None:
+        with contextlib.suppress(OSError, RunError):  # a cache that cannot be written costs only the time
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(kept, to_json(leaks).encode())
+    return leaks
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """Read what was found before; None where nothing was, or where it is damaged."""
+    try:
+        known: dict[str, Any] = from_json(path.read_text(encoding="utf-8"))
+        return known if known["searched"] and all(isinstance(place, int) for place in known["positions"]) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def without_leaks(rungs: Sequence[Account], positions: Sequence[int]) -> list[Cleaned]:

@@ -96,8 +96,8 @@ class Audit:
         """Say what was found, one thing a sentence; nothing is said of what is in order."""
         said = list(self.data.notes)
         if self.data.left_out:
-            count = len(self.data.left_out)
-            said.append(f"Left out, for they could not be read: {count:,} file{'s' * (count > 1)}.")
+            files = len(self.data.left_out)
+            said.append(f"Left out, for they could not be read: {files:,} file{'s' * (files > 1)}.")
         missing = [name for name, count in zip(self.data.classes, self.counts["train"], strict=True) if not count]
         if missing:
             said.append(
