@@ -20,8 +20,9 @@ import torch
 from PIL import Image
 
 import modelzero as mz
-from modelzero.data import duplicates
-from modelzero.data.duplicates import near_duplicates, same_pixels
+from modelzero.data import near
+from modelzero.data.duplicates import same_pixels
+from modelzero.data.near import near_duplicates
 from modelzero.training.device import PeakMemory
 
 DIRECTIONS = {
@@ -148,9 +149,9 @@ def main():
     across = sum({number for number, _ in group} == {0, 1} for group in same_pixels([train.images, test.images]))
     false_pairs("test split against the training split", train, test, across)
     false_pairs("digits: test against training split", digits.train, digits.test, 0)
-    duplicates.MOST_RMS = duplicates.MOST_DIFFERENCE = 999.0
+    near.MOST_RMS = near.MOST_DIFFERENCE = 999.0
     for least in (0.95, 0.97, 0.985, 0.99):
-        duplicates.LEAST_COSINE = least
+        near.LEAST_COSINE = least
         false_pairs(f"the same by cosine alone, at least {least}", train, test, across)
 
 

@@ -10,7 +10,8 @@ from itertools import combinations
 from typing import Any
 
 from modelzero.data.dataset import ImageData, Split
-from modelzero.data.duplicates import NearPair, constant_and_faint, near_duplicates, same_pixels
+from modelzero.data.duplicates import constant_and_faint, same_pixels
+from modelzero.data.near import NearPair, near_duplicates
 from modelzero.errors import DataError
 
 # Where the largest class has more than this many times the pictures of the smallest, accuracy alone misleads.

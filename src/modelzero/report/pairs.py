@@ -14,12 +14,13 @@ _TILE, _GAP, _TEXT, _LINE = 84, 8, 12, 15  # pixels
 _CELL_WIDTH = 2 * _TILE + _GAP
 _CELL_HEIGHT = _TILE + 3 * _LINE + 6
 _HEAD = 26
+_GREY, _RED = "#666666", "#b00020"
 
 
 def pair_sheet(found: Audit) -> Image.Image:
     """Draw what leaks from training into test: the training picture left, the test picture right; 48 pairs at most.
 
-    Under each pair stand both classes and names, and how far they agree.
+    Under each pair stand both classes (red where they differ) and names, and how far the pixels agree.
 
     >>> import torch, modelzero as mz
     >>> split = mz.Split(torch.arange(128, dtype=torch.uint8).view(2, 1, 8, 8), torch.tensor([0, 1]))
@@ -35,9 +36,11 @@ def pair_sheet(found: Audit) -> Image.Image:
     size = (_GAP + columns * (_CELL_WIDTH + 2 * _GAP), _HEAD + rows * (_CELL_HEIGHT + _GAP) + _GAP)
     image = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(image)
-    said = f"{len(pairs):,} pairs: training left, test right"
+    said = f"{len(pairs):,} pair{'s' * (len(pairs) != 1)}, training left, test right"
     if len(shown) < len(pairs):
         said += f"; the first {len(shown)}"
+    if any(found.label(train) != found.label(test) for train, test in shown):
+        said += "; red: labels differ"
     draw.text(
         (_GAP, _HEAD // 2), said if pairs else "no test picture was found in training", "black", font, anchor="lm"
     )
@@ -45,25 +48,18 @@ def pair_sheet(found: Audit) -> Image.Image:
         left = _GAP + number % columns * (_CELL_WIDTH + 2 * _GAP)
         top = _HEAD + number // columns * (_CELL_HEIGHT + _GAP)
         near = cosines.get((train[1], test[1]))
-        agreement = "equal pixels" if near is None else f"cosine {near.cosine:.4f}"
+        agreement = "equal pixels" if near is None else f"cos {near.cosine:.4f}"
         if near is not None and near.mirrored:
             agreement += ", mirrored"
         if near is not None and near.shift != (0, 0):
             agreement += ", moved"
+        colour = "black" if found.label(train) == found.label(test) else _RED
         for column, place in enumerate((train, test)):
-            x = left + column * (_TILE + _GAP)
+            x, y = left + column * (_TILE + _GAP), top + _TILE + 3
             image.paste(tile(_pixels(found, place), _TILE), (x, top))
-            lines = (found.data.classes[found.label(place)], found.name(place))
-            for line, text in enumerate(lines):
-                at = (x, top + _TILE + 3 + line * _LINE)
-                draw.text(at, _fitted(text, font, _TILE), "black" if line == 0 else "#666666", font)
-        differ = found.label(train) != found.label(test)
-        draw.text(
-            (left, top + _TILE + 3 + 2 * _LINE),
-            agreement + (", labels differ" if differ else ""),
-            "#b00020" if differ else "#666666",
-            font,
-        )
+            draw.text((x, y), _fitted(found.data.classes[found.label(place)], font, _TILE), colour, font)
+            draw.text((x, y + _LINE), _fitted(found.name(place), font, _TILE, end=True), _GREY, font)
+        draw.text((left, top + _TILE + 3 + 2 * _LINE), _fitted(agreement, font, _CELL_WIDTH), _GREY, font)
     return image
 
 
@@ -72,12 +68,12 @@ def _pixels(found: Audit, place: Place) -> Tensor:
     return split.images[place[1]]
 
 
-def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """Shorten a text until it is no wider than so many pixels; of a path the end says more than the beginning."""
-    text = plain(text)
-    if font.getlength(text) <= width:
-        return text
-    backwards = "/" in text
-    while text and font.getlength(text + "…") > width:
-        text = text[1:] if backwards else text[:-1]
-    return "…" + text if backwards else text + "…"
+def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int, *, end: bool = False) -> str:
+    """Shorten a text until it is no wider than so many pixels; keep its end where that says more, as of a path."""
+    whole = plain(text, most=len(text) * 6 + 1)  # an escape has six letters
+    kept = whole[-width:] if end else whole[:width]  # no letter is narrower than a pixel
+    if kept == whole and font.getlength(whole) <= width:
+        return whole
+    while kept and font.getlength(kept + "…") > width:
+        kept = kept[1:] if end else kept[:-1]
+    return "…" + kept if end else kept + "…"
