@@ -66,7 +66,7 @@ def test_sentences_name_what_was_found(planted):
     said = "\n".join(mz.audit(planted).sentences())
     for words in (
         "Brought to 10 x 10.",
-        "1 file is left out",
+        "could not be read: 1 file",
         "2 pictures are of one colour, such as train/20.png and test 6.",
         "1 picture is nearly of one colour, such as train/21.png.",
         "1 train picture is repeated within that split, such as train/3.png and train/5.png.",
