@@ -21,7 +21,7 @@ from modelzero.runs.store import write_bytes
 # Changes whenever the search would find others.
 VERSION = 1
 # Pairs of pictures (training times test) up to which a climb searches for near duplicates unasked, and how many are
-# searched in a second: 60 million on two cores of an Intel Xeon with Fashion-MNIST, half of that to be safe.
+# searched in a second: 60 million on two cores of an AMD EPYC with Fashion-MNIST, half of that to be safe.
 MOST_PAIRS = 1_000_000_000
 _PAIRS_PER_SECOND = 30_000_000
 
