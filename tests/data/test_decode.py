@@ -120,7 +120,7 @@ def test_crop_takes_the_middle():
 
 def test_shrinking_a_jpeg_early_is_near_to_shrinking_it_late():
     """The decoder's own reduction differs from the slow way by a few steps, nowhere by a row, whatever the shape."""
-    for sides in ((800, 600), (333, 717), (90, 1000), (209, 301), (301, 209)):
+    for sides in ((800, 600), (333, 717), (90, 1000), (271, 307), (307, 271)):
         picture = Image.fromarray(noise((12, 9, 3), 1)).resize(sides, Image.Resampling.BICUBIC)
         content = stored(picture, "JPEG", quality=95)
         for fit in ("pad", "crop"):
