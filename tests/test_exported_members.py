@@ -16,6 +16,7 @@ NAMES = [
     "Loader",
     "ModelError",
     "ModelZeroError",
+    "Replay",
     "Run",
     "RunError",
     "Rung",
@@ -29,6 +30,8 @@ NAMES = [
     "from_arrays",
     "from_torch",
     "load",
+    "replay",
+    "resume",
     "train",
 ]
 

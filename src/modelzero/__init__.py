@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from modelzero.models.ladder import Rung as Rung
     from modelzero.runs.record import Run as Run
     from modelzero.training.cell import train as train
+    from modelzero.training.replay import Replay as Replay
+    from modelzero.training.replay import replay as replay
+    from modelzero.training.resume import resume as resume
 
 __version__ = "0.1.0"
 
@@ -48,6 +51,7 @@ _HOME = {
     "Loader": "modelzero.data.batches",
     "ModelError": "modelzero.errors",
     "ModelZeroError": "modelzero.errors",
+    "Replay": "modelzero.training.replay",
     "Run": "modelzero.runs.record",
     "RunError": "modelzero.errors",
     "Rung": "modelzero.models.ladder",
@@ -60,6 +64,8 @@ _HOME = {
     "from_arrays": "modelzero.data.arrays",
     "from_torch": "modelzero.data.arrays",
     "load": "modelzero.data.catalog",
+    "replay": "modelzero.training.replay",
+    "resume": "modelzero.training.resume",
     "train": "modelzero.training.cell",
 }
 

@@ -8,6 +8,7 @@
     │   ├── SettingError      a number or word outside its range
     │   └── RunError          a run folder that cannot be written or read
     └── TrainingError         a training that started and could not be finished: the commands exit with 1
+        └── UnfinishedError   whose folder could not be written any more; it is a RunError too
 
 Each message is one line: what was found, what was needed, what to do.
 """
@@ -49,6 +50,10 @@ class RunError(InputError):
 
 class TrainingError(ModelZeroError):
     """A training that started and could not be finished; its run is recorded as failed."""
+
+
+class UnfinishedError(TrainingError, RunError):
+    """A training that started and whose folder could not be written any more; what was complete is still there."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

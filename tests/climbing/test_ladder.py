@@ -11,7 +11,7 @@ from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_
 
 import modelzero as mz
 from modelzero.climbing.account import account
-from modelzero.runs.record import to_json
+from modelzero.runs.text import to_json
 from modelzero.statistics.comparison import compare
 
 RUNGS = ["majority", "centroid", "knn", "softmax", "model0", "model1"]

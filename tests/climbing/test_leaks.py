@@ -12,7 +12,7 @@ import torch
 import modelzero as mz
 from modelzero.climbing import leaks
 from modelzero.climbing.leaks import look_for_leaks, without_leaks
-from modelzero.runs.record import to_json
+from modelzero.runs.text import to_json
 
 
 @pytest.fixture(autouse=True)

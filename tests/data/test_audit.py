@@ -9,7 +9,7 @@ import torch
 
 import modelzero as mz
 from modelzero.data.audit import MOST_LISTED
-from modelzero.runs.record import to_json
+from modelzero.runs.text import to_json
 
 HOSTILE = ("<script>alert(1)</script>", "../x", "two\nlines", "\u202egnp.exe", "한국어 🙂", "x" * 300, "half \ud800")
 

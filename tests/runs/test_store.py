@@ -53,7 +53,7 @@ def failing(error):
 
 def test_folder_says_when_and_what():
     """Date, time, label, six random hexadecimal digits."""
-    path = create_folder("runs", "model0-seed42")
+    path = create_folder("runs", "model0-seed42", dict(RECORD))
     assert path.parent == Path("runs")
     assert path.is_dir()
     assert re.fullmatch(r"\d{8}-\d{6}-model0-seed42-[0-9a-f]{6}", path.name)
@@ -61,13 +61,13 @@ def test_folder_says_when_and_what():
 
 def test_folders_above_are_made():
     """Whoever names a folder that is not there yet gets it."""
-    assert create_folder("a/b/c", "x").is_dir()
+    assert create_folder("a/b/c", "x", dict(RECORD)).is_dir()
 
 
 def test_many_at_once_get_folders_of_their_own():
     """Sixteen threads make four hundred folders of four hundred names."""
     with ThreadPoolExecutor(16) as pool:
-        paths = list(pool.map(lambda _: create_folder("runs", "same"), range(400)))
+        paths = list(pool.map(lambda _: create_folder("runs", "same", dict(RECORD)), range(400)))
     assert len(set(paths)) == len(list(Path("runs").iterdir())) == 400
 
 
@@ -77,7 +77,7 @@ def test_many_at_once_get_folders_of_their_own():
 )
 def test_odd_label_stays_inside(label):
     """Whatever a model is called, its folder lies in the runs folder, and its name is plain and short."""
-    path = create_folder("runs", label)
+    path = create_folder("runs", label, dict(RECORD))
     assert path.resolve().parent == Path("runs").resolve()
     assert re.fullmatch(r"[A-Za-z0-9._-]{1,100}", path.name)
     assert not path.name.startswith((".", "-"))
@@ -88,7 +88,7 @@ def test_folder_that_cannot_be_made(runs_dir):
     """The error names the folder, the reason and the option; nothing is left."""
     Path("file").write_text("")
     with pytest.raises(RunError, match=r"cannot be written \((Not a directory|File exists)\): .*--runs-dir"):
-        create_folder(runs_dir, "x")
+        create_folder(runs_dir, "x", dict(RECORD))
     assert everything() == ["file"]
 
 
@@ -143,7 +143,7 @@ def test_folder_that_is_gone():
 
 def test_reader_never_sees_a_part():
     """While a record is written again and again, every look at it finds a whole one."""
-    path = create_folder("runs", "busy")
+    path = create_folder("runs", "busy", dict(RECORD))
     write_record(path, RECORD)
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(
@@ -205,7 +205,7 @@ def test_runs_are_listed_in_order():
 
 def test_runs_of_one_second_are_listed_in_order():
     """Runs that began within one second are listed the oldest first too."""
-    paths = [create_folder("runs", label) for label in "hgfedcba"]
+    paths = [create_folder("runs", label, dict(RECORD)) for label in "hgfedcba"]
     for index, path in enumerate(paths):
         write_record(path, {**RECORD, "id": path.name, "created": f"2026-11-23T14:00:00.{index:06}+00:00"})
     assert [run.path for run in read_all("runs")[0]] == paths
@@ -213,7 +213,9 @@ def test_runs_of_one_second_are_listed_in_order():
 
 def test_damaged_run_is_named_and_the_others_are_read():
     """One torn record does not hide the rest; files beside the folders are nobody's business."""
-    good, torn, empty = (create_folder("runs", label) for label in ("good", "torn", "empty"))
+    good, torn = (create_folder("runs", label, dict(RECORD)) for label in ("good", "torn"))
+    empty = Path("runs", "empty")
+    empty.mkdir()
     write_record(good, RECORD)
     (torn / "run.json").write_text('{"format": 1, "id"')
     Path("runs", "notes.txt").write_text("mine")

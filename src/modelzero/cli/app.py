@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, ParamSpec
 import typer
 
 from modelzero import __version__
-from modelzero.errors import InputError, ModelZeroError
+from modelzero.errors import InputError, ModelZeroError, SettingError, TrainingError
+from modelzero.stopping import SIGNALS, exit_code, raised
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,13 +48,12 @@ def options(
     """Honest, fast, recorded baselines for image classification."""
 
 
-Data = Annotated[
-    str,
-    typer.Argument(
-        help="A name such as fashion-mnist or digits; a folder with a folder of pictures for each class; IDX, .npz, "
-        ".npy, CSV or Parquet files; or a zip or tar of class folders."
-    ),
-]
+_DATA_HELP = (
+    "A name such as fashion-mnist or digits; a folder with a folder of pictures for each class; IDX, .npz, "
+    ".npy, CSV or Parquet files; or a zip or tar of class folders."
+)
+Data = Annotated[str, typer.Argument(help=_DATA_HELP)]
+DataOrNone = Annotated[str | None, typer.Argument(help=_DATA_HELP, show_default=False)]
 DataDir = Annotated[Path | None, typer.Option(help="Look here first for named sets (or set MODELZERO_DATA).")]
 Format = Annotated[
     str | None,
@@ -88,6 +88,9 @@ Epochs = Annotated[
 BatchSize = Annotated[int | None, typer.Option(help="Pictures in one step.  [default: as the model's recipe says]")]
 LearningRate = Annotated[float | None, typer.Option(help="Step size.  [default: as the model's recipe says]")]
 Seed = Annotated[int, typer.Option(help="What weights and batch order follow from.")]
+CheckpointEvery = Annotated[
+    str, typer.Option(help="Time between two checkpoints of a long training, such as 60s or 5m.", metavar="TIME")
+]
 HiddenUnits = Annotated[int, typer.Option(help="Width of the chapter's models.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps; auto takes what a short trial finds faster.")]
 Threads = Annotated[
@@ -105,21 +108,39 @@ def command(function: Callable[_P, None]) -> Callable[_P, None]:
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
         try:
-            function(*args, **kwargs)
+            with raised(*SIGNALS[1:]):  # SIGINT raises by itself
+                function(*args, **kwargs)
             sys.stdout.flush()
         except ModelZeroError as error:
             # One line, whatever a path or somebody's exception put into it.
             print("error: " + " ".join(str(error).split()), file=sys.stderr)
-            raise typer.Exit(2 if isinstance(error, InputError) else 1) from None
-        except KeyboardInterrupt:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends now; another one would only print a traceback
+            began = isinstance(error, TrainingError) or not isinstance(error, InputError)
+            raise typer.Exit(1 if began else 2) from None
+        except KeyboardInterrupt as interrupt:
+            for number in SIGNALS:  # it ends now; another one would only print a traceback
+                signal.signal(number, signal.SIG_IGN)
             print("interrupted", file=sys.stderr)
-            raise typer.Exit(130) from None
+            raise typer.Exit(exit_code(interrupt)) from None
+        except MemoryError:
+            print("error: out of memory: needed are fewer or smaller pictures, or more of it", file=sys.stderr)
+            raise typer.Exit(1) from None
         except BrokenPipeError:  # the reader, such as `head`, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
 
     return guarded
+
+
+def refuse_beside(context: typer.Context, option: str, allowed: set[str]) -> None:
+    """Refuse what was given on the command line beside an option that settles everything else."""
+    given = [
+        parameter.opts[-1] if parameter.param_type_name == "option" else (parameter.name or "").upper()
+        for parameter in context.command.params
+        if parameter.name not in {*allowed, option.strip("-")}
+        and getattr(context.get_parameter_source(parameter.name or ""), "name", "") == "COMMANDLINE"
+    ]
+    if given:
+        raise SettingError(f"{', '.join(given)} beside {option}: the record has all that; leave it out")
 
 
 def console() -> Console:
@@ -132,7 +153,7 @@ def console() -> Console:
 
 def print_json(value: object) -> None:
     """Print one JSON document on standard output."""
-    from modelzero.runs.record import to_json
+    from modelzero.runs.text import to_json
 
     text = to_json(value)
     try:

@@ -28,13 +28,14 @@ from modelzero.cli.app import (
     command,
     console,
     print_json,
+    refuse_beside,
 )
 from modelzero.errors import DataUnavailableError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from modelzero.climbing.climb import Listener
+    from modelzero.climbing.expedition import Listener
     from modelzero.climbing.ladder import Ladder
 
 _REFRESHES_PER_SECOND = 2
@@ -42,6 +43,7 @@ _REFRESHES_PER_SECOND = 2
 
 @command
 def climb(
+    context: typer.Context,
     data: Annotated[
         str | None,
         typer.Argument(help="As for train.  [default: fashion-mnist, or digits where it cannot be had]"),
@@ -76,6 +78,12 @@ def climb(
             help="Search for test pictures that are nearly a training picture.  [default: where that takes seconds]",
         ),
     ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            help="Go on with this ladder, in its own folder: what is finished is read back; settings are in its record."
+        ),
+    ] = None,
     runs_dir: RunsDir = Path("runs"),
     data_dir: DataDir = None,
     json: Json = False,
@@ -107,12 +115,15 @@ def climb(
         share=share,
         allow_unreadable=allow_unreadable,
     )
+    if resume is not None:
+        refuse_beside(context, "--resume", {"json", "budget", "workers", "audit"})
     out = console()
     live = out.is_terminal and not json
     try:
         with _live(out) if live else _lines() as listener:
             try:
-                ladder = modelzero.climb(partial(load, data or "fashion-mnist"), names, **settings, progress=listener)
+                pictures = None if resume else partial(load, data or "fashion-mnist")
+                ladder = modelzero.climb(pictures, names, **settings, resume=resume, progress=listener)
             except DataUnavailableError as error:
                 if data is not None:
                     raise

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from modelzero.cli.app import (
     AllowUnreadable,
     BatchSize,
-    Data,
+    CheckpointEvery,
     DataDir,
+    DataOrNone,
     Device,
     Epochs,
     Fit,
@@ -34,12 +35,18 @@ from modelzero.cli.app import (
     interval,
     percent,
     print_json,
+    refuse_beside,
 )
+from modelzero.errors import SettingError
+
+if TYPE_CHECKING:
+    from modelzero.runs.record import Run
 
 
 @command
 def train(
-    data: Data,
+    context: typer.Context,
+    data: DataOrNone = None,
     model: Annotated[
         str, typer.Option(help="A rung of the ladder, or module:name of what makes a model of your own.")
     ] = "model0",
@@ -61,12 +68,25 @@ def train(
     group: Group = None,
     share: Share = 1.0,
     allow_unreadable: AllowUnreadable = False,
+    checkpoint_every: CheckpointEvery = "60s",
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with this run, in its own folder; everything else is in its record.")
+    ] = None,
     runs_dir: RunsDir = Path("runs"),
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
     """Train one model with one seed and record the run."""
     import modelzero
+    from modelzero.climbing.budget import parse_budget
+
+    every = parse_budget(checkpoint_every, "checkpoint every")
+    if resume is not None:
+        refuse_beside(context, "--resume", {"json", "checkpoint_every"})
+        _show(modelzero.resume(resume, checkpoint_every=every), json)
+        return
+    if data is None:
+        raise SettingError("no data: give a name, a folder or a file, or --resume RUN")
 
     pictures = partial(
         modelzero.load,
@@ -93,7 +113,12 @@ def train(
         threads=threads,
         engine=engine,
         runs_dir=runs_dir,
+        checkpoint_every=every,
     )
+    _show(run, json)
+
+
+def _show(run: Run, json: bool) -> None:
     if json:
         print_json(run.record)
         return
@@ -103,7 +128,7 @@ def train(
 
     out = console()
     described = run.record["data"]
-    out.print(f"{model} on {described['name']} ({described['source']}), seed {seed}")
+    out.print(f"{run.record['model']} on {described['name']} ({described['source']}), seed {run.seed}")
     for note in described.get("notes", []):
         out.print(f"note    {note}")
     out.print(f"device  {run.record['derived']['device']}")
@@ -130,4 +155,7 @@ def train(
     )
     for warning in run.record.get("warnings", []):
         out.print(f"warning: {warning}")
+    for again in run.record.get("resumed", []):
+        at = f"epoch {again['epoch']}, after {again['step']} steps"
+        out.print("; ".join([f"resumed from {at}", *again["trouble"], *again["differs"]]))
     out.print(f"recorded in {run.path}")

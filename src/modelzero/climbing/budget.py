@@ -31,7 +31,7 @@ class Planned:
     cell_seconds: float
 
 
-def parse_budget(budget: str | float | None) -> float | None:
+def parse_budget(budget: str | float | None, name: str = "budget") -> float | None:
     """Read a time such as 30s, 5m, 1h or a number of seconds; None means no limit.
 
     >>> parse_budget("1.5m"), parse_budget(20), parse_budget(None)
@@ -50,7 +50,7 @@ def parse_budget(budget: str | float | None) -> float | None:
     elif isinstance(budget, Real) and not isinstance(budget, bool):
         seconds = float(budget)
     if not 0 < seconds < math.inf:
-        raise SettingError(f"budget {str(budget)[:40]!r}: a time above 0 is needed, such as 60s, 5m or 1h")
+        raise SettingError(f"{name} {str(budget)[:40]!r}: a time above 0 is needed, such as 60s, 5m or 1h")
     return seconds
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import signal
 import statistics
 import threading
 import time
@@ -32,6 +33,7 @@ from modelzero.training.device import use_threads
 from modelzero.training.fused.loop import Fused
 from modelzero.training.fused.loop import rows_of as pixel_rows
 from modelzero.training.fused.stack import what_hinders
+from modelzero.training.resume import resume
 
 # Executors that run jobs as threads of one process share torch's random numbers: there one cell waits for the other.
 _ONE_AT_A_TIME = threading.Lock()
@@ -53,6 +55,8 @@ class Job:
             the pictures.
         runs_dir: where the run goes.
         device: as for `train`.
+        ladder: the id of the ladder.
+        unfinished: the folder of a run of this cell that was cut off, where it goes on.
     """
 
     rung: int
@@ -61,6 +65,8 @@ class Job:
     data: Path | ImageData
     runs_dir: Path
     device: str
+    ladder: str
+    unfinished: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -77,15 +83,14 @@ class Failure:
 
 
 class _UntilStopped(Silence):
-    """Ends a training when somebody wants it to stop."""
+    """Ends a training, with a checkpoint, when somebody wants it to stop."""
 
     def __init__(self, stopped: Callable[[], bool]) -> None:
         self._stopped = stopped
 
-    def step(self, images: int) -> None:  # noqa: ARG002
-        """Look whether to stop."""
-        if self._stopped():
-            raise KeyboardInterrupt
+    def stopped(self) -> int | None:
+        """Say whether to stop, as if by a signal."""
+        return signal.SIGINT if self._stopped() else None
 
 
 def runs_here(job: Job) -> bool:
@@ -103,14 +108,19 @@ def train_cell(job: Job, stopped: Callable[[], bool] | None = None) -> Path | Fa
     with _ONE_AT_A_TIME if stopped is None else contextlib.nullcontext():
         try:
             rung: Rung = cloudpickle.loads(job.pickled)
+            data = job.data if isinstance(job.data, ImageData) else open_shared(job.data)
+            progress = False if stopped is None else _UntilStopped(stopped)
+            if job.unfinished is not None:
+                return resume(job.unfinished, data, rung, progress=progress).path
             run = train(
-                job.data if isinstance(job.data, ImageData) else open_shared(job.data),
+                data,
                 rung,
                 seed=job.seed,
                 device=job.device,
                 threads=1,
                 runs_dir=job.runs_dir,
-                progress=False if stopped is None else _UntilStopped(stopped),
+                ladder=job.ladder,
+                progress=progress,
             )
         except ModelZeroError as error:
             return Failure(str(error), hopeless=isinstance(error, InputError))

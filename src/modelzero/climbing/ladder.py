@@ -12,7 +12,8 @@ from modelzero.climbing.account import Account, account
 from modelzero.climbing.comparison import Comparison, compare_accounts
 from modelzero.climbing.leaks import Cleaned, without_leaks
 from modelzero.errors import RunError
-from modelzero.runs.record import FORMAT, LADDER_RECORD, Run, from_json
+from modelzero.runs.record import FORMAT, LADDER_RECORD, Run
+from modelzero.runs.seal import unsealed
 
 # The best rung may be this much better than the cheapest one that is still named as nearly as good.
 NEARLY = 0.01
@@ -48,7 +49,9 @@ class Ladder:
         """
         path = Path(path)
         try:
-            record = from_json((path / LADDER_RECORD).read_text(encoding="utf-8"))
+            record = unsealed((path / LADDER_RECORD).read_bytes().decode())
+            for key in ("rungs", "family", "cells"):
+                record.setdefault(key, [])
             runs = [cell["run"] for cell in record["cells"] if cell["status"] == "finished"]
             newer = record["format"] > FORMAT
         except OSError as error:

@@ -15,8 +15,8 @@ from modelzero.data.audit import audit
 from modelzero.data.cache import cache_folder
 from modelzero.data.dataset import ImageData
 from modelzero.errors import RunError
-from modelzero.runs.record import from_json, to_json
 from modelzero.runs.store import write_bytes
+from modelzero.runs.text import from_json, to_json
 
 # Changes whenever the search would find others.
 VERSION = 1

@@ -24,10 +24,15 @@ from typing import Any, Generic, TypeVar
 
 import loky
 
+from modelzero.stopping import raise_interruption
+
 Job = TypeVar("Job")
 
 _ATTEMPTS = 2
-_SECONDS_TO_SAY_GOODBYE = 2.0
+# For a step under way and a checkpoint; then a process is killed.
+_SECONDS_TO_SAY_GOODBYE = 4.0
+# How often a process looks whether the one that climbs is still there.
+_SECONDS_BETWEEN_LOOKS = 0.5
 # One thread for each library that a worker computes with: the cores serve different cells.
 _ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "NUMBA")}
 
@@ -197,24 +202,29 @@ def interrupt_ignored() -> Iterator[None]:
 def _begin() -> None:
     """Prepare a new process: what is asked to stop records that it was interrupted; prints go to standard error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, _leave)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
+    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
 
 
 def _do(function: Callable[[Job], Any], job: Job) -> Any:
     """Do one job; only while it lasts does a request to end interrupt it, so that it can record that."""
-    _at_work.set()
+    signal.signal(signal.SIGTERM, raise_interruption)
     try:
         return function(job)
     finally:
-        _at_work.clear()
+        signal.signal(signal.SIGTERM, _leave)
 
 
-_at_work = threading.Event()
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    os._exit(128 + signal.SIGTERM)
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    if _at_work.is_set():
-        raise KeyboardInterrupt
+def _leave_with(parent: int) -> None:
+    """End when the process that climbs was killed: its ladder goes on elsewhere, and needs this run's folder."""
+    while os.getppid() == parent:
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_SECONDS_TO_SAY_GOODBYE)
     os._exit(128 + signal.SIGTERM)

@@ -8,6 +8,7 @@ fresh generator with it, from which `torch.randperm` comes. (torch 2.10 to 2.13,
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import torch
@@ -53,15 +54,20 @@ def epoch_order(seed: int, epoch: int, images: int) -> Tensor:
     return torch.randperm(images, generator=Generator().manual_seed(_draw(generator)))
 
 
-def batches(split: Split, batch_size: int, order: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(
+    split: Split, batch_size: int, order: Tensor | None = None, first: int = 0
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (float32 [B, C, H, W] in [0, 1], int64 [B]) in the given order, or in the split's own.
 
-    The last batch may be shorter. Works on whatever device the split lies on; `order` lies on the same.
+    The last batch may be shorter. Works on whatever device the split lies on; `order` lies on the same. With `first` it
+    begins with that batch, counted from 0. Each batch lies in memory as it would have without: how a library adds up
+    numbers may depend on where they begin.
     """
     picture_bytes = 4 * split.images[0].numel()
     step = batch_size * max(1, _GATHERED_BYTES // (batch_size * picture_bytes))
     total = len(split) if order is None else len(order)
-    for start in range(0, total, step):
+    skipped = first * batch_size // step * step
+    for start in range(skipped, total, step):
         end = min(start + step, total)
         if order is None:  # cloned: a slice is a view of the data itself, and no loop may write into that
             labels, pictures = split.labels[start:end].clone(), split.images[start:end]
@@ -69,7 +75,8 @@ def batches(split: Split, batch_size: int, order: Tensor | None = None) -> Itera
             chosen = order[start:end]
             labels, pictures = split.labels.index_select(0, chosen), split.images.index_select(0, chosen)
         images = to_float(pictures)
-        yield from zip(images.split(batch_size), labels.split(batch_size), strict=True)
+        gathered = zip(images.split(batch_size), labels.split(batch_size), strict=True)
+        yield from itertools.islice(gathered, max(0, first - start // batch_size), None)
 
 
 class Loader:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,40 @@ def load(
     """
     rule = Rule(test_share=test_share, seed=seed, group=group, share=share)
     reading = Reading(format, parse_size(size), fit, rule, allow_unreadable)
+    data = _loaded(source, data_dir, reading, progress)
+    named = str(source) in NAMES and isinstance(source, str)
+    origin = {
+        "source": source if named else str(Path(source).absolute()),
+        "data_dir": str(Path(data_dir).absolute()) if data_dir else None,
+        "format": format,
+        "size": None if reading.size is None else list(reading.size),
+        "fit": fit,
+        "test_share": test_share,
+        "seed": seed,
+        "group": group,
+        "share": share,
+        "allow_unreadable": allow_unreadable,
+    }
+    return replace(data, origin=origin)
+
+
+def load_again(origin: Mapping[str, Any], *, progress: bool | None = None) -> ImageData:
+    """Load what `ImageData.origin` describes, as a record keeps it.
+
+    >>> data = load("digits", share=0.5)
+    >>> load_again(data.origin).fingerprint == data.fingerprint
+    True
+
+    Raises:
+        DataError: as `load`.
+    """
+    settings = dict(origin)
+    size = settings.pop("size")
+    return load(settings.pop("source"), size=tuple(size) if size else None, progress=progress, **settings)
+
+
+def _loaded(source: str | Path, data_dir: str | Path | None, reading: Reading, progress: bool | None) -> ImageData:
+    rule, format = reading.rule, reading.format  # noqa: A001
     name = source if isinstance(source, str) else ""
     if name in NAMES:
         _refuse_all(reading, name)

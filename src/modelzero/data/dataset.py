@@ -85,6 +85,7 @@ class ImageData:
         notes: what was decided on the way from the source to these tensors, a sentence each.
         split: how the test split was drawn; None where the source has one of its own.
         share: the fraction of the training split that was kept, and the seed; None where all of it was.
+        origin: the arguments of the `load` that makes the same data again; None for pictures that were handed over.
 
     Raises:
         DataError: fewer than two classes, a label without a class name, a split without pictures, or splits
@@ -101,6 +102,7 @@ class ImageData:
     notes: tuple[str, ...] = ()
     split: Mapping[str, Any] | None = None
     share: tuple[float, int] | None = None
+    origin: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.train.images.shape[1:] != self.test.images.shape[1:]:
@@ -165,6 +167,7 @@ class ImageData:
             "test_images": len(self.test),
             "image_shape": list(self.image_shape),
             "split": None if self.split is None else dict(self.split),
+            "origin": None if self.origin is None else dict(self.origin),
         }
         if self.share is not None:
             described |= {"share": self.share[0], "share_seed": self.share[1]}

@@ -5,14 +5,11 @@ Format 1 (2026-11): the first.
 
 from __future__ import annotations
 
-import json
-import math
 import platform
-import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -29,11 +26,13 @@ from modelzero.errors import ModelError, RunError
 from modelzero.models.build import build
 from modelzero.models.fitted import Fitted
 from modelzero.models.ladder import rung_named
+from modelzero.runs.process import still_there
+from modelzero.runs.seal import DamagedError, fingerprint, unsealed
+from modelzero.runs.text import from_json
 
 FORMAT = 1
 RECORD, HISTORY, MODEL, PREDICTIONS = "run.json", "history.jsonl", "model.safetensors", "predictions.safetensors"
 LADDER_RECORD = "ladder.json"
-_HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 _NEEDED = {
     "format", "id", "status", "model", "seed", "epochs", "batch_size", "learning_rate", "recipe", "data",
@@ -91,24 +90,35 @@ class Run:
     record: Mapping[str, Any]
 
     @classmethod
-    def read(cls, path: str | Path) -> Run:
+    def read(cls, path: str | Path, *, changed: bool = False) -> Run:
         """Read the run in a folder.
+
+        A run whose process ended without a word, such as one that was killed, is `interrupted`.
+
+        Args:
+            path: the folder.
+            changed: take a record that was changed after it was written, too.
 
         Raises:
             RunError: no run there, or a damaged or newer record.
         """
         path = Path(path)
         try:
-            record = from_json((path / RECORD).read_text(encoding="utf-8"))
+            record = unsealed((path / RECORD).read_bytes().decode(), check=not changed)
             newer = record["format"] > FORMAT
             missing = [] if newer else sorted(_NEEDED - record.keys())
-            if record["status"] == "running" and not newer:  # the epochs since the record was last written
+            if record["status"] == "running" and not newer:
+                # The epochs since the record was last written.
                 record["history"] = _read_history(path / HISTORY)
+                if "process" in record and still_there(record["process"]) is False:
+                    record["status"] = "interrupted"
             if not missing and not newer:
-                [_epoch(line) for line in record["history"]]
+                [epoch_of(line) for line in record["history"]]
                 _ = record["data"]["name"] + record["recipe"].get("loss", "") + record.get("created", "")
         except OSError as error:
             raise RunError(f"{path} holds no run ({error.strerror}): the folder of a run is needed") from None
+        except DamagedError as error:
+            raise RunError(f"{path / RECORD} is damaged ({error}): what was written is needed; train again") from None
         except (ValueError, KeyError, TypeError, AttributeError):
             raise RunError(f"{path / RECORD} is damaged: a whole record is needed; train again") from None
         if newer:
@@ -142,7 +152,7 @@ class Run:
     @cached_property
     def history(self) -> list[Epoch]:
         """The figures of each epoch."""
-        return [_epoch(line) for line in self.record["history"]]
+        return [epoch_of(line) for line in self.record["history"]]
 
     @cached_property
     def model(self) -> nn.Module:
@@ -179,14 +189,37 @@ class Run:
     @cached_property
     def test_logits(self) -> Tensor:
         """The logits of the test pictures after the last epoch, float32 [N, classes]."""
-        with self._reading(PREDICTIONS) as file:
-            return safetensors.torch.load_file(file)["logits"]
+        return self.tensors(PREDICTIONS)["logits"]
 
     @cached_property
     def test_labels(self) -> Tensor:
         """The true labels of the test pictures, int64 [N]."""
-        with self._reading(PREDICTIONS) as file:
-            return safetensors.torch.load_file(file)["labels"]
+        return self.tensors(PREDICTIONS)["labels"]
+
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """Read one of its files of tensors, `model.safetensors` or `predictions.safetensors`.
+
+        Raises:
+            RunError: it is not there, or not what was written.
+        """
+        with self._reading(name) as file:
+            return safetensors.torch.load_file(file)
+
+    def check(self) -> None:
+        """Make sure that every file of a finished run is what was written.
+
+        Raises:
+            RunError: one is not.
+        """
+        for name in self.record.get("files", {}):
+            with self._reading(name):
+                pass
+        try:
+            lines = _read_history(self.path / HISTORY)
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.path / HISTORY} is damaged ({error}): what was written is needed") from None
+        if lines != self.record["history"]:
+            raise RunError(f"{self.path / HISTORY} is damaged: it is not the history that {RECORD} has")
 
     @contextmanager
     def _reading(self, name: str) -> Iterator[Path]:
@@ -195,6 +228,9 @@ class Run:
                 f"run {self.id} is {self.status} and has no {name}: a finished run is needed; train it again"
             )
         try:
+            written = self.record.get("files", {}).get(name)
+            if written is not None and fingerprint(self.path / name) != written:
+                raise OSError("its checksum is another one")  # noqa: TRY301 - one message for all that can be wrong
             yield self.path / name
         except (SafetensorError, OSError) as error:
             raise RunError(f"{self.path / name} is damaged ({error}): a whole file is needed; train again") from None
@@ -225,37 +261,7 @@ def environment(threads: int, device: str) -> dict[str, Any]:
     }
 
 
-def to_json(value: object, *, indent: int | None = 2) -> str:
-    """Write JSON in which NaN and infinity are spelled out as strings, since JSON has no such numbers.
-
-    Halves of surrogate pairs, which stand for the bytes of a name that is not UTF-8, are escaped: the result is UTF-8.
-
-    >>> to_json({"loss": float("nan")}, indent=None)
-    '{"loss": "NaN"}'
-    """
-    text = json.dumps(_spelled(value), indent=indent, ensure_ascii=False, allow_nan=False)
-    # Half a surrogate pair, as in a file name that is no UTF-8, cannot be encoded; its escape can, and means the same.
-    return _HALF_PAIR.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
-
-
-def from_json(text: str) -> Any:
-    """Read JSON as `to_json` writes it; the strings for NaN and infinity stay strings, `float` understands them."""
-    return json.loads(text)
-
-
-def _spelled(value: object) -> object:
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, Mapping):
-        return {str(key): _spelled(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_spelled(item) for item in value]
-    if isinstance(value, Epoch):
-        return _spelled(asdict(value))
-    return value
-
-
-def _epoch(line: Mapping[str, Any]) -> Epoch:
+def epoch_of(line: Mapping[str, Any]) -> Epoch:
     """Read one line of the history; fields that a later version added are left out."""
     values: dict[str, Any] = {field.name: line[field.name] for field in fields(Epoch)}
     spelled = {key: float(value) for key, value in values.items() if isinstance(value, str)}
@@ -265,10 +271,10 @@ def _epoch(line: Mapping[str, Any]) -> Epoch:
 def _read_history(path: Path) -> list[dict[str, Any]]:
     """Read the whole lines of a history; the last one may be half written."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        lines = path.read_bytes().decode().split("\n")
     except FileNotFoundError:
         return []
-    return [from_json(line) for line in lines if line.endswith("\n")]
+    return [from_json(line) for line in lines[:-1]]
 
 
 def _processor() -> str:

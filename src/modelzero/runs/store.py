@@ -1,52 +1,133 @@
 """The folder of a run: made once, written safely, listed by looking.
 
-There is no index that could go stale or be torn by two writers: a listing is a scan.
+There is no index that could go stale or be torn by two writers: a listing is a scan. A folder gets its name only when
+its first record is in it; a file gets its name only when all of it is on the disk.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+import shutil
+import socket
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from modelzero.errors import RunError
-from modelzero.runs.record import HISTORY, LADDER_RECORD, RECORD, Epoch, Run, to_json
+from modelzero.runs.record import HISTORY, LADDER_RECORD, RECORD, Epoch, Run
+from modelzero.runs.seal import as_text, sealed
+from modelzero.runs.text import to_json
+
+_NEW = ".new~"  # what the name of a folder begins with that has no record yet
+_MOST_NAMES = 100
+_swept: set[tuple[int, Path]] = set()
 
 
-def create_folder(runs_dir: str | Path, label: str) -> Path:
-    """Make a new folder of a unique name for a run: when, what, and six random digits.
+def create_folder(runs_dir: str | Path, label: str, record: dict[str, Any], name: str = RECORD) -> Path:
+    """Make a new folder of a unique name with its first record in it: when, what, and six random digits.
+
+    Args:
+        runs_dir: where.
+        label: what.
+        record: gets the name of the folder as `id`.
+        name: of the record's file.
 
     Raises:
-        RunError: the folder cannot be written; found here, before anything is trained.
+        RunError: the folder cannot be written; found here, before anything is trained. Nothing stays behind.
     """
+    runs_dir = Path(runs_dir)
     words = re.sub(r"[^A-Za-z0-9._-]+", "-", label).strip("-.")[:60]
-    name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{words}-{secrets.token_hex(3)}"
-    path = Path(runs_dir) / name
-    with writing(Path(runs_dir)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.mkdir()
-    return path
+    with writing(runs_dir):
+        runs_dir.mkdir(parents=True, exist_ok=True)
+        _sweep(runs_dir)
+        host = re.sub(r"[^A-Za-z0-9._-]+", "-", socket.gethostname())
+        new = runs_dir / f"{_NEW}{os.getpid()}~{host}~{secrets.token_hex(8)}"
+        new.mkdir()
+    try:
+        for _ in range(_MOST_NAMES):
+            record["id"] = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{words}-{secrets.token_hex(3)}"
+            write_record(new, record, name)
+            path: Path = runs_dir / record["id"]
+            if _renamed(new, path):
+                new = path
+                with writing(runs_dir):
+                    _sync_folder(runs_dir)
+                return path
+        raise RunError(  # noqa: TRY301 - what was made is removed here too
+            f"{runs_dir} has a folder of each of {_MOST_NAMES} names that were drawn: give another --runs-dir"
+        )
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
 
 
-def write_record(path: Path, record: Mapping[str, Any], name: str = RECORD) -> None:
-    """Write `run.json`, or the record of that name, whole: a reader sees the old one or the new one, never a part."""
-    write_bytes(path / name, (to_json(record) + "\n").encode())
+def _renamed(new: Path, path: Path) -> bool:
+    """Give a folder its name, unless somebody else has drawn the same."""
+    with writing(path.parent):
+        try:
+            new.rename(path)
+        except OSError as error:
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+                return False
+            raise
+    return True
+
+
+def _sweep(runs_dir: Path) -> None:
+    """Remove what killed processes of this machine left without a record: once for each process and folder."""
+    if (os.getpid(), runs_dir) in _swept:
+        return
+    _swept.add((os.getpid(), runs_dir))
+    host = re.sub(r"[^A-Za-z0-9._-]+", "-", socket.gethostname())
+    with os.scandir(runs_dir) as entries:
+        left = [entry.name for entry in entries if entry.name.startswith(_NEW)]
+    for name in left:
+        _, number, owner, *_ = [*name.split("~"), "", "", ""]
+        if owner == host and number.isdecimal() and not _exists(int(number)):
+            shutil.rmtree(runs_dir / name, ignore_errors=True)
+
+
+def _exists(pid: int) -> bool:
+    import psutil
+
+    return bool(psutil.pid_exists(pid))
+
+
+def write_record(path: Path, record: Mapping[str, Any], name: str = RECORD) -> dict[str, Any]:
+    """Write `run.json`, or the record of that name, whole: a reader sees the old one or the new one, never a part.
+
+    Returns:
+        The record as it stands there, with its checksum.
+    """
+    record = sealed(record)
+    write_bytes(path / name, as_text(record).encode())
+    return record
 
 
 def append_history(path: Path, epoch: Epoch) -> None:
     """Append the figures of one epoch to `history.jsonl`, at once."""
-    with writing(path), (path / HISTORY).open("a", encoding="utf-8") as file:
-        file.write(to_json(epoch, indent=None) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    with writing(path), _opened(path / HISTORY, os.O_APPEND) as file:
+        _write_all(file, _line(epoch))
+        os.fsync(file)
+
+
+def rewrite_history(path: Path, epochs: list[Epoch]) -> None:
+    """Write `history.jsonl` anew: a training goes on from there."""
+    write_bytes(path / HISTORY, b"".join(map(_line, epochs)))
+
+
+def _line(epoch: Epoch) -> bytes:
+    return (to_json(epoch, indent=None) + "\n").encode()
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -56,26 +137,58 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 def write_model(path: Path, model: nn.Module) -> None:
     """Write a model's weights as safetensors; weights that layers share are stored once."""
-    _write_whole(path, lambda temporary: safetensors.torch.save_model(model, str(temporary)))
+    with _replacing(path) as temporary:
+        temporary.touch()  # as readable as the other files are: safetensors would make it its owner's alone
+        safetensors.torch.save_model(model, str(temporary))
+        with _opened(temporary, os.O_APPEND) as file:
+            os.fsync(file)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file through a temporary one in the same folder, fsync and `os.replace`."""
-    _write_whole(path, lambda temporary: temporary.write_bytes(content))
+    with _replacing(path) as temporary, _opened(temporary, os.O_TRUNC) as file:
+        _write_all(file, content)
+        os.fsync(file)
 
 
-def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
+def remove_temporaries(path: Path) -> None:
+    """Remove what a killed process left half written in the folder of its run."""
+    with writing(path):
+        for left in path.glob(".*.tmp"):
+            left.unlink(missing_ok=True)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with writing(path):
         try:
-            write(temporary)
-            _sync(temporary)
+            yield temporary
             os.replace(temporary, path)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
             raise
-        if os.name != "nt":  # Windows cannot open folders; there the rename alone has to do
-            _sync(path.parent)
+        _sync_folder(path.parent)
+
+
+@contextmanager
+def _opened(path: Path, how: int) -> Iterator[int]:
+    # Not `open`: what is buffered there is written when somebody closes it, and who would see it fail?
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | how | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+def _write_all(file: int, content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:
+        written = os.write(file, rest)
+        if not written:
+            raise OSError(errno.EIO, "nothing more could be written")
+        rest = rest[written:]
 
 
 def read_all(runs_dir: str | Path) -> tuple[list[Run], list[str]]:
@@ -86,7 +199,9 @@ def read_all(runs_dir: str | Path) -> tuple[list[Run], list[str]]:
     """
     try:
         folders = sorted(
-            path for path in Path(runs_dir).iterdir() if path.is_dir() and not (path / LADDER_RECORD).exists()
+            path
+            for path in Path(runs_dir).iterdir()
+            if not path.name.startswith(".") and path.is_dir() and not (path / LADDER_RECORD).exists()
         )
     except FileNotFoundError:
         return [], []
@@ -106,15 +221,17 @@ def writing(path: Path) -> Iterator[None]:
     """Turn what goes wrong while files are written into a RunError that names the path."""
     try:
         yield
-    except (OSError, ValueError) as error:  # ValueError: a path with a null byte
+    except (OSError, ValueError, SafetensorError) as error:  # ValueError: a path with a null byte
         why = getattr(error, "strerror", None) or error
         raise RunError(
             f"{path} cannot be written ({why}): choose another folder with --runs-dir, or make room"
         ) from None
 
 
-def _sync(path: Path) -> None:
-    """Make the content of a file, or the names in a folder, durable."""
+def _sync_folder(path: Path) -> None:
+    """Make the names in a folder durable."""
+    if os.name == "nt":  # Windows cannot open folders; there the rename alone has to do
+        return
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

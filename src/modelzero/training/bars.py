@@ -36,11 +36,12 @@ class Bars:
         else:
             self._disable = show is False
         self._label, self._epochs, self._images = label, epochs, images
+        self._done = 0
         self._outer: Any = None
         self._inner: Any = None
 
     def __enter__(self) -> Bars:
-        self._outer = self._bar(desc=self._label, total=self._epochs, unit="epoch")
+        self._outer = self._bar(desc=self._label, total=self._epochs, initial=self._done, unit="epoch")
         return self
 
     def __exit__(
@@ -49,6 +50,10 @@ class Bars:
         for bar in (self._inner, self._outer):
             if bar is not None:
                 bar.close()
+
+    def skip(self, epochs: int) -> None:
+        """Begin behind epochs that are done already."""
+        self._done = epochs
 
     def begin_epoch(self, epoch: int) -> None:
         """Open the bar of this epoch; it shows only if the epoch is long."""

@@ -14,15 +14,19 @@ from torch import Tensor, nn
 
 from modelzero.data.catalog import load
 from modelzero.data.dataset import ImageData
-from modelzero.errors import RunError, SettingError, TrainingError, check_count, check_seed
+from modelzero.errors import RunError, SettingError, TrainingError, UnfinishedError, check_count, check_seed
 from modelzero.models.build import build, describe
 from modelzero.models.classifier import Classifier, has_seed, settings
 from modelzero.models.fitted import Fitted
 from modelzero.models.ladder import Rung, as_rung
 from modelzero.models.summary import parameters
+from modelzero.runs.process import this_process
 from modelzero.runs.record import FORMAT, MODEL, PREDICTIONS, Epoch, Run, environment
+from modelzero.runs.seal import fingerprint
 from modelzero.runs.store import append_history, create_folder, write_model, write_record, write_tensors
+from modelzero.stopping import Interruption, noted
 from modelzero.training.bars import Bars, Silence
+from modelzero.training.checkpoint import EVERY_SECONDS, Checkpoint, Checkpoints, check_every, remove_all
 from modelzero.training.device import (
     FUSED_THREADS_WORTH_IT,
     THREADS_WORTH_IT,
@@ -54,6 +58,8 @@ def train(
     engine: str = "auto",
     runs_dir: str | Path = "runs",
     data_dir: str | Path | None = None,
+    checkpoint_every: float | None = EVERY_SECONDS,
+    ladder: str | None = None,
     progress: Progress | bool | None = None,
 ) -> Run:
     """Train one model on one data set with one seed, and leave its record in a new folder.
@@ -83,6 +89,9 @@ def train(
             fast and equal to rounding; `auto` takes it wherever it can.
         runs_dir: the folder that gets the run's folder.
         data_dir: where `load` looks first.
+        checkpoint_every: seconds between two checkpoints, from which `resume` goes on; a training that ends sooner
+            needs none. None keeps one only when a signal ends the training.
+        ladder: the id of the ladder that this is a cell of, for the record.
         progress: show bars; None means in terminals and notebooks. Or somebody with the methods of `Progress`.
 
     Returns:
@@ -91,6 +100,8 @@ def train(
     Raises:
         InputError: data, model, a setting or a folder that cannot be used; nothing was trained.
         TrainingError: the loss became NaN or infinite, or the model failed; the run is recorded as `failed`.
+        UnfinishedError: the folder could not be written any more; what was complete before is still there.
+        Interruption: SIGINT, SIGTERM or SIGHUP; a KeyboardInterrupt. A checkpoint is written.
     """
     rung = as_rung(model)
     given = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
@@ -101,34 +112,50 @@ def train(
     seed = check_seed(seed)
     hidden_units = check_count("hidden_units", hidden_units)
     threads = None if threads is None else check_count("threads", threads, _MOST_THREADS)
+    checkpoint_every = None if checkpoint_every is None else check_every(checkpoint_every)
     if not isinstance(data, ImageData):
         data = data() if callable(data) else load(data, data_dir=data_dir)
 
     module = build(rung.make, data.image_shape, len(data.classes), hidden_units=hidden_units, seed=seed)
     if isinstance(module, nn.Module) and not isinstance(module, Fitted):
-        return _train_by_steps(data, rung, module, seed, hidden_units, device, threads, engine, runs_dir, progress)
-    too_much = sorted(given | ({} if engine == "auto" else {"engine": engine}))
-    if too_much:
-        raise SettingError(
-            f"{' and '.join(too_much).replace('_', ' ')} given: {rung.name} is fitted in one go and takes none; "
-            "leave it out"
-        )
-    return _train_in_one_go(data, rung, module, seed, threads or 1, runs_dir)
+        rung, settled = _settled_by_steps(data, rung, module, hidden_units, device, threads, engine)
+    else:
+        too_much = sorted(given | ({} if engine == "auto" else {"engine": engine}))
+        if too_much:
+            raise SettingError(
+                f"{' and '.join(too_much).replace('_', ' ')} given: {rung.name} is fitted in one go and takes none; "
+                "leave it out"
+            )
+        settled = _settled_in_one_go(rung, module, threads or 1)
+    record = {
+        "format": FORMAT,
+        "id": "",
+        "status": "running",
+        "created": datetime.now(UTC).isoformat(timespec="microseconds"),
+        "process": this_process(),
+        "ladder": ladder,
+        "model": rung.name,
+        "seed": seed,
+        "data": data.description(),
+        **settled,
+        "history": [],
+        "train_seconds": 0.0,
+        "test_reads": 0,
+    }
+    path = create_folder(runs_dir, f"{rung.name}-seed{seed}", record)
+    return carry_out(path, record, data, rung, module, checkpoint_every=checkpoint_every, progress=progress)
 
 
-def _train_by_steps(
+def _settled_by_steps(
     data: ImageData,
     rung: Rung,
     module: nn.Module,
-    seed: int,
     hidden_units: int,
     device: str,
     threads: int | None,
     engine: str,
-    runs_dir: str | Path,
-    progress: Progress | bool | None,
-) -> Run:
-    """Choose device and threads, and train by gradient steps."""
+) -> tuple[Rung, dict[str, Any]]:
+    """Choose epochs, engine, device and threads; return the rung with them, and what the record says of them."""
     epochs = rung.epochs_for(len(data.train))
     derived = {}
     if epochs > rung.epochs:
@@ -136,62 +163,43 @@ def _train_by_steps(
         derived["epochs"] = f"{epochs}: {steps} steps each, and at least {rung.least_steps} steps are made"
         rung = replace(rung, epochs=epochs)
     engine, derived["engine"] = choose_engine(engine, module, rung, device)
-    with contextlib.ExitStack() as stack:
-        if engine == "torch":  # the kernel draws nothing, and several may train side by side in threads
-            stack.enter_context(torch.random.fork_rng(devices=range(torch.cuda.device_count())))
-        if threads is None:
-            worth_it = FUSED_THREADS_WORTH_IT if engine == "fused" else THREADS_WORTH_IT
+    if threads is None:
+        worth_it = FUSED_THREADS_WORTH_IT if engine == "fused" else THREADS_WORTH_IT
+        with _forked(engine):
             threads, derived["threads"] = default_threads(module, data.image_shape, rung.batch_size, worth_it)
-        else:
-            derived["threads"] = f"{threads}: as asked"
-        stack.enter_context(use_threads(threads))
-        if engine == "fused":
-            place, derived["device"] = torch.device("cpu"), "cpu: the fused kernel computes there"
-        else:
+    else:
+        derived["threads"] = f"{threads}: as asked"
+    if engine == "fused":
+        place, derived["device"] = torch.device("cpu"), "cpu: the fused kernel computes there"
+    else:
+        with _forked(engine), use_threads(threads):
             place, derived["device"] = choose_device(device, module, data, rung)
-        record = _described(data, rung, seed, environment(threads, str(place)), derived) | {
-            "epochs": rung.epochs,
-            "batch_size": rung.batch_size,
-            "learning_rate": rung.learning_rate,
-            "engine": engine,
-            "recipe": {
-                "model": rung.built_in,
-                "hidden_units": hidden_units,
-                "loss": "cross-entropy",
-                "optimizer": "sgd",
-                **rung.recipe(),
-            },
-            "random": True,
-            "parameters": parameters(module),
-        }
-        path = create_folder(runs_dir, f"{rung.name}-seed{seed}")
-        if progress is None or progress is True:
-            bars = Bars(rung.name, rung.epochs, len(data.train), show=progress)
-            listener: Progress = stack.enter_context(bars)
-        else:
-            listener = progress or Silence()
-        if engine == "fused":
-            epochs_done = fused_epochs(
-                module,  # type: ignore[arg-type]
-                data,
-                rung,
-                seed=seed,
-                threads=threads,
-                progress=listener,
-            )
-        else:
-            epochs_done = train_epochs(module, data, rung, seed=seed, device=place, progress=listener)
-        return _recorded(path, record, module, data.test.labels, epochs_done, listener.end_epoch)
+    return rung, {
+        "environment": environment(threads, str(place)),
+        "derived": derived,
+        "epochs": rung.epochs,
+        "batch_size": rung.batch_size,
+        "learning_rate": rung.learning_rate,
+        "engine": engine,
+        "recipe": {
+            "model": rung.built_in,
+            "hidden_units": hidden_units,
+            "loss": "cross-entropy",
+            "optimizer": "sgd",
+            **rung.recipe(),
+        },
+        "random": True,
+        "parameters": parameters(module),
+    }
 
 
-def _train_in_one_go(
-    data: ImageData, rung: Rung, module: Fitted | Classifier, seed: int, threads: int, runs_dir: str | Path
-) -> Run:
-    """Fit a model that needs no steps."""
+def _settled_in_one_go(rung: Rung, module: Fitted | Classifier, threads: int) -> dict[str, Any]:
+    """Return what the record says of a model that needs no steps."""
     fitted = isinstance(module, Fitted)
     own = module.settings() if isinstance(module, Fitted) else settings(module)
-    derived = {"threads": f"{threads}: fitted in one go", "device": "cpu: fitted in one go"}
-    record = _described(data, rung, seed, environment(threads, "cpu"), derived) | {
+    return {
+        "environment": environment(threads, "cpu"),
+        "derived": {"threads": f"{threads}: fitted in one go", "device": "cpu: fitted in one go"},
         "epochs": 1,
         "batch_size": None,
         "learning_rate": None,
@@ -201,27 +209,93 @@ def _train_in_one_go(
         "parameters": None,
         "warnings": [],
     }
-    path = create_folder(runs_dir, f"{rung.name}-seed{seed}")
-    with use_threads(threads), numpy_seeded(seed):
-        epochs_done = fit_once(module, data, seed=seed, threads=threads, warned=record["warnings"])
-        return _recorded(path, record, module, data.test.labels, epochs_done, lambda _: None)
 
 
-def _described(
-    data: ImageData, rung: Rung, seed: int, environment: dict[str, Any], derived: dict[str, str]
-) -> dict[str, Any]:
-    """Begin the record with what every run has."""
-    return {
-        "format": FORMAT,
-        "id": "",
-        "status": "running",
-        "created": datetime.now(UTC).isoformat(timespec="microseconds"),
-        "model": rung.name,
-        "seed": seed,
-        "data": data.description(),
-        "environment": environment,
-        "derived": derived,
-    }
+@contextlib.contextmanager
+def _forked(engine: str) -> Iterator[None]:
+    """Leave torch's random numbers as they are; the kernel draws none, and may run in several threads."""
+    if engine == "fused":
+        yield
+        return
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        yield
+
+
+def carry_out(
+    path: Path,
+    record: dict[str, Any],
+    data: ImageData,
+    rung: Rung,
+    module: nn.Module | Classifier,
+    *,
+    checkpoint_every: float | None = EVERY_SECONDS,
+    start: Checkpoint | None = None,
+    progress: Progress | bool | None = None,
+) -> Run:
+    """Do the training that a record describes, from its beginning or from a checkpoint, and record it.
+
+    Args:
+        path: the folder of the run.
+        record: what was settled; it is brought up to date.
+        data: the pictures.
+        rung: with the recipe of the record.
+        module: just built, with the seed of the record.
+        checkpoint_every: as for `train`.
+        start: where to go on.
+        progress: as for `train`.
+
+    Raises:
+        TrainingError, RunError, Interruption: as `train`.
+    """
+    engine, threads, seed = record["engine"], record["environment"]["threads"], record["seed"]
+    with contextlib.ExitStack() as stack:
+        stopping = stack.enter_context(noted()) if engine else _never
+        listener: Progress = Silence()
+        if engine:
+            stack.enter_context(_forked(engine))
+            if progress is None or progress is True:
+                bars = Bars(rung.name, rung.epochs, len(data.train), show=progress)
+                if start is not None:
+                    bars.skip(start.epoch - 1)
+                listener = stack.enter_context(bars)
+            else:
+                listener = progress or listener
+        asked: Callable[[], int | None] = getattr(listener, "stopped", _never)
+        checkpoints = Checkpoints(path, checkpoint_every, start, lambda: asked() or stopping())
+        stack.enter_context(use_threads(threads))
+        if engine is None:
+            stack.enter_context(numpy_seeded(seed))
+            epochs = fit_once(module, data, seed=seed, threads=threads, warned=record["warnings"])  # type: ignore[arg-type]
+        elif engine == "fused":
+            epochs = fused_epochs(
+                module,  # type: ignore[arg-type]
+                data,
+                rung,
+                seed=seed,
+                threads=threads,
+                progress=listener,
+                checkpoints=checkpoints,
+            )
+        else:
+            device = torch.device(record["environment"]["device"])
+            epochs = train_epochs(
+                module,  # type: ignore[arg-type]
+                data,
+                rung,
+                seed=seed,
+                device=device,
+                progress=listener,
+                checkpoints=checkpoints,
+            )
+        run = _recorded(path, record, module, data.test.labels, epochs, checkpoints, listener)
+        number = checkpoints.stopping()
+    if number is not None:  # it came too late to stop anything
+        raise Interruption(number)
+    return run
+
+
+def _never() -> None:
+    return None
 
 
 def _recorded(
@@ -230,11 +304,11 @@ def _recorded(
     module: nn.Module | Classifier,
     labels: Tensor,
     epochs: Iterator[tuple[Epoch, Tensor]],
-    tell: Callable[[Epoch], None],
+    checkpoints: Checkpoints,
+    listener: Progress,
 ) -> Run:
     """Train, and keep the record true whatever happens."""
-    record["id"] = path.name
-    history: list[Epoch] = []
+    history = checkpoints.history
     memory = PeakMemory()
 
     def save(status: str, unfinished_tests: int = 0, **more: object) -> dict[str, Any]:
@@ -246,22 +320,27 @@ def _recorded(
             test_reads=len(history) + unfinished_tests,  # one evaluation after each epoch
             **more,
         )
-        write_record(path, record)
+        record.update(write_record(path, record))
         return record
 
-    save("running")
     try:
         for epoch, test_logits in epochs:
             logits = test_logits
             history.append(epoch)
             append_history(path, epoch)
-            tell(epoch)
+            listener.end_epoch(epoch)
         if isinstance(module, Fitted):
             record["parameters"] = sum(buffer.numel() for buffer in module.buffers())
+        files = {}
         if isinstance(module, nn.Module):  # a classifier of scikit-learn could be stored as a pickle only
             write_model(path / MODEL, module)
-            record["model_bytes"] = (path / MODEL).stat().st_size
+            files[MODEL] = fingerprint(path / MODEL)
+            record["model_bytes"] = files[MODEL]["bytes"]
         write_tensors(path / PREDICTIONS, {"logits": logits, "labels": labels})
+        files[PREDICTIONS] = fingerprint(path / PREDICTIONS)
+        record.pop("process")
+        save("finished", files=files)
+        remove_all(path)
     except NonFiniteLossError as error:
         save("failed", error.tested, failure={"error": str(error), "epoch": error.epoch, "step": error.step})
         raise
@@ -271,12 +350,12 @@ def _recorded(
     except RunError as error:
         with contextlib.suppress(RunError):  # the disk that took no history may take no record either
             save("failed", failure={"error": str(error), "epoch": len(history)})
-        raise
+        raise UnfinishedError(str(error)) from None
     except Exception as error:
         what = f"the training of {record['model']} failed: {describe(error)}"
         save("failed", failure={"error": what, "epoch": len(history) + 1})
         raise TrainingError(f"{what}; recorded in {path}") from error
-    run = Run(path, save("finished"))
+    run = Run(path, record)
     # What is in memory need not be read back.
     run.__dict__.update(model=module.eval() if isinstance(module, nn.Module) else module, test_logits=logits)
     return run

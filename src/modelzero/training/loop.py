@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,9 +13,10 @@ from torch.nn.functional import cross_entropy
 
 from modelzero.data.batches import batches, epoch_order
 from modelzero.data.dataset import ImageData, Split
-from modelzero.errors import TrainingError
+from modelzero.errors import RunError, TrainingError
 from modelzero.models.recipe import Recipe
 from modelzero.runs.record import Epoch
+from modelzero.training.checkpoint import Checkpoints
 from modelzero.training.device import Stopwatch, seed_device
 
 # Pictures per batch of an evaluation, which has no reason to follow the batch size of the training.
@@ -55,16 +56,25 @@ class Progress(Protocol):
 
 
 def train_epochs(
-    model: nn.Module, data: ImageData, recipe: Recipe, *, seed: int, device: torch.device, progress: Progress
+    model: nn.Module,
+    data: ImageData,
+    recipe: Recipe,
+    *,
+    seed: int,
+    device: torch.device,
+    progress: Progress,
+    checkpoints: Checkpoints,
 ) -> Iterator[tuple[Epoch, Tensor]]:
     """Train the model in place; yield the figures and the test logits [N, classes] of each epoch as it ends.
 
     It is the loop of the chapter, with everything random a function of (seed, epoch, step): the order of the
     batches (see `epoch_order`), which pictures are mirrored, and, through torch's default generator, what the model
-    itself draws, such as dropout. The default generator is left changed.
+    itself draws, such as dropout. The default generator is left changed. So it can go on from any step, to the bit.
 
     Raises:
         NonFiniteLossError: the loss became NaN or infinite; noticed at most 64 steps later.
+        RunError: a checkpoint could not be written.
+        Interruption: a signal asked it to stop; a checkpoint is written.
     """
     model.to(device)
     train, test = (Split(split.images.to(device), split.labels.to(device)) for split in (data.train, data.test))
@@ -78,14 +88,25 @@ def train_epochs(
     )
     steps = recipe.steps_per_epoch(len(train))
     lay_out = as_channels_last if is_channels_last(model) else _unchanged
-    for epoch in range(1, recipe.epochs + 1):
+    start = checkpoints.start
+    if start is not None:
+        _put_back(start.tensors, model, optimizer)
+    for epoch in range(1 if start is None else start.epoch, recipe.epochs + 1):
         progress.begin_epoch(epoch)
         tally = _Tally(epoch, steps, recipe.learning_rate)
+        seconds_before = 0.0
+        if start is not None and epoch == start.epoch:
+            tally.put_back(start.losses, start.rights)
+            seconds_before = start.train_seconds
+            progress.step(min(start.step * recipe.batch_size, len(train)))
+        elif epoch > 1 and checkpoints.due(epoch_ended=True):
+            checkpoints.save(epoch, 0, _state(model, optimizer), *tally.arrays(), 0.0)
+        first = tally.steps_done
         training_time = Stopwatch(device)
         model.train()
         order = epoch_order(seed, epoch - 1, len(train)).to(device)
         step_seeds = np.random.SeedSequence([seed, epoch]).generate_state(steps, np.uint64).tolist()
-        for step, (images, labels) in enumerate(batches(train, recipe.batch_size, order)):
+        for step, (images, labels) in enumerate(batches(train, recipe.batch_size, order, first), first):
             seed_device(step_seeds[step], device)
             pictures = mirror_half(images, seed, epoch, step) if recipe.flip else images
             for group in optimizer.param_groups:
@@ -97,11 +118,37 @@ def train_epochs(
             optimizer.step()
             tally.add(loss, logits, labels)
             progress.step(len(labels))
-        means = tally.means()
-        train_seconds = training_time.seconds()
+            if checkpoints.due():
+                seconds_before += training_time.seconds()
+                checkpoints.save(epoch, step + 1, _state(model, optimizer), *tally.arrays(), seconds_before)
+                training_time = Stopwatch(device)
+        means = tally.means(len(train), recipe.batch_size)
+        train_seconds = seconds_before + training_time.seconds()
 
         test_time = Stopwatch(device)
         yield finished_epoch(epoch, steps, means, predict_logits(model, test), data, recipe, train_seconds, test_time)
+
+
+def _state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return what changes with each step: weights and buffers, and the momentum of each weight."""
+    state = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    for name, parameter in model.named_parameters():
+        momentum = optimizer.state.get(parameter, {}).get("momentum_buffer")
+        if momentum is not None:
+            state[f"momentum.{name}"] = momentum
+    return state
+
+
+def _put_back(state: Mapping[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    weights = {name.removeprefix("model."): tensor for name, tensor in state.items() if name.startswith("model.")}
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise RunError(f"the checkpoint is of another model: {' '.join(str(error).split())[:200]}") from None
+    for name, parameter in model.named_parameters():
+        momentum = state.get(f"momentum.{name}")
+        if momentum is not None:
+            optimizer.state[parameter]["momentum_buffer"] = momentum.to(parameter.device)
 
 
 def finished_epoch(
@@ -230,37 +277,46 @@ def _smaller(learning_rate: float) -> float:
 
 
 class _Tally:
-    """Loss and accuracy over the batches of an epoch, read from the device only now and then."""
+    """Loss and right pictures of each step of an epoch, read from the device only now and then."""
 
     def __init__(self, epoch: int, steps: int, learning_rate: float) -> None:
         self.epoch, self.steps, self.learning_rate = epoch, steps, learning_rate
-        self.losses: list[float] = []
-        self.accuracies: list[float] = []
-        self.right = self.seen = 0.0
+        self._losses: list[float] = []
+        self._rights: list[int] = []
         self._waiting: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def put_back(self, losses: np.ndarray[Any, Any], rights: np.ndarray[Any, Any]) -> None:
+        self._losses, self._rights = losses.tolist(), rights.tolist()
+
+    @property
+    def steps_done(self) -> int:
+        return len(self._losses)
 
     def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         self._waiting.append((loss.detach(), logits.detach(), labels))
         if len(self._waiting) == _LOOK_EVERY:
             self._look()
 
-    def means(self) -> tuple[float, float, float]:
-        """Mean batch loss, accuracy over the pictures, mean batch accuracy."""
+    def arrays(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Loss and right pictures of each step so far, float64 and int64."""
         self._look()
-        return float(np.mean(self.losses)), self.right / self.seen, float(np.mean(self.accuracies))
+        return np.array(self._losses, np.float64), np.array(self._rights, np.int64)
+
+    def means(self, images: int, batch_size: int) -> tuple[float, float, float]:
+        """Mean batch loss, accuracy over the pictures, mean batch accuracy."""
+        losses, rights = self.arrays()
+        sizes = np.full(self.steps, batch_size)
+        sizes[-1] = images - (self.steps - 1) * batch_size
+        return float(losses.mean()), float(rights.sum() / images), float((rights / sizes).mean())
 
     def _look(self) -> None:
         if not self._waiting:
             return
         losses, logits, labels = zip(*self._waiting, strict=True)
         self._waiting.clear()
-        values = torch.stack(losses).tolist()
         sizes = [len(batch) for batch in labels]
         right = (torch.cat(logits).argmax(1) == torch.cat(labels)).float().split(sizes)
-        counts = torch.stack([batch.sum() for batch in right]).tolist()
-        for loss, count, size in zip(values, counts, sizes, strict=True):
-            self.losses.append(loss)
-            self.accuracies.append(count / size)
-            self.right += count
-            self.seen += size
-            check_loss(loss, self.epoch, len(self.losses), self.steps, self.learning_rate)
+        self._rights += map(int, torch.stack([batch.sum() for batch in right]).tolist())
+        for loss in torch.stack(losses).tolist():
+            self._losses.append(loss)
+            check_loss(loss, self.epoch, len(self._losses), self.steps, self.learning_rate)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from threading import Thread
 from typing import Any
 
@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from modelzero.data.batches import epoch_order
 from modelzero.data.dataset import ImageData
+from modelzero.errors import RunError
 from modelzero.models.recipe import Recipe
 from modelzero.runs.record import Epoch
+from modelzero.training.checkpoint import Checkpoints
 from modelzero.training.device import Stopwatch
 from modelzero.training.loop import Progress, check_loss, finished_epoch
 
@@ -27,7 +29,14 @@ _NOBODY_WAITS = np.iinfo(np.int64).max // 2
 
 
 def fused_epochs(
-    model: nn.Sequential, data: ImageData, recipe: Recipe, *, seed: int, threads: int, progress: Progress
+    model: nn.Sequential,
+    data: ImageData,
+    recipe: Recipe,
+    *,
+    seed: int,
+    threads: int,
+    progress: Progress,
+    checkpoints: Checkpoints,
 ) -> Iterator[tuple[Epoch, Tensor]]:
     """Train as `train_epochs` does, to rounding, a model that `what_hinders` has nothing against.
 
@@ -35,6 +44,8 @@ def fused_epochs(
 
     Raises:
         NonFiniteLossError: the loss became NaN or infinite; noticed at the end of the steps that are done at once.
+        RunError: a checkpoint could not be written.
+        Interruption: a signal asked it to stop; a checkpoint is written.
     """
     cpu = torch.device("cpu")
     fused = Fused(model, recipe, threads)
@@ -42,19 +53,35 @@ def fused_epochs(
     steps = recipe.steps_per_epoch(len(labels))
     sizes = np.full(steps, recipe.batch_size)
     sizes[-1] = len(labels) - (steps - 1) * recipe.batch_size
-    for epoch in range(1, recipe.epochs + 1):
+    start = checkpoints.start
+    if start is not None:
+        fused.put_back(start.tensors)
+    for epoch in range(1 if start is None else start.epoch, recipe.epochs + 1):
         progress.begin_epoch(epoch)
+        losses, rights = np.empty(steps), np.empty(steps, np.int64)
+        begun, seconds_before = 0, 0.0
+        if start is not None and epoch == start.epoch:
+            begun, seconds_before = start.step, start.train_seconds
+            losses[:begun], rights[:begun] = start.losses, start.rights
+            progress.step(int(sizes[:begun].sum()))
+        elif epoch > 1 and checkpoints.due(epoch_ended=True):
+            checkpoints.save(epoch, 0, fused.state(), losses[:0], rights[:0], 0.0)
         training_time = Stopwatch(cpu)
         order = epoch_order(seed, epoch - 1, len(labels)).numpy()
         rates = recipe.learning_rates(range((epoch - 1) * steps, epoch * steps), recipe.epochs * steps)
-        losses, rights = np.empty(steps), np.empty(steps, np.int64)
-        for first in range(0, steps, fused.steps_at_once):
+        for first in range(begun, steps, fused.steps_at_once):
             done = slice(first, min(first + fused.steps_at_once, steps))
             fused.train(images, labels, order, done, rates, losses, rights)
             for bad in np.flatnonzero(~np.isfinite(losses[done])):
                 check_loss(losses[first + bad], epoch, first + int(bad) + 1, steps, recipe.learning_rate)
             progress.step(int(sizes[done].sum()))
-        train_seconds = training_time.seconds()
+            if checkpoints.due():
+                seconds_before += training_time.seconds()
+                checkpoints.save(
+                    epoch, done.stop, fused.state(), losses[: done.stop], rights[: done.stop], seconds_before
+                )
+                training_time = Stopwatch(cpu)
+        train_seconds = seconds_before + training_time.seconds()
         test_time = Stopwatch(cpu)
         fused.write_back()
         means = float(losses.mean()), float(rights.sum() / len(labels)), float((rights / sizes).mean())
@@ -155,6 +182,21 @@ class Fused:
 
         self._together(predict)
         return torch.from_numpy(logits)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what changes with each step, as the kernel has it."""
+        return {"weights": torch.from_numpy(self._weights), "velocity": torch.from_numpy(self._velocity)}
+
+    def put_back(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `state` gave.
+
+        Raises:
+            RunError: it is of another model.
+        """
+        for name, own in self.state().items():
+            if name not in state or state[name].shape != own.shape:
+                raise RunError(f"the checkpoint is of another model: its {name} do not fit")
+            own.copy_(state[name])
 
     def write_back(self) -> None:
         """Give the model its weights."""

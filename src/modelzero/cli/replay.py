@@ -1,0 +1,36 @@
+"""`modelzero replay`: a run done again from its record alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from modelzero.cli.app import Json, command, console, print_json
+
+_SHOWN = 5
+
+
+@command
+def replay(run: Annotated[Path, typer.Argument(help="The folder of a finished run.")], json: Json = False) -> None:
+    """Train again from the record of a run alone, and say whether the very same came out."""
+    import modelzero
+
+    result = modelzero.replay(run)
+    if json:
+        print_json({"format": 1, **result.as_dict()})
+    else:
+        out = console()
+        if result.identical:
+            out.print(f"identical: weights, predictions and history of {result.run}, to the bit")
+        else:
+            out.print(f"different: {result.run}")
+            for difference in result.differences[:_SHOWN]:
+                out.print(f"  {difference}")
+            if len(result.differences) > _SHOWN:
+                out.print(f"  and {len(result.differences) - _SHOWN} more")
+        for line in result.environment:
+            out.print(f"environment: {line}")
+    if not result.identical:
+        raise typer.Exit(1)

@@ -1,0 +1,42 @@
+"""JSON as records have it: valid everywhere, with every number spelled out."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
+
+
+def to_json(value: object, *, indent: int | None = 2) -> str:
+    """Write JSON in which NaN and infinity are spelled out as strings, since JSON has no such numbers.
+
+    Halves of surrogate pairs, which stand for the bytes of a name that is not UTF-8, are escaped: the result is UTF-8.
+
+    >>> to_json({"loss": float("nan")}, indent=None)
+    '{"loss": "NaN"}'
+    """
+    text = json.dumps(_spelled(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    # Half a surrogate pair, as in a file name that is no UTF-8, cannot be encoded; its escape can, and means the same.
+    return _HALF_PAIR.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
+
+
+def from_json(text: str) -> Any:
+    """Read JSON as `to_json` writes it; the strings for NaN and infinity stay strings, `float` understands them."""
+    return json.loads(text)
+
+
+def _spelled(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, Mapping):
+        return {str(key): _spelled(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_spelled(item) for item in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return _spelled(asdict(value))
+    return value

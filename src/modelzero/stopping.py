@@ -1,0 +1,84 @@
+"""SIGINT, SIGTERM and SIGHUP: noted while a training can keep what it has, else raised."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+# SIGHUP is what a closed terminal sends; Windows has none.
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+# A second signal ends at once, but the same wish may arrive twice: from the terminal and from a parent.
+_SECONDS_OF_PATIENCE = 1.0
+
+
+class Interruption(KeyboardInterrupt):
+    """A signal asked this process to end.
+
+    Args:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"interrupted by {signal.Signals(number).name}")
+        self.number = number
+
+
+def raise_interruption(number: int, _frame: FrameType | None = None) -> None:
+    """Handle a signal by raising Interruption."""
+    raise Interruption(number)
+
+
+def exit_code(interrupt: BaseException) -> int:
+    """Return 128 and the number of the signal, as shells do: 130 for Ctrl-C.
+
+    >>> exit_code(KeyboardInterrupt()), exit_code(Interruption(signal.SIGTERM))
+    (130, 143)
+    """
+    return 128 + getattr(interrupt, "number", signal.SIGINT)
+
+
+@contextmanager
+def raised(*numbers: int) -> Iterator[None]:
+    """Let these signals raise Interruption, where nobody else handles them and this is the main thread."""
+    with _handled(numbers, raise_interruption):
+        yield
+
+
+@contextmanager
+def noted() -> Iterator[Callable[[], int | None]]:
+    """Let signals wait until somebody asks: gives a function that returns the number of the first one, or None.
+
+    A second one, a second later or more, raises Interruption at once. Handlers of somebody else's are left alone, and
+    in other threads than the main one nothing is noted.
+    """
+    first: list[tuple[int, float]] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        if not first:
+            first.append((number, time.monotonic()))
+        elif time.monotonic() - first[0][1] > _SECONDS_OF_PATIENCE:
+            raise Interruption(number)
+
+    with _handled(SIGNALS, note):
+        yield lambda: first[0][0] if first else None
+
+
+@contextmanager
+def _handled(numbers: tuple[int, ...], handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        ours = (signal.SIG_DFL, signal.default_int_handler, raise_interruption)
+        before = {number: signal.getsignal(number) for number in numbers}
+        before = {number: own for number, own in before.items() if own in ours}
+    try:
+        for number in before:
+            signal.signal(number, handler)
+        yield
+    finally:
+        for number, own in before.items():
+            signal.signal(number, own)

@@ -1,0 +1,156 @@
+"""A run done again from its record alone, and whether the same came out."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from modelzero.data.dataset import ImageData
+from modelzero.errors import RunError
+from modelzero.runs.process import this_process
+from modelzero.runs.record import MODEL, PREDICTIONS, Run, environment
+from modelzero.runs.store import create_folder
+from modelzero.training.cell import carry_out
+from modelzero.training.checkpoint import same_bits
+from modelzero.training.loop import Progress
+from modelzero.training.resume import differing, make_again
+
+_MEASURED = ("train_seconds", "test_seconds")  # of no training twice the same
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One number that came out differently.
+
+    Args:
+        where: `epoch 2`, `weights`, or `predictions`.
+        field: the name of the figure or tensor.
+        recorded: what the record says.
+        replayed: what came out now.
+    """
+
+    where: str
+    field: str
+    recorded: Any
+    replayed: Any
+
+    def __str__(self) -> str:
+        both = isinstance(self.recorded, int | float) and isinstance(self.replayed, int | float)
+        by = f", by {abs(self.replayed - self.recorded):.3g}" if both else ""
+        return f"{self.where}, {self.field}: recorded {self.recorded}, now {self.replayed}{by}"
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What came out of a replay.
+
+    Args:
+        run: the name of the run.
+        differences: what came out differently, in the order in which it came.
+        environment: what differs in versions, machine and settings, in words.
+        seconds: that the training took now.
+    """
+
+    run: str
+    differences: tuple[Difference, ...]
+    environment: tuple[str, ...]
+    seconds: float
+
+    @property
+    def identical(self) -> bool:
+        """Whether weights, predictions and history are the same to the bit."""
+        return not self.differences
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as `modelzero replay --json` prints it."""
+        return {"identical": self.identical, **asdict(self)}
+
+
+def replay(path: str | Path, data: ImageData | None = None, *, progress: Progress | bool | None = None) -> Replay:
+    """Train again what a record describes, and compare weights, predictions and history to the bit.
+
+    >>> import tempfile, modelzero as mz
+    >>> run = mz.train("digits", "model0", epochs=1, runs_dir=tempfile.mkdtemp())
+    >>> mz.replay(run.path).identical
+    True
+
+    Args:
+        path: the folder of a finished run.
+        data: the pictures, where the record cannot say where they are.
+        progress: as for `train`.
+
+    Raises:
+        RunError: no finished run there, or one whose files were damaged.
+        DataError: the pictures are not those of the record any more.
+        ModelError: a model of your own, which the record does not have.
+        TrainingError: the training failed this time.
+    """
+    run = Run.read(path, changed=True)  # a record that was changed is what one may want to see through
+    if run.status != "finished":
+        raise RunError(f"run {run.id} is {run.status}: a finished run is needed; modelzero train --resume {run.path}")
+    again = make_again(run, data)
+    before = run.record["environment"]
+    settled = {
+        key: run.record[key]
+        for key in (
+            "format", "model", "seed", "data", "derived", "epochs", "batch_size", "learning_rate", "engine", "recipe",
+            "random", "parameters",
+        )
+    }  # fmt: skip
+    now = environment(before["threads"], before["device"])
+    record = {
+        **settled,
+        "status": "running",
+        "created": datetime.now(UTC).isoformat(timespec="microseconds"),
+        "process": this_process(),
+        "environment": now,
+        "history": [],
+        "train_seconds": 0.0,
+        "test_reads": 0,
+        "warnings": [],
+    }
+    with tempfile.TemporaryDirectory(prefix="modelzero-replay-") as folder:
+        new = create_folder(folder, run.record["model"], record)
+        done = carry_out(new, record, again.data, again.rung, again.module, checkpoint_every=None, progress=progress)
+        differences = [*_in_history(run, done)]
+        if isinstance(again.module, nn.Module):
+            differences += _in_tensors("weights", run, done, MODEL)
+        differences += _in_tensors("predictions", run, done, PREDICTIONS)
+    return Replay(run.id, tuple(differences), tuple(differing(before, now)), done.train_seconds)
+
+
+def _in_history(run: Run, done: Run) -> Iterator[Difference]:
+    for before, now in zip(run.history, done.history, strict=False):
+        figures = asdict(now)
+        for name, value in asdict(before).items():
+            same = value == figures[name] or (value != value and figures[name] != figures[name])
+            if name not in _MEASURED and not same:
+                yield Difference(f"epoch {before.epoch}", name, value, figures[name])
+    if len(run.history) != len(done.history):
+        yield Difference("history", "epochs", len(run.history), len(done.history))
+
+
+def _in_tensors(where: str, run: Run, done: Run, name: str) -> Iterator[Difference]:
+    before, now = run.tensors(name), done.tensors(name)
+    for key in sorted(before.keys() | now.keys()):
+        if key not in before or key not in now:
+            yield Difference(where, key, "there" if key in before else "absent", "there" if key in now else "absent")
+        elif not same_bits(before[key], now[key]):
+            yield _first(where, key, before[key], now[key])
+
+
+def _first(where: str, key: str, before: Tensor, now: Tensor) -> Difference:
+    if before.shape != now.shape or before.dtype != now.dtype:
+        return Difference(where, key, f"{before.dtype} {list(before.shape)}", f"{now.dtype} {list(now.shape)}")
+    apart = torch.nonzero((before != now).view(-1)).view(-1)
+    count = f"{len(apart):,} of {before.numel():,}"
+    place = int(apart[0]) if len(apart) else 0
+    what = f"{key} ({count} differ, the first at {place})"
+    return Difference(where, what, before.view(-1)[place].item(), now.view(-1)[place].item())

@@ -1,0 +1,193 @@
+"""A run goes on where it was cut off, or is done again from its record alone."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import filelock
+from torch import nn
+
+from modelzero.data.catalog import load_again
+from modelzero.data.dataset import ImageData
+from modelzero.errors import DataError, ModelError, RunError
+from modelzero.models.build import build
+from modelzero.models.classifier import Classifier
+from modelzero.models.ladder import Rung, as_rung, rung_named
+from modelzero.models.recipe import Recipe
+from modelzero.runs.process import still_there, this_process
+from modelzero.runs.record import Run, environment
+from modelzero.runs.store import remove_temporaries, rewrite_history, write_record, writing
+from modelzero.training.cell import carry_out
+from modelzero.training.checkpoint import EVERY_SECONDS, check_every, last_good, remove_all
+from modelzero.training.loop import Progress
+
+
+@dataclass(frozen=True, eq=False)
+class Again:
+    """What a record describes, made once more.
+
+    Args:
+        data: the pictures.
+        rung: with the recipe of the record.
+        module: just built.
+    """
+
+    data: ImageData
+    rung: Rung
+    module: nn.Module | Classifier
+
+
+def resume(
+    path: str | Path,
+    data: ImageData | None = None,
+    model: str | Rung | Callable[..., Any] | None = None,
+    *,
+    checkpoint_every: float | None = EVERY_SECONDS,
+    progress: Progress | bool | None = None,
+) -> Run:
+    """Go on with a run that was interrupted, killed, or failed for want of room, in its own folder.
+
+    It goes on from the last checkpoint that is whole, or from its beginning where there is none, and ends with the
+    weights and predictions, to the bit, that it would have had. A finished run is read back.
+
+    >>> import tempfile, modelzero as mz
+    >>> run = mz.train("digits", "model0", epochs=1, runs_dir=tempfile.mkdtemp())
+    >>> mz.resume(run.path).history == run.history
+    True
+
+    Args:
+        path: the folder of the run.
+        data: the pictures, where the record cannot say where they are: those of `from_arrays` or `from_torch`.
+        model: the model, where it is one of your own.
+        checkpoint_every: as for `train`.
+        progress: as for `train`.
+
+    Raises:
+        RunError: no run there, a damaged record, or one that another process is at work on.
+        DataError: the pictures are not those of the record any more.
+        ModelError: a model of your own is needed.
+        TrainingError, Interruption: as `train`.
+    """
+    path = Path(path)
+    checkpoint_every = None if checkpoint_every is None else check_every(checkpoint_every)
+    run = Run.read(path)
+    if run.status == "finished":
+        return run
+    with _alone(path):
+        run = Run.read(path)  # it may have ended meanwhile
+        if run.status == "finished":
+            return run
+        record = dict(run.record)
+        owner = record.get("process")
+        if record["status"] == "running" and owner is not None and still_there(owner) is not False:
+            raise RunError(
+                f"{path} is being written by process {owner['pid']} on {owner['host']}: wait for it, or end it first"
+            )
+        again = make_again(run, data, model)
+        remove_temporaries(path)
+        with writing(path):
+            start, trouble = last_good(path) if record["engine"] else (None, [])
+            if start is None:
+                remove_all(path)
+        for key in ("failure", "files"):
+            record.pop(key, None)
+        record["status"] = "running"
+        record["process"] = this_process()
+        now = environment(record["environment"]["threads"], record["environment"]["device"])
+        record["resumed"] = [
+            *record.get("resumed", []),
+            {
+                "at": datetime.now(UTC).isoformat(timespec="microseconds"),
+                "epoch": 1 if start is None else start.epoch,
+                "step": 0 if start is None else start.step,
+                "trouble": trouble,
+                "differs": differing(record["environment"], now),
+            },
+        ]
+        rewrite_history(path, [] if start is None else start.history)
+        write_record(path, record)
+    return carry_out(
+        path,
+        record,
+        again.data,
+        again.rung,
+        again.module,
+        checkpoint_every=checkpoint_every,
+        start=start,
+        progress=progress,
+    )
+
+
+def make_again(run: Run, data: ImageData | None = None, model: str | Rung | Callable[..., Any] | None = None) -> Again:
+    """Load the data of a record and build its model.
+
+    Raises:
+        DataError: the pictures cannot be had, or are others.
+        ModelError: a model of the user's own that was not given.
+    """
+    record, recipe = run.record, run.record["recipe"]
+    if model is None and recipe["model"] is None:
+        raise ModelError(
+            f"run {run.id} trained {record['model']!r}, a model of your own, which the record does not have: give it "
+            f"as mz.resume({str(run.path)!r}, model=...)"
+        )
+    rung = rung_named(recipe["model"]) if model is None else as_rung(model)
+    known = {field.name for field in fields(Recipe)}
+    rung = replace(rung, name=record["model"], **{key: value for key, value in recipe.items() if key in known})
+    described = record["data"]
+    if data is None:
+        origin = described.get("origin")
+        if origin is None:
+            raise DataError(
+                f"run {run.id} was trained on {described['name']!r} ({described['source']}), which the record cannot "
+                f"load again: give it as mz.resume({str(run.path)!r}, data=...)"
+            )
+        data = load_again(origin)
+    if data.fingerprint != described["fingerprint"]:
+        raise DataError(
+            f"{data.name} from {data.source} has the fingerprint {data.fingerprint[:12]}, run {run.id} was trained on "
+            f"{described['fingerprint'][:12]}: the very same pictures, labels and class names are needed"
+        )
+    module = build(
+        rung.make,
+        data.image_shape,
+        len(data.classes),
+        hidden_units=recipe.get("hidden_units", 10),
+        seed=record["seed"],
+    )
+    return Again(data, rung, module)
+
+
+def differing(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Say in words what differs between two environments.
+
+    >>> differing({"threads": 1, "versions": {"torch": "2.12"}}, {"threads": 1, "versions": {"torch": "2.13"}})
+    ['torch 2.12, now 2.13']
+    """
+    flat = [
+        {**{key: value for key, value in one.items() if key != "versions"}, **one.get("versions", {})}
+        for one in (before, now)
+    ]
+    return [
+        f"{key} {flat[0].get(key)}, now {flat[1].get(key)}"
+        for key in [*flat[0], *(flat[1].keys() - flat[0].keys())]
+        if flat[0].get(key) != flat[1].get(key)
+    ]
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Make sure that no two processes take over a run at once."""
+    lock = filelock.FileLock(path / ".lock")  # it stays: who removes it may remove another one's
+    try:
+        with lock.acquire(timeout=0):
+            yield
+    except filelock.Timeout:
+        raise RunError(f"another process is taking over {path} right now: let it") from None
+    except OSError as error:
+        raise RunError(f"{path} cannot be written ({error.strerror}): a run goes on in its own folder") from None
