@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import secrets
@@ -25,12 +26,13 @@ from torch import Tensor, nn
 
 from modelzero.errors import RunError
 from modelzero.runs.record import HISTORY, LADDER_RECORD, RECORD, Epoch, Run
-from modelzero.runs.seal import as_text, sealed
+from modelzero.runs.seal import as_text, fingerprint, sealed
 from modelzero.runs.text import to_json
 
 _NEW = ".new~"  # what the name of a folder begins with that has no record yet
 _MOST_NAMES = 100
 _swept: set[tuple[int, Path]] = set()
+_being_made: set[str] = set()
 
 
 def create_folder(runs_dir: str | Path, label: str, record: dict[str, Any], name: str = RECORD) -> Path:
@@ -52,8 +54,11 @@ def create_folder(runs_dir: str | Path, label: str, record: dict[str, Any], name
         _sweep(runs_dir)
         host = re.sub(r"[^A-Za-z0-9._-]+", "-", socket.gethostname())
         new = runs_dir / f"{_NEW}{os.getpid()}~{host}~{secrets.token_hex(8)}"
-        new.mkdir()
+        _being_made.add(new.name)
+        own = new.name
     try:
+        with writing(runs_dir):
+            new.mkdir()
         for _ in range(_MOST_NAMES):
             record["id"] = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{words}-{secrets.token_hex(3)}"
             write_record(new, record, name)
@@ -68,7 +73,10 @@ def create_folder(runs_dir: str | Path, label: str, record: dict[str, Any], name
         )
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
+        _swept.discard((os.getpid(), runs_dir))  # it may not have been removed
         raise
+    finally:
+        _being_made.discard(own)
 
 
 def _renamed(new: Path, path: Path) -> bool:
@@ -93,7 +101,10 @@ def _sweep(runs_dir: Path) -> None:
         left = [entry.name for entry in entries if entry.name.startswith(_NEW)]
     for name in left:
         _, number, owner, *_ = [*name.split("~"), "", "", ""]
-        if owner == host and number.isdecimal() and not _exists(int(number)):
+        ours = number == str(os.getpid())
+        if owner != host or not number.isdecimal() or name in _being_made:
+            continue
+        if ours or not _exists(int(number)):
             shutil.rmtree(runs_dir / name, ignore_errors=True)
 
 
@@ -130,18 +141,21 @@ def _line(epoch: Epoch) -> bytes:
     return (to_json(epoch, indent=None) + "\n").encode()
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors as safetensors, never as a pickle."""
-    write_bytes(path, safetensors.torch.save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}))
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Write tensors as safetensors, never as a pickle; return the size and SHA-256 of the file."""
+    content = safetensors.torch.save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
+    write_bytes(path, content)
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def write_model(path: Path, model: nn.Module) -> None:
-    """Write a model's weights as safetensors; weights that layers share are stored once."""
+def write_model(path: Path, model: nn.Module) -> dict[str, Any]:
+    """Write a model's weights as safetensors, what layers share once; return the size and SHA-256 of the file."""
     with _replacing(path) as temporary:
         temporary.touch()  # as readable as the other files are: safetensors would make it its owner's alone
         safetensors.torch.save_model(model, str(temporary))
         with _opened(temporary, os.O_APPEND) as file:
             os.fsync(file)
+        return fingerprint(temporary)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -22,7 +22,6 @@ from modelzero.models.ladder import Rung, as_rung
 from modelzero.models.summary import parameters
 from modelzero.runs.process import this_process
 from modelzero.runs.record import FORMAT, MODEL, PREDICTIONS, Epoch, Run, environment
-from modelzero.runs.seal import fingerprint
 from modelzero.runs.store import append_history, create_folder, write_model, write_record, write_tensors
 from modelzero.stopping import Interruption, noted
 from modelzero.training.bars import Bars, Silence
@@ -42,6 +41,8 @@ from modelzero.training.fused.stack import choose_engine
 from modelzero.training.loop import NonFiniteLossError, Progress, train_epochs
 
 _MOST_THREADS = 1024
+# Folders of runs that this process is at work on.
+UNDER_WAY: set[Path] = set()
 
 
 def train(
@@ -249,6 +250,9 @@ def carry_out(
     """
     engine, threads, seed = record["engine"], record["environment"]["threads"], record["seed"]
     with contextlib.ExitStack() as stack:
+        here = path.absolute()
+        UNDER_WAY.add(here)
+        stack.callback(UNDER_WAY.discard, here)
         stopping = stack.enter_context(noted()) if engine else _never
         listener: Progress = Silence()
         if engine:
@@ -333,14 +337,13 @@ def _recorded(
             record["parameters"] = sum(buffer.numel() for buffer in module.buffers())
         files = {}
         if isinstance(module, nn.Module):  # a classifier of scikit-learn could be stored as a pickle only
-            write_model(path / MODEL, module)
-            files[MODEL] = fingerprint(path / MODEL)
+            files[MODEL] = write_model(path / MODEL, module)
             record["model_bytes"] = files[MODEL]["bytes"]
-        write_tensors(path / PREDICTIONS, {"logits": logits, "labels": labels})
-        files[PREDICTIONS] = fingerprint(path / PREDICTIONS)
+        files[PREDICTIONS] = write_tensors(path / PREDICTIONS, {"logits": logits, "labels": labels})
         record.pop("process")
         save("finished", files=files)
-        remove_all(path)
+        with contextlib.suppress(OSError):  # they would do no harm
+            remove_all(path)
     except NonFiniteLossError as error:
         save("failed", error.tested, failure={"error": str(error), "epoch": error.epoch, "step": error.step})
         raise

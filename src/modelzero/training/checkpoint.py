@@ -132,7 +132,7 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
     _check_room(path, sum(tensor.nbytes for tensor in tensors.values()))
     name = f"checkpoint-{checkpoint.epoch:06}-{checkpoint.step:06}"
     file = path / f"{name}.safetensors"
-    write_tensors(file, tensors)
+    written = write_tensors(file, tensors)
     described = {
         "format": FORMAT,
         "epoch": checkpoint.epoch,
@@ -141,7 +141,7 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
         # How the numbers lie in memory decides in which order a library adds them up.
         "strides": {name: list(tensor.stride()) for name, tensor in checkpoint.tensors.items()},
         "history": [asdict(epoch) for epoch in checkpoint.history],
-        "file": fingerprint(file),
+        "file": written,
     }
     write_bytes(path / f"{name}.json", as_text(sealed(described)).encode())
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from modelzero.models.recipe import Recipe
 from modelzero.runs.process import still_there, this_process
 from modelzero.runs.record import Run, environment
 from modelzero.runs.store import remove_temporaries, rewrite_history, write_record, writing
-from modelzero.training.cell import carry_out
+from modelzero.training.cell import UNDER_WAY, carry_out
 from modelzero.training.checkpoint import EVERY_SECONDS, check_every, last_good, remove_all
 from modelzero.training.loop import Progress
 
@@ -77,6 +77,9 @@ def resume(
     checkpoint_every = None if checkpoint_every is None else check_every(checkpoint_every)
     run = Run.read(path)
     if run.status == "finished":
+        with contextlib.suppress(OSError, RunError):  # what its last moment did not remove any more
+            remove_temporaries(path)
+            remove_all(path)
         return run
     with _alone(path):
         run = Run.read(path)  # it may have ended meanwhile
@@ -84,7 +87,7 @@ def resume(
             return run
         record = dict(run.record)
         owner = record.get("process")
-        if record["status"] == "running" and owner is not None and still_there(owner) is not False:
+        if record["status"] == "running" and owner is not None and _at_work(owner, path):
             raise RunError(
                 f"{path} is being written by process {owner['pid']} on {owner['host']}: wait for it, or end it first"
             )
@@ -121,6 +124,13 @@ def resume(
         start=start,
         progress=progress,
     )
+
+
+def _at_work(owner: Mapping[str, Any], path: Path) -> bool:
+    """Tell whether the process that began a run is still at it; this one may have given it up."""
+    if owner == this_process():
+        return path.absolute() in UNDER_WAY
+    return still_there(owner) is not False
 
 
 def make_again(run: Run, data: ImageData | None = None, model: str | Rung | Callable[..., Any] | None = None) -> Again:
