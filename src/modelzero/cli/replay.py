@@ -30,6 +30,8 @@ def replay(run: Annotated[Path, typer.Argument(help="The folder of a finished ru
                 out.print(f"  {difference}")
             if len(result.differences) > _SHOWN:
                 out.print(f"  and {len(result.differences) - _SHOWN} more")
+        if result.altered:
+            out.print("run.json was changed after it was written: its checksum is another one")
         for line in result.environment:
             out.print(f"environment: {line}")
     if not result.identical:

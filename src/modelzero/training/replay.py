@@ -56,12 +56,14 @@ class Replay:
         differences: what came out differently, in the order in which it came.
         environment: what differs in versions, machine and settings, in words.
         seconds: that the training took now.
+        altered: whether the record was changed after it was written.
     """
 
     run: str
     differences: tuple[Difference, ...]
     environment: tuple[str, ...]
     seconds: float
+    altered: bool = False
 
     @property
     def identical(self) -> bool:
@@ -123,7 +125,15 @@ def replay(path: str | Path, data: ImageData | None = None, *, progress: Progres
         if isinstance(again.module, nn.Module):
             differences += _in_tensors("weights", run, done, MODEL)
         differences += _in_tensors("predictions", run, done, PREDICTIONS)
-    return Replay(run.id, tuple(differences), tuple(differing(before, now)), done.train_seconds)
+    return Replay(run.id, tuple(differences), tuple(differing(before, now)), done.train_seconds, _altered(path))
+
+
+def _altered(path: str | Path) -> bool:
+    try:
+        Run.read(path)
+    except RunError:
+        return True
+    return False
 
 
 def _in_history(run: Run, done: Run) -> Iterator[Difference]:

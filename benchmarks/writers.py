@@ -1,0 +1,110 @@
+"""Claim: any number of processes write runs into one folder while others read it: no collision, no torn record.
+
+2, 8 and 32 processes train and record 1,000 runs each; every tenth process is killed somewhere on the way and another
+one takes its place. Two readers list the folder all the time.
+
+    python benchmarks/writers.py [--processes 2 8 32] [--runs 1000] [--seed 0]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import torch
+
+import modelzero as mz
+from children import child, debris, ended
+from modelzero.runs.store import read_all
+
+
+def write(data, runs, count, seed):
+    for k in range(count):
+        mz.train(data, "majority", seed=seed + k, runs_dir=runs)
+
+
+def read(runs, stop, told):
+    """List until the file `stop` is there; write down what could not be read."""
+    looks, most, trouble = 0, 0, set()
+    while not stop.exists():
+        found, wrong = read_all(runs)
+        looks, most = looks + 1, max(most, len(found))
+        trouble |= set(wrong)
+    told.write_text("\n".join([f"{looks} {most}", *sorted(trouble)]))
+
+
+def campaign(processes, count, draws, folder):
+    """Return the counts of one number of processes."""
+    digits = mz.load("digits")
+    few = mz.Split(digits.train.images[:40], digits.train.labels[:40])
+    data = mz.ImageData("few digits", few, few, digits.classes)
+    _ = data.fingerprint
+    runs, stop = folder / "runs", folder / "stop"
+    runs.mkdir(parents=True)
+    began = time.monotonic()
+    readers = [(child(read, runs, stop, folder / f"reader-{k}"), folder / f"reader-{k}") for k in range(2)]
+    writers, wrong, killed, expected = [], [], 0, processes * count
+    for number in range(processes):
+        writers.append(child(write, data, runs, count, number * count))
+        if number % 10 == 1:
+            time.sleep(draws.uniform(0.01, 0.5))
+            os.kill(writers[-1], signal.SIGKILL)
+            killed += ended(writers.pop()) == -signal.SIGKILL
+            writers.append(child(write, data, runs, count, number * count))
+    wrong += [f"a writer ended with {code}" for code in map(ended, writers) if code]
+    seconds = time.monotonic() - began
+    stop.touch()
+    wrong += [f"a reader ended with {code}" for code in (ended(number) for number, _ in readers) if code]
+    looks = most = 0
+    for _, told in readers:
+        first, *trouble = told.read_text().splitlines()
+        looks, most = looks + int(first.split()[0]), max(most, int(first.split()[1]))
+        wrong += [f"a reader saw: {line}" for line in trouble]
+    write(data, runs, 1, 0)  # the next start tidies up
+    found, trouble = read_all(runs)
+    wrong += trouble + [f"left lying: {path}" for path in debris(runs) if "/" not in path]
+    states = Counter(run.status for run in found)
+    if len({run.id for run in found}) != len(found) or any(run.id != run.path.name for run in found):
+        wrong.append("two runs of one name")
+    if (
+        states["finished"] < expected + 1
+        or states["interrupted"] > killed
+        or states.total() != sum(states[status] for status in ("finished", "interrupted"))
+    ):
+        wrong.append(f"{dict(states)} where {expected} were to be finished")
+    print(
+        f"| {processes} | {killed} | {states['finished']:,} | {states['interrupted']} | {looks:,} | {len(wrong)} | "
+        f"{seconds:.0f} s |",
+        flush=True,
+    )
+    return wrong
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--processes", type=int, nargs="+", default=[2, 8, 32])
+    parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    draws = random.Random(arguments.seed)
+    print("| processes | killed | finished runs | interrupted | listings meanwhile | wrong | time |")
+    print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    wrong = []
+    with tempfile.TemporaryDirectory() as temporary:
+        for processes in arguments.processes:
+            wrong += campaign(processes, arguments.runs, draws, Path(temporary, str(processes)))
+    for each in wrong[:10]:
+        print("wrong:", each, file=sys.stderr)
+    sys.exit(bool(wrong))
+
+
+if __name__ == "__main__":
+    main()
