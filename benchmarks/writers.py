@@ -33,7 +33,8 @@ def write(data, runs, count, seed):
 def read(runs, stop, told):
     """List until the file `stop` is there; write down what could not be read."""
     looks, most, trouble = 0, 0, set()
-    while not stop.exists():
+    parent = os.getppid()
+    while not stop.exists() and os.getppid() == parent:
         found, wrong = read_all(runs)
         looks, most = looks + 1, max(most, len(found))
         trouble |= set(wrong)
