@@ -19,31 +19,28 @@ class DamagedError(ValueError):
     """Not what was written."""
 
 
-def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a record with the checksum of its JSON up to there as the last field.
+def sealed(record: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """Return a record with the checksum of its JSON up to there as the last field, and its JSON.
 
-    >>> record = sealed({"format": 1, "seed": 42})
+    >>> record, text = sealed({"format": 1, "seed": 42})
     >>> list(record)
     ['format', 'sealed', 'seed', 'checksum']
-    >>> unsealed(as_text(record)) == record
+    >>> unsealed(text) == record
     True
-    >>> unsealed(as_text(record).replace("42", "43"))
+    >>> unsealed(text.replace("42", "43"))
     Traceback (most recent call last):
     modelzero.runs.seal.DamagedError: its checksum is another one
     """
     rest = {key: value for key, value in record.items() if key != "checksum"}
     first = {"format": record["format"]} if "format" in record else {}
     whole = {**first, **_SEALED, **rest}
-    return {**whole, "checksum": _hash(to_json(whole).removesuffix("\n}"))}
-
-
-def as_text(record: Mapping[str, Any]) -> str:
-    """Write what `sealed` returned as JSON."""
-    return to_json(record) + "\n"
+    body = to_json(whole).removesuffix("\n}")
+    checksum = _hash(body)
+    return {**whole, "checksum": checksum}, f'{body},\n  "checksum": "{checksum}"\n}}\n'
 
 
 def unsealed(text: str, *, check: bool = True) -> dict[str, Any]:
-    """Read what `as_text` wrote, or a record of before there were checksums.
+    """Read what `sealed` wrote, or a record of before there were checksums.
 
     Raises:
         DamagedError: it was changed after it was written; with `check` only.

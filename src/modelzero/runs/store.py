@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from modelzero.errors import RunError
 from modelzero.runs.record import HISTORY, LADDER_RECORD, RECORD, Epoch, Run
-from modelzero.runs.seal import as_text, fingerprint, sealed
+from modelzero.runs.seal import fingerprint, sealed
 from modelzero.runs.text import to_json
 
 _NEW = ".new~"  # what the name of a folder begins with that has no record yet
@@ -120,9 +120,9 @@ def write_record(path: Path, record: Mapping[str, Any], name: str = RECORD) -> d
     Returns:
         The record as it stands there, with its checksum.
     """
-    record = sealed(record)
-    write_bytes(path / name, as_text(record).encode())
-    return record
+    whole, text = sealed(record)
+    write_bytes(path / name, text.encode())
+    return whole
 
 
 def append_history(path: Path, epoch: Epoch) -> None:

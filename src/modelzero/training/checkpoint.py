@@ -24,7 +24,7 @@ from torch import Tensor
 
 from modelzero.errors import RunError, SettingError
 from modelzero.runs.record import Epoch, epoch_of
-from modelzero.runs.seal import as_text, fingerprint, sealed, unsealed
+from modelzero.runs.seal import fingerprint, sealed, unsealed
 from modelzero.runs.store import write_bytes, write_tensors
 from modelzero.stopping import Interruption
 
@@ -143,7 +143,7 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
         "history": [asdict(epoch) for epoch in checkpoint.history],
         "file": written,
     }
-    write_bytes(path / f"{name}.json", as_text(sealed(described)).encode())
+    write_bytes(path / f"{name}.json", sealed(described)[1].encode())
     try:
         again = read(path / f"{name}.json")
     except (ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
