@@ -38,7 +38,7 @@ from modelzero.models.classifier import has_seed
 from modelzero.models.fitted import Fitted
 from modelzero.models.ladder import LADDER, Rung, as_rung, rung_named
 from modelzero.models.recipe import Recipe
-from modelzero.runs.process import still_there, this_process
+from modelzero.runs.process import this_process
 from modelzero.runs.record import FORMAT, LADDER_RECORD, environment
 from modelzero.runs.store import create_folder, write_record
 from modelzero.stopping import SIGNALS, Interruption, exit_code, raised
@@ -223,7 +223,7 @@ def _found(
     if record["status"] == "finished" and not left:
         return None
     owner = record.get("process")
-    if record["status"] == "running" and owner is not None and still_there(owner) is not False:
+    if record["status"] == "running" and owner is not None:
         raise RunError(f"{path} is being written by process {owner['pid']} on {owner['host']}: wait for it, or end it")
     if not record["cells"]:
         raise RunError(f"{path} was cut off before anything was planned: climb anew")

@@ -12,6 +12,7 @@ from modelzero.climbing.account import Account, account
 from modelzero.climbing.comparison import Comparison, compare_accounts
 from modelzero.climbing.leaks import Cleaned, without_leaks
 from modelzero.errors import RunError
+from modelzero.runs.process import still_there
 from modelzero.runs.record import FORMAT, LADDER_RECORD, Run
 from modelzero.runs.seal import unsealed
 
@@ -54,6 +55,8 @@ class Ladder:
                 record.setdefault(key, [])
             runs = [cell["run"] for cell in record["cells"] if cell["status"] == "finished"]
             newer = record["format"] > FORMAT
+            if record["status"] == "running" and still_there(record.get("process")) is False:
+                record["status"] = "interrupted"
         except OSError as error:
             raise RunError(f"{path} holds no ladder ({error.strerror}): the folder of a ladder is needed") from None
         except (ValueError, KeyError, TypeError):

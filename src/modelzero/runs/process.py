@@ -28,11 +28,11 @@ def _described(pid: int) -> dict[str, Any]:
     return {"pid": pid, "started": psutil.Process(pid).create_time(), "host": socket.gethostname()}
 
 
-def still_there(process: Mapping[str, Any]) -> bool | None:
-    """Tell whether the process that `this_process` described is alive; None for another machine's."""
+def still_there(process: Mapping[str, Any] | None) -> bool | None:
+    """Tell whether the process that `this_process` described is alive; None where nobody here can know."""
     import psutil
 
-    if process["host"] != socket.gethostname():
+    if not process or process["host"] != socket.gethostname():
         return None
     try:
         found = psutil.Process(process["pid"])

@@ -110,7 +110,7 @@ class Run:
             if record["status"] == "running" and not newer:
                 # The epochs since the record was last written.
                 record["history"] = _read_history(path / HISTORY)
-                if "process" in record and still_there(record["process"]) is False:
+                if still_there(record.get("process")) is False:
                     record["status"] = "interrupted"
             if not missing and not newer:
                 [epoch_of(line) for line in record["history"]]
