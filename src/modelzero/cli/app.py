@@ -16,11 +16,16 @@ import typer
 
 from modelzero import __version__
 from modelzero.errors import InputError, ModelZeroError
+from modelzero.report.text import plain
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 _P = ParamSpec("_P")
+
+NAME_LETTERS = 24  # of a name in a table or a headline; --json has it whole
+SENTENCE_LETTERS = 400
+_WIDTH = 200  # where there is no terminal; no table is made wider than what it holds
 
 app = typer.Typer(
     name="modelzero",
@@ -108,8 +113,8 @@ def command(function: Callable[_P, None]) -> Callable[_P, None]:
             function(*args, **kwargs)
             sys.stdout.flush()
         except ModelZeroError as error:
-            # One line, whatever a path or somebody's exception put into it.
-            print("error: " + " ".join(str(error).split()), file=sys.stderr)
+            # One line of visible characters, whatever a path or somebody's exception put into it.
+            print("error: " + plain(str(error), most=None), file=sys.stderr)
             raise typer.Exit(2 if isinstance(error, InputError) else 1) from None
         except KeyboardInterrupt:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends now; another one would only print a traceback
@@ -127,7 +132,9 @@ def console() -> Console:
     from rich.console import Console
 
     terminal = sys.stdout.isatty()
-    return Console(width=None if terminal else 120, highlight=False, emoji=False, markup=False, soft_wrap=not terminal)
+    return Console(
+        width=None if terminal else _WIDTH, highlight=False, emoji=False, markup=False, soft_wrap=not terminal
+    )
 
 
 def print_json(value: object) -> None:

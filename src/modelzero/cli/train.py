@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from modelzero.cli.app import (
+    SENTENCE_LETTERS,
     AllowUnreadable,
     BatchSize,
     Data,
@@ -35,6 +36,7 @@ from modelzero.cli.app import (
     percent,
     print_json,
 )
+from modelzero.report.text import plain
 
 
 @command
@@ -103,9 +105,9 @@ def train(
 
     out = console()
     described = run.record["data"]
-    out.print(f"{model} on {described['name']} ({described['source']}), seed {seed}")
+    out.print(f"{plain(model, None)} on {plain(described['name'])} ({plain(described['source'], None)}), seed {seed}")
     for note in described.get("notes", []):
-        out.print(f"note    {note}")
+        out.print(f"note    {plain(note, SENTENCE_LETTERS)}")
     out.print(f"device  {run.record['derived']['device']}")
     if run.record["engine"]:
         out.print(f"engine  {run.record['derived']['engine']}")
@@ -129,5 +131,5 @@ def train(
         f"on new pictures {interval(*accuracy_interval(right, n))} (95 % interval, this trained model)"
     )
     for warning in run.record.get("warnings", []):
-        out.print(f"warning: {warning}")
-    out.print(f"recorded in {run.path}")
+        out.print(f"warning: {plain(warning, SENTENCE_LETTERS)}")
+    out.print(f"recorded in {plain(str(run.path), None)}")

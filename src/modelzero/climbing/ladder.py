@@ -12,6 +12,7 @@ from modelzero.climbing.account import Account, account
 from modelzero.climbing.comparison import Comparison, compare_accounts
 from modelzero.climbing.leaks import Cleaned, without_leaks
 from modelzero.errors import RunError
+from modelzero.report.text import plain
 from modelzero.runs.record import FORMAT, LADDER_RECORD, Run, from_json
 
 # The best rung may be this much better than the cheapest one that is still named as nearly as good.
@@ -162,7 +163,7 @@ class Ladder:
         }
 
     def __repr__(self) -> str:
-        rungs = ", ".join(f"{rung.name} {rung.accuracy:.4f}" for rung in self.rungs)
+        rungs = ", ".join(f"{plain(rung.name)} {rung.accuracy:.4f}" for rung in self.rungs)
         return f"Ladder({self.path.name!r}, {self.record['status']}, {rungs or 'no rung yet'})"
 
     def _repr_html_(self) -> str:

@@ -33,6 +33,7 @@ from modelzero.models.ladder import rung_named
 FORMAT = 1
 RECORD, HISTORY, MODEL, PREDICTIONS = "run.json", "history.jsonl", "model.safetensors", "predictions.safetensors"
 LADDER_RECORD = "ladder.json"
+_ROWS = 1024  # test pictures whose logits are looked at at once
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 _NEEDED = {
@@ -183,10 +184,24 @@ class Run:
             return safetensors.torch.load_file(file)["logits"]
 
     @cached_property
+    def test_predictions(self) -> Tensor:
+        """The predicted labels of the test pictures, int64 [N]; the logits are not kept in memory for it.
+
+        With 10,000 classes and test pictures they take 400 MB, and a ladder has the runs of all its seeds.
+        """
+        if "test_logits" in self.__dict__:
+            return self.test_logits.argmax(1)
+        with self._reading(PREDICTIONS) as file, safetensors.safe_open(file, "pt") as stored:
+            logits = stored.get_slice("logits")
+            starts = range(0, logits.get_shape()[0], _ROWS)
+            return torch.cat([logits[start : start + _ROWS].argmax(1) for start in starts])
+
+    @cached_property
     def test_labels(self) -> Tensor:
         """The true labels of the test pictures, int64 [N]."""
-        with self._reading(PREDICTIONS) as file:
-            return safetensors.torch.load_file(file)["labels"]
+        with self._reading(PREDICTIONS) as file, safetensors.safe_open(file, "pt") as stored:
+            labels: Tensor = stored.get_tensor("labels")
+            return labels
 
     @contextmanager
     def _reading(self, name: str) -> Iterator[Path]:

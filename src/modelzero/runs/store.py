@@ -51,7 +51,8 @@ def append_history(path: Path, epoch: Epoch) -> None:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write tensors as safetensors, never as a pickle."""
-    write_bytes(path, safetensors.torch.save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}))
+    stored = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    _write_whole(path, lambda temporary: safetensors.torch.save_file(stored, str(temporary)))
 
 
 def write_model(path: Path, model: nn.Module) -> None:
