@@ -16,12 +16,17 @@ import typer
 
 from modelzero import __version__
 from modelzero.errors import InputError, ModelZeroError, SettingError, TrainingError
+from modelzero.report.text import plain
 from modelzero.stopping import SIGNALS, exit_code, raised
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 _P = ParamSpec("_P")
+
+NAME_LETTERS = 24  # of a name in a table or a headline; --json has it whole
+SENTENCE_LETTERS = 400
+_WIDTH = 200  # where there is no terminal; no table is made wider than what it holds
 
 app = typer.Typer(
     name="modelzero",
@@ -112,8 +117,8 @@ def command(function: Callable[_P, None]) -> Callable[_P, None]:
                 function(*args, **kwargs)
             sys.stdout.flush()
         except ModelZeroError as error:
-            # One line, whatever a path or somebody's exception put into it.
-            print("error: " + " ".join(str(error).split()), file=sys.stderr)
+            # One line of visible characters, whatever a path or somebody's exception put into it.
+            print("error: " + plain(str(error), most=None), file=sys.stderr)
             began = isinstance(error, TrainingError) or not isinstance(error, InputError)
             raise typer.Exit(1 if began else 2) from None
         except KeyboardInterrupt as interrupt:
@@ -148,7 +153,9 @@ def console() -> Console:
     from rich.console import Console
 
     terminal = sys.stdout.isatty()
-    return Console(width=None if terminal else 120, highlight=False, emoji=False, markup=False, soft_wrap=not terminal)
+    return Console(
+        width=None if terminal else _WIDTH, highlight=False, emoji=False, markup=False, soft_wrap=not terminal
+    )
 
 
 def print_json(value: object) -> None:

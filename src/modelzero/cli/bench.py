@@ -9,6 +9,7 @@ import typer
 
 from modelzero.cli.app import DataDir, Json, command, console, print_json
 from modelzero.errors import check_count
+from modelzero.report.text import plain
 
 if TYPE_CHECKING:
     from modelzero.bench import Measure
@@ -44,7 +45,9 @@ def bench(
         )
         return
     out = console()
-    out.print(f"{pictures.name}: {len(pictures.train):,} pictures to train on, {len(pictures.test):,} to test on")
+    out.print(
+        f"{plain(pictures.name)}: {len(pictures.train):,} pictures to train on, {len(pictures.test):,} to test on"
+    )
     out.print(f"{machine['processor']}, {machine['cores']} cores, torch {machine['versions']['torch']}\n")
     _print_table([*measures, *ratios])
 

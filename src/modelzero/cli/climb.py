@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from modelzero.cli.app import (
+    NAME_LETTERS,
+    SENTENCE_LETTERS,
     AllowUnreadable,
     DataDir,
     Fit,
@@ -31,6 +33,7 @@ from modelzero.cli.app import (
     refuse_beside,
 )
 from modelzero.errors import DataUnavailableError
+from modelzero.report.text import plain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -127,7 +130,7 @@ def climb(
             except DataUnavailableError as error:
                 if data is not None:
                     raise
-                print(f"digits instead of fashion-mnist: {error}", file=sys.stderr)
+                print(f"digits instead of fashion-mnist: {plain(str(error), None)}", file=sys.stderr)
                 ladder = modelzero.climb(partial(load, "digits"), names, **settings, progress=listener)
     except Interrupted as stopped:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends now; another one must not cost the table
@@ -150,16 +153,18 @@ def _show(out: Console, ladder: Ladder, json: bool) -> None:
         out.print(part)
     took = ladder.record.get("seconds")
     out.print(
-        f"\n{len(ladder.runs)} trainings" + (f" in {took:.0f} s" if took else "") + f", recorded in {ladder.path}"
+        f"\n{len(ladder.runs)} trainings"
+        + (f" in {took:.0f} s" if took else "")
+        + f", recorded in {plain(str(ladder.path), None)}"
     )
 
 
 def _headline(ladder: Ladder) -> str:
     data, environment = ladder.record["data"], ladder.record["environment"]
     return (
-        f"{data['name']}: {data['train_images']:,} pictures to train on, {data['test_images']:,} to test on\n"
+        f"{plain(data['name'])}: {data['train_images']:,} pictures to train on, {data['test_images']:,} to test on\n"
         f"{environment['processor']}, torch {environment['versions']['torch']}, one thread for each training"
-    ) + "".join(f"\nnote: {note}" for note in data.get("notes", []))
+    ) + "".join(f"\nnote: {plain(note, SENTENCE_LETTERS)}" for note in data.get("notes", []))
 
 
 @contextmanager
@@ -188,20 +193,25 @@ def _live(out: Console) -> Iterator[Listener]:
 @contextmanager
 def _lines() -> Iterator[Listener]:
     """Print a line for each training that ends."""
-    known: set[str] = set()
+    known: set[tuple[str, int]] = set()
 
     def listen(ladder: Ladder) -> None:
         cells = ladder.record["cells"]
         if not known:
-            print(f"{len(cells)} trainings on {ladder.record['data']['name']}", file=sys.stderr)
-            known.add("")
+            print(f"{len(cells)} trainings on {plain(ladder.record['data']['name'])}", file=sys.stderr)
+            known.add(("", 0))
         for cell in cells:
-            key = f"{cell['rung']} seed {cell['seed']}"
+            key = (cell["rung"], cell["seed"])
             if cell["status"] == "planned" or key in known:
                 continue
             known.add(key)
+            name = f"{plain(cell['rung'], NAME_LETTERS)} seed {cell['seed']}"
             run = next((run for run in ladder.runs if run.id == cell["run"]), None)
-            result = cell["why"] if run is None else f"{run.history[-1].test_accuracy:.2%} in {run.train_seconds:.1f} s"
-            print(f"[{len(known) - 1}/{len(cells)}] {key}: {result}", file=sys.stderr)
+            result = (
+                plain(cell["why"], SENTENCE_LETTERS)
+                if run is None
+                else f"{run.history[-1].test_accuracy:.2%} in {run.train_seconds:.1f} s"
+            )
+            print(f"[{len(known) - 1}/{len(cells)}] {name}: {result}", file=sys.stderr)
 
     yield listen

@@ -9,6 +9,7 @@ import typer
 
 from modelzero.cli.app import Json, RunsDir, command, console, print_json
 from modelzero.errors import RunError, check_margin
+from modelzero.report.text import plain
 
 if TYPE_CHECKING:
     from modelzero.runs.record import Run
@@ -49,7 +50,7 @@ def compare(
     from modelzero.climbing.table import account_table, comparison_table
 
     out = console()
-    out.print(f"{len(found)} runs on {found[0].record['data']['name']}\n")
+    out.print(f"{len(found)} runs on {plain(found[0].record['data']['name'])}\n")
     out.print(account_table(accounts))
     out.print("\nEach against the best one above it in the table:")
     out.print(comparison_table(comparisons))

@@ -23,6 +23,7 @@ from modelzero.cli.app import (
     console,
     print_json,
 )
+from modelzero.report.text import plain
 
 if TYPE_CHECKING:
     from modelzero.data.audit import Audit
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _MOST_CLASSES = 200  # rows of the table; --json has all
 _MOST_LETTERS = 300  # of a sentence of the audit
 _NAME_LETTERS = 60
+_MOST_FILES = 20  # that could not be read
 
 
 @command
@@ -98,17 +100,15 @@ def data(
         return
     _show(found)
     if picture is not None:
-        console().print(f"\nsamples drawn into {picture}")
+        console().print(f"\nsamples drawn into {plain(str(picture), None)}")
     if pairs is not None:
         none = "no test picture was found in training: nothing to draw"
-        console().print(none if drawn is None else f"\npairs drawn into {drawn}")
+        console().print(none if drawn is None else f"\npairs drawn into {plain(str(drawn), None)}")
 
 
 def _show(found: Audit) -> None:
     """Print the set, its counts and the audit."""
     from rich.table import Table
-
-    from modelzero.report.text import plain
 
     out = console()
     pictures = found.data
@@ -133,5 +133,7 @@ def _show(found: Audit) -> None:
     out.print(f"\naudit ({found.seconds:.1f} s)")
     for sentence in found.sentences() or ["Nothing was found that could make a result wrong."]:
         out.print(f"- {plain(sentence, _MOST_LETTERS)}")
-    for name, reason in pictures.left_out:
+    for name, reason in pictures.left_out[:_MOST_FILES]:
         out.print(f"  {plain(name, _NAME_LETTERS)}: {plain(reason, _MOST_LETTERS)}")
+    if len(pictures.left_out) > _MOST_FILES:
+        out.print(f"  ... and {len(pictures.left_out) - _MOST_FILES:,} files more")

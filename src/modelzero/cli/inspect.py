@@ -6,8 +6,11 @@ from typing import Annotated
 
 import typer
 
-from modelzero.cli.app import HiddenUnits, Json, command, console, print_json
+from modelzero.cli.app import SENTENCE_LETTERS, HiddenUnits, Json, command, console, print_json
 from modelzero.errors import SettingError
+from modelzero.report.text import plain
+
+_LAYER_LETTERS = 60  # of the path of a layer within layers
 
 
 @command
@@ -61,8 +64,9 @@ def inspect(
     from rich.table import Table
 
     out = console()
-    out.print(f"{rung.name}: {rung.adds}")
-    out.print(f"recipe: {', '.join(f'{name} {value}' for name, value in recipe.items()) or 'nothing to choose'}")
+    out.print(f"{plain(rung.name)}: {plain(rung.adds, SENTENCE_LETTERS)}")
+    settled = [f"{name} {plain(str(value), SENTENCE_LETTERS)}" for name, value in recipe.items()]
+    out.print(f"recipe: {', '.join(settled) or 'nothing to choose'}")
     if not stepwise:
         out.print("fitted in one go, without gradient steps: it has no layers")
         return
@@ -72,7 +76,13 @@ def inspect(
     table.add_column("multiply-adds", justify="right")
     for row in rows:
         shape_shown = " x ".join(map(str, row.output_shape))
-        table.add_row(row.name, row.kind, shape_shown, f"{row.parameters:,}", f"{row.multiply_adds:,}")
+        table.add_row(
+            plain(row.name, _LAYER_LETTERS),
+            plain(row.kind, _LAYER_LETTERS),
+            shape_shown,
+            f"{row.parameters:,}",
+            f"{row.multiply_adds:,}",
+        )
     table.add_row("total", "", "", f"{parameters:,}", f"{multiply_adds:,}")
     out.print(table)
     out.print("\nMultiply-adds are for one picture; biases, activations and pooling are not counted.")

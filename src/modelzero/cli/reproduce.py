@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from modelzero.cli.app import DataDir, Json, RunsDir, command, print_json
+from modelzero.report.text import plain
 
 if TYPE_CHECKING:
     from modelzero.chapter import Figure
@@ -24,7 +25,7 @@ def reproduce(runs_dir: RunsDir = Path("runs"), data_dir: DataDir = None, json: 
 
     data = load("fashion-mnist", data_dir=data_dir)
     out = sys.stderr if json else sys.stdout
-    print(f"Fashion-MNIST from {data.source}", file=out)
+    print(f"Fashion-MNIST from {plain(data.source, None)}", file=out)
     figures: list[Figure] = []
     runs = []
     for section in walk(data, runs_dir=runs_dir, say=lambda line: print("  " + line, file=out, flush=True)):

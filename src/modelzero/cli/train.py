@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modelzero.cli.app import (
+    SENTENCE_LETTERS,
     AllowUnreadable,
     BatchSize,
     CheckpointEvery,
@@ -38,6 +39,7 @@ from modelzero.cli.app import (
     refuse_beside,
 )
 from modelzero.errors import SettingError
+from modelzero.report.text import plain
 
 if TYPE_CHECKING:
     from modelzero.runs.record import Run
@@ -128,9 +130,10 @@ def _show(run: Run, json: bool) -> None:
 
     out = console()
     described = run.record["data"]
-    out.print(f"{run.record['model']} on {described['name']} ({described['source']}), seed {run.seed}")
+    model, name, source = run.record["model"], described["name"], described["source"]
+    out.print(f"{plain(model, None)} on {plain(name)} ({plain(source, None)}), seed {run.seed}")
     for note in described.get("notes", []):
-        out.print(f"note    {note}")
+        out.print(f"note    {plain(note, SENTENCE_LETTERS)}")
     out.print(f"device  {run.record['derived']['device']}")
     if run.record["engine"]:
         out.print(f"engine  {run.record['derived']['engine']}")
@@ -154,8 +157,8 @@ def _show(run: Run, json: bool) -> None:
         f"on new pictures {interval(*accuracy_interval(right, n))} (95 % interval, this trained model)"
     )
     for warning in run.record.get("warnings", []):
-        out.print(f"warning: {warning}")
+        out.print(f"warning: {plain(warning, SENTENCE_LETTERS)}")
     for again in run.record.get("resumed", []):
         at = f"epoch {again['epoch']}, after {again['step']} steps"
         out.print("; ".join([f"resumed from {at}", *again["trouble"], *again["differs"]]))
-    out.print(f"recorded in {run.path}")
+    out.print(f"recorded in {plain(str(run.path), None)}")

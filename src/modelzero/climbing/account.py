@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 
 from modelzero.runs.record import Run
 from modelzero.statistics.accuracy import mean_accuracy
-from modelzero.statistics.classification import ClassScore, averages, class_scores, confusion
+from modelzero.statistics.classification import ClassScore, averages_of, confusion, count, scores_of
+
+# Classes up to which a confusion matrix is made.
+MOST_CONFUSED = 1000
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,9 @@ class Account:
         parameters: numbers that the model has learned; for `knn` those of the training pictures; None if unknown.
         model_bytes: size of the stored model; None where it is not stored.
         peak_memory_bytes: most memory of the process that trained it.
-        confusion: [classes][classes], pictures of each class (row) taken for each class (column), over all seeds.
-        per_class: precision, recall and F1 of each class, from that matrix.
+        confusion: [classes][classes], pictures of each class (row) taken for each class (column), over all seeds;
+            None where there are more than 1,000 classes, for 10,000 of them make a gigabyte of zeros.
+        per_class: precision, recall and F1 of each class, over all seeds.
         averages: of these over the classes (macro), and over the pictures (micro).
         runs: the ids of the runs.
     """
@@ -63,7 +67,7 @@ class Account:
     parameters: int | None
     model_bytes: int | None
     peak_memory_bytes: int | None
-    confusion: list[list[int]]
+    confusion: list[list[int]] | None
     per_class: list[ClassScore]
     averages: dict[str, float]
     runs: list[str]
@@ -83,15 +87,16 @@ def account(name: str, adds: str, runs: Sequence[Run]) -> Account:
     2
     """
     labels = runs[0].test_labels.numpy()
-    predictions = [run.test_logits.argmax(1).numpy() for run in runs]
+    predictions = [run.test_predictions.numpy() for run in runs]
     right = np.stack([predicted == labels for predicted in predictions])
     random = bool(runs[0].record["random"])
     accuracy = mean_accuracy(right, deterministic=not random)
     data = runs[0].record["data"]
-    matrix = sum(
-        (confusion(labels, predicted, len(data["classes"])) for predicted in predictions),
-        np.zeros((len(data["classes"]),) * 2, np.int64),
-    )
+    classes = len(data["classes"])
+    counts = np.sum([count(labels, predicted, classes) for predicted in predictions], axis=0)
+    matrix = None
+    if classes <= MOST_CONFUSED:
+        matrix = np.sum([confusion(labels, predicted, classes) for predicted in predictions], axis=0).tolist()
     train_seconds = statistics.mean(run.train_seconds for run in runs)
     test_seconds = statistics.mean(epoch.test_seconds for run in runs for epoch in run.history)
     learned = data["train_images"] * len(runs[0].history)
@@ -115,9 +120,9 @@ def account(name: str, adds: str, runs: Sequence[Run]) -> Account:
         parameters=runs[0].record["parameters"],
         model_bytes=runs[0].record.get("model_bytes"),
         peak_memory_bytes=max(memory, default=None),
-        confusion=matrix.tolist(),
-        per_class=class_scores(matrix),
-        averages=averages(matrix),
+        confusion=matrix,
+        per_class=scores_of(counts),
+        averages=averages_of(counts),
         runs=[run.id for run in runs],
         right=right,
     )

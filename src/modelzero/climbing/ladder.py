@@ -12,6 +12,7 @@ from modelzero.climbing.account import Account, account
 from modelzero.climbing.comparison import Comparison, compare_accounts
 from modelzero.climbing.leaks import Cleaned, without_leaks
 from modelzero.errors import RunError
+from modelzero.report.text import plain
 from modelzero.runs.process import still_there
 from modelzero.runs.record import FORMAT, LADDER_RECORD, Run
 from modelzero.runs.seal import unsealed
@@ -55,7 +56,7 @@ class Ladder:
                 record.setdefault(key, [])
             runs = [cell["run"] for cell in record["cells"] if cell["status"] == "finished"]
             newer = record["format"] > FORMAT
-            if record["status"] == "running" and still_there(record.get("process")) is False:
+            if record.get("status") == "running" and still_there(record.get("process")) is False:
                 record["status"] = "interrupted"
         except OSError as error:
             raise RunError(f"{path} holds no ladder ({error.strerror}): the folder of a ladder is needed") from None
@@ -168,7 +169,7 @@ class Ladder:
         }
 
     def __repr__(self) -> str:
-        rungs = ", ".join(f"{rung.name} {rung.accuracy:.4f}" for rung in self.rungs)
+        rungs = ", ".join(f"{plain(rung.name)} {rung.accuracy:.4f}" for rung in self.rungs)
         return f"Ladder({self.path.name!r}, {self.record['status']}, {rungs or 'no rung yet'})"
 
     def _repr_html_(self) -> str:

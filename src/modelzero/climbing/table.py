@@ -8,6 +8,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from modelzero.report.text import plain
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
@@ -41,7 +43,10 @@ _COMPARED = (
 _UNSTABLE = 2.0
 # How much slower or faster it has to predict for the verdict to say so.
 _NOTABLE = 2.0
-_WIDTH = 130
+_WIDTH = 200  # no table is made wider than what it holds
+# Of a name the beginning and the end are shown: those that differ in neither are rare, and ids of runs are none.
+_FIRST_LETTERS, _LAST_LETTERS = 20, 19
+_WHY_LETTERS = 400
 
 
 def rung_table(ladder: Ladder) -> Table:
@@ -50,7 +55,7 @@ def rung_table(ladder: Ladder) -> Table:
     rows = []
     for rung in ladder.record["rungs"]:
         name, planned = rung["name"], rung["seeds"]
-        row = _rung_row(accounts[name]) if name in accounts else [name, *[""] * (len(_HEADINGS) - 1)]
+        row = _rung_row(accounts[name]) if name in accounts else [_named(name), *[""] * (len(_HEADINGS) - 1)]
         if ladder.record["status"] == "running" and planned:
             row[3] = f"{accounts[name].seeds if name in accounts else 0} of {planned}"
         elif name not in accounts:
@@ -77,11 +82,12 @@ def sentences(ladder: Ladder) -> list[str]:
     price = ladder.price
     if price is not None:
         times = price["times_the_training_time"]
-        name, against = str(ladder.worth_it), price["against"]
+        name = str(ladder.worth_it)
         cost = f" for {_times(times)} the training time" if times and times >= 1 else ", with less training time"
         of = next(c.of for c in ladder.comparisons if c.rung == name)
         said.append(
-            f"Worth it: {name}, {points(price['gain'])} over {against}{cost}{_predicts(price)}{_speaks_of(of)}."
+            f"Worth it: {_named(name)}, {points(price['gain'])} over {_named(price['against'])}{cost}{_predicts(price)}"
+            f"{_speaks_of(of)}."
         )
     elif len(ladder.rungs) > 1:
         said.append("No rung is shown to be better than the best one below it.")
@@ -89,27 +95,29 @@ def sentences(ladder: Ladder) -> list[str]:
     near = ladder.rung(str(ladder.nearly_as_good))
     if near is not best:
         said.append(
-            f"Within 1 point of the best ({best.name}, {percent(best.accuracy)}): {near.name}, "
+            f"Within 1 point of the best ({_named(best.name)}, {percent(best.accuracy)}): {_named(near.name)}, "
             f"{percent(near.accuracy)} in {seconds(near.train_seconds)} s instead of {seconds(best.train_seconds)} s."
         )
     said += [
-        f"Worse than a cheaper one: {c.rung}, {points(c.difference)} against {c.against}{_speaks_of(c.of)}."
+        f"Worse than a cheaper one: {_named(c.rung)}, {points(c.difference)} against {_named(c.against)}"
+        f"{_speaks_of(c.of)}."
         for c in ladder.comparisons
         if c.verdict == "worse"
     ]
     said += [
-        f"Cannot tell: {c.rung} against {c.against}; a difference of {100 * c.least_detectable:.1f} points or more "
-        "would most likely have been seen."
+        f"Cannot tell: {_named(c.rung)} against {_named(c.against)}; a difference of "
+        f"{100 * c.least_detectable:.1f} points or more would most likely have been seen."
         for c in ladder.comparisons
         if c.verdict == "cannot tell"
     ]
     said += [
-        f"Unstable: {rung.name}, whose seeds spread {_times(rung.sd / rung.sd_expected)} as far as test-set noise does."
+        f"Unstable: {_named(rung.name)}, whose seeds spread {_times(rung.sd / rung.sd_expected)} as far as test-set "
+        "noise does."
         for rung in ladder.rungs
         if rung.sd_expected > 0 and rung.sd > _UNSTABLE * rung.sd_expected
     ]
     said += _leak_sentences(ladder, best)
-    return said + [f"Left out: {each['name']}, {each['why']}." for each in ladder.left_out]
+    return said + [f"Left out: {_named(each['name'])}, {plain(each['why'], _WHY_LETTERS)}." for each in ladder.left_out]
 
 
 def _leak_sentences(ladder: Ladder, best: Account) -> list[str]:
@@ -126,7 +134,7 @@ def _leak_sentences(ladder: Ladder, best: Account) -> list[str]:
     cleaned = next(each for each in ladder.without_leaks if each.rung == best.name)
     if math.isnan(cleaned.without):
         return [f"Leaked: {of} ({', '.join(kinds)}): nothing is known of new pictures.", *unknown]
-    without = f"{best.name} {percent(cleaned.without)} ({percent(cleaned.accuracy)} with)"
+    without = f"{_named(best.name)} {percent(cleaned.without)} ({percent(cleaned.accuracy)} with)"
     return [f"Leaked: {of} ({', '.join(kinds)}); without them: {without}.", *unknown]
 
 
@@ -180,10 +188,18 @@ def seconds(value: float) -> str:
     return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
+def _named(name: str) -> str:
+    """Fit a rung's name, which may be anything, into a line or a table; JSON has it as it is."""
+    shown = plain(name, None)
+    if len(shown) <= _FIRST_LETTERS + 1 + _LAST_LETTERS:
+        return shown
+    return f"{shown[:_FIRST_LETTERS]}…{shown[-_LAST_LETTERS:]}"
+
+
 def _rung_row(rung: Account) -> list[str]:
     spread = f"{100 * rung.sd:.2f} ({100 * rung.sd_expected:.2f})" if not math.isnan(rung.sd) else ""
     return [
-        rung.name,
+        _named(rung.name),
         percent(rung.accuracy),
         f"{100 * rung.low:.2f} to {100 * rung.high:.2f} %",
         str(rung.seeds) if rung.random else "fixed",
@@ -197,8 +213,8 @@ def _rung_row(rung: Account) -> list[str]:
 
 def _comparison_row(comparison: Comparison) -> list[str]:
     return [
-        comparison.rung,
-        comparison.against,
+        _named(comparison.rung),
+        _named(comparison.against),
         points(comparison.difference),
         f"{100 * comparison.low:+.2f} to {100 * comparison.high:+.2f}",
         f"{comparison.p_adjusted:.3g}" if comparison.p_adjusted >= 1e-4 else "< 0.0001",

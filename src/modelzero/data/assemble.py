@@ -187,7 +187,8 @@ def _drawn(
         check_sides(sides.classes, labels[~mask], labels[mask])
         tested = {group for group, is_test in zip(groups, mask, strict=True) if is_test}
         how |= {"rule": "stratified, groups kept whole", "group": sides.grouped_by, "groups": len(set(groups))}
-        shares = [mask[labels == label].mean() for label in np.unique(labels)]
+        totals = np.bincount(labels)
+        shares = np.bincount(labels[mask], minlength=len(totals))[totals > 0] / totals[totals > 0]
         what = (
             f"{len(tested)} of {len(set(groups))} groups (by {sides.grouped_by}) were drawn as the test split, "
             f"{mask.mean():.1%} of the pictures and {min(shares):.1%} to {max(shares):.1%} of each class"

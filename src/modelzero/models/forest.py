@@ -10,8 +10,11 @@ import torch
 from torch import Tensor
 
 from modelzero.data.dataset import Split
-from modelzero.errors import check_count
+from modelzero.errors import ModelError, check_count
 from modelzero.models.fitted import Fitted, to_pixels
+
+# What scikit-learn's trees may take at least: every node of theirs holds a number for each class.
+_MOST_BYTES = 8 << 30
 
 
 class Forest(Fitted):
@@ -31,6 +34,9 @@ class Forest(Fitted):
             try more pixels were no better (benchmarks/recipes_classical.py).
         min_samples_leaf: training pictures that a leaf needs at least.
         max_features: pixels tried at each node, at most all; if None the square root of their number, rounded down.
+
+    Raises:
+        ModelError: so many classes that the trees would take more than 8 GiB, however few pictures there are.
     """
 
     random = True
@@ -53,6 +59,14 @@ class Forest(Fitted):
         super().__init__(image_shape, classes)
         self.trees = check_count("trees", trees)
         self.min_samples_leaf = check_count("min_samples_leaf", min_samples_leaf)
+        # Trees with a leaf for each class have about two nodes for each; of float64.
+        needed = 16 * classes**2 * self.trees // self.min_samples_leaf
+        if needed > _MOST_BYTES:
+            raise ModelError(
+                f"a forest of {self.trees} trees takes at least {needed / 1e9:.0f} GB for {classes:,} classes: at most "
+                f"{math.isqrt(_MOST_BYTES * self.min_samples_leaf // (16 * self.trees)):,} are possible; take another "
+                "model"
+            )
         numbers = math.prod(image_shape)
         chosen = math.isqrt(numbers) if max_features is None else check_count("max_features", max_features)
         self.max_features = min(chosen, numbers)

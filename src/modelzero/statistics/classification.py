@@ -45,13 +45,37 @@ def confusion(labels: ArrayLike, predictions: ArrayLike, classes: int) -> NDArra
     return counts.reshape(classes, classes).astype(np.int64)
 
 
+def count(labels: ArrayLike, predictions: ArrayLike, classes: int) -> NDArray[np.int64]:
+    """Count for each class the pictures that are right, those predicted to be of it, and those that are.
+
+    >>> count([0, 0, 1], [0, 1, 1], classes=2).tolist()
+    [[1, 1], [1, 2], [2, 1]]
+
+    Returns:
+        int64 [3, classes]: what the scores need of a confusion matrix. Those of several seeds may be added up.
+    """
+    labels, predictions = np.asarray(labels, np.int64), np.asarray(predictions, np.int64)
+    parts = (labels[labels == predictions], predictions, labels)
+    return np.stack([np.bincount(part, minlength=classes) for part in parts]).astype(np.int64)
+
+
+def margins(confusion: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the same counts of a confusion matrix: its diagonal, the sums of its columns and of its rows."""
+    return np.stack([np.diag(confusion), confusion.sum(0), confusion.sum(1)])
+
+
 def class_scores(confusion: NDArray[np.int64]) -> list[ClassScore]:
     """Score each class, in label order.
 
     >>> class_scores(confusion([0, 0, 1], [0, 1, 1], classes=2))[0]
     ClassScore(precision=1.0, recall=0.5, f1=0.666..., support=2)
     """
-    right, predicted, support = np.diag(confusion), confusion.sum(0), confusion.sum(1)
+    return scores_of(margins(confusion))
+
+
+def scores_of(counts: NDArray[np.int64]) -> list[ClassScore]:
+    """Score each class from the counts that `count` gives, where a whole matrix would be too large."""
+    right, predicted, support = counts
     columns = (_ratio(right, predicted), _ratio(right, support), _ratio(2 * right, predicted + support), support)
     return [ClassScore(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
@@ -66,11 +90,16 @@ def averages(confusion: NDArray[np.int64]) -> dict[str, float]:
     {'macro_precision': 0.75, 'macro_recall': 0.75, 'macro_f1': 0.666..., 'micro_precision': 0.666...,
      'micro_recall': 0.666..., 'micro_f1': 0.666...}
     """
-    occurs = (confusion.sum(0) + confusion.sum(1)) > 0
-    scores = [score for score, there in zip(class_scores(confusion), occurs, strict=True) if there]
+    return averages_of(margins(confusion))
+
+
+def averages_of(counts: NDArray[np.int64]) -> dict[str, float]:
+    """Average the scores of the classes from the counts that `count` gives; see `averages`."""
+    right, predicted, support = counts
+    scores = [score for score, there in zip(scores_of(counts), predicted + support > 0, strict=True) if there]
     names = ("precision", "recall", "f1")
     macro = {f"macro_{name}": float(np.mean([getattr(score, name) for score in scores])) for name in names}
-    accuracy = float(np.trace(confusion) / confusion.sum())
+    accuracy = float(right.sum() / support.sum())
     return macro | {f"micro_{name}": accuracy for name in names}
 
 

@@ -8,10 +8,12 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from modelzero.report.text import plain
 from modelzero.runs.record import Epoch
 
 # An epoch gets a bar of its own only when it takes longer than this.
 _LONG_EPOCH_SECONDS = 2
+_LABEL_LETTERS = 24
 
 
 class Silence:
@@ -35,7 +37,7 @@ class Bars:
             self._disable = None  # tqdm looks whether it writes to a terminal
         else:
             self._disable = show is False
-        self._label, self._epochs, self._images = label, epochs, images
+        self._label, self._epochs, self._images = plain(label, _LABEL_LETTERS), epochs, images
         self._done = 0
         self._outer: Any = None
         self._inner: Any = None
