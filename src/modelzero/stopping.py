@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -14,6 +15,9 @@ from typing import Any
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 # A second signal ends at once, but the same wish may arrive twice: from the terminal and from a parent.
 _SECONDS_OF_PATIENCE = 1.0
+# For a step under way and a checkpoint; then a process is killed.
+SECONDS_TO_SAY_GOODBYE = 4.0
+_SECONDS_BETWEEN_LOOKS = 0.5
 
 
 class Interruption(KeyboardInterrupt):
@@ -31,6 +35,19 @@ class Interruption(KeyboardInterrupt):
 def raise_interruption(number: int, _frame: FrameType | None = None) -> None:
     """Handle a signal by raising Interruption."""
     raise Interruption(number)
+
+
+def leave_with_parent() -> None:
+    """End this process, as if by SIGTERM, when the one that started it is gone: nobody asks for its work any more."""
+    threading.Thread(target=_wait_and_leave, args=(os.getppid(),), daemon=True).start()
+
+
+def _wait_and_leave(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(SECONDS_TO_SAY_GOODBYE)
+    os._exit(128 + signal.SIGTERM)
 
 
 def exit_code(interrupt: BaseException) -> int:

@@ -24,15 +24,11 @@ from typing import Any, Generic, TypeVar
 
 import loky
 
-from modelzero.stopping import raise_interruption
+from modelzero.stopping import SECONDS_TO_SAY_GOODBYE, leave_with_parent, raise_interruption
 
 Job = TypeVar("Job")
 
 _ATTEMPTS = 2
-# For a step under way and a checkpoint; then a process is killed.
-_SECONDS_TO_SAY_GOODBYE = 4.0
-# How often a process looks whether the one that climbs is still there.
-_SECONDS_BETWEEN_LOOKS = 0.5
 # One thread for each library that a worker computes with: the cores serve different cells.
 _ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "NUMBA")}
 
@@ -115,7 +111,7 @@ class Workers(Generic[Job]):
         busy = [worker for _, _, worker in self._running.values() if worker is not None]
         for worker in busy:
             worker.send(signal.SIGTERM)
-        wait(self._running if busy else [], _SECONDS_TO_SAY_GOODBYE)
+        wait(self._running if busy else [], SECONDS_TO_SAY_GOODBYE)
         for worker in [*busy, *self._free]:
             worker.end()
         self._running.clear()
@@ -205,7 +201,7 @@ def _begin() -> None:
     signal.signal(signal.SIGTERM, _leave)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
-    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
+    leave_with_parent()
 
 
 def _do(function: Callable[[Job], Any], job: Job) -> Any:
@@ -218,13 +214,4 @@ def _do(function: Callable[[Job], Any], job: Job) -> Any:
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:
-    os._exit(128 + signal.SIGTERM)
-
-
-def _leave_with(parent: int) -> None:
-    """End when the process that climbs was killed: its ladder goes on elsewhere, and needs this run's folder."""
-    while os.getppid() == parent:
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(_SECONDS_TO_SAY_GOODBYE)
     os._exit(128 + signal.SIGTERM)

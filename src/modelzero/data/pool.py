@@ -13,6 +13,8 @@ from typing import Any
 
 import loky
 
+from modelzero.stopping import leave_with_parent
+
 _START_SECONDS = 120.0
 _MEMORY = 2 << 30  # bytes that a process may take beyond what it has when it starts
 
@@ -126,6 +128,7 @@ def _begin() -> None:
         most = pages * resource.getpagesize() + _MEMORY
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (most if hard < 0 else min(most, hard), hard))
+    leave_with_parent()
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(nowhere, stream)
