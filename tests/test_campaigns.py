@@ -1,4 +1,4 @@
-"""A small, seeded share of each campaign in `benchmarks/` on runs that survive: the scripts themselves, with real kills."""
+"""A small, seeded share of each campaign in `benchmarks/` on runs that survive: the scripts, with real kills."""
 
 import os
 import re

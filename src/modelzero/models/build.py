@@ -18,7 +18,7 @@ from modelzero.models.summary import evaluating
 
 _LONGEST_MESSAGE = 300
 # Threads share torch's default generator: while one makes a model, the others have to wait.
-_DRAWING = threading.Lock()
+_DRAWING = threading.RLock()
 
 
 def build(

@@ -21,12 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from modelzero.errors import RunError
 from modelzero.runs.record import HISTORY, LADDER_RECORD, RECORD, Epoch, Run
-from modelzero.runs.seal import fingerprint, sealed
+from modelzero.runs.seal import sealed
 from modelzero.runs.text import to_json
 
 _NEW = ".new~"  # what the name of a folder begins with that has no record yet
@@ -149,13 +148,18 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def write_model(path: Path, model: nn.Module) -> dict[str, Any]:
-    """Write a model's weights as safetensors, what layers share once; return the size and SHA-256 of the file."""
-    with _replacing(path) as temporary:
-        temporary.touch()  # as readable as the other files are: safetensors would make it its owner's alone
-        safetensors.torch.save_model(model, str(temporary))
-        with _opened(temporary, os.O_APPEND) as file:
-            os.fsync(file)
-        return fingerprint(temporary)
+    """Write a model's weights as safetensors; return the size and SHA-256 of the file.
+
+    Weights that layers share are stored once, under the first of their names. (`safetensors.torch.save_model` keeps any
+    of the names, now this one, now that one.) `safetensors.torch.load_model` finds the others.
+    """
+    tensors, seen = {}, set()
+    for name, tensor in model.state_dict().items():
+        lies = tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
+        if lies not in seen or not tensor.numel():
+            tensors[name] = tensor.detach().clone()
+        seen.add(lies)
+    return write_tensors(path, tensors)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -235,7 +239,7 @@ def writing(path: Path) -> Iterator[None]:
     """Turn what goes wrong while files are written into a RunError that names the path."""
     try:
         yield
-    except (OSError, ValueError, SafetensorError) as error:  # ValueError: a path with a null byte
+    except (OSError, ValueError) as error:  # ValueError: a path with a null byte
         why = getattr(error, "strerror", None) or error
         raise RunError(
             f"{path} cannot be written ({why}): choose another folder with --runs-dir, or make room"
