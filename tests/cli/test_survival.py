@@ -1,0 +1,160 @@
+"""Commands that are stopped or killed, and what the next command makes of it; real processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import modelzero as mz
+
+# Some ten thousand steps: nothing that is sent arrives after the end.
+LONG = ["train", "digits", "--model", "convnet", "--epochs", "2000", "--threads", "1"]
+
+
+def start(*words):
+    """Start a command in a session of its own, with Ctrl-C as in a terminal."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "modelzero", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+    )
+
+
+def modelzero(*words):
+    done = subprocess.run([sys.executable, "-m", "modelzero", *words], capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def the_run():
+    """Wait until a run has a line of history; return its folder."""
+    for _ in range(600):
+        for path in Path("runs").glob("*/history.jsonl"):
+            if path.stat().st_size:
+                return path.parent
+        time.sleep(0.1)
+    pytest.fail("no training began")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_ends_a_training_with_a_checkpoint(number, code):
+    """Within five seconds, with the exit code that shells expect, one word, and no traceback."""
+    process = start(*LONG)
+    path = the_run()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert (out, err) == ("", "interrupted\n")
+    assert len(list(path.glob("checkpoint-*.json"))) == 1
+    assert mz.Run.read(path).status == "interrupted"
+
+
+def test_a_killed_training_is_interrupted_and_goes_on():
+    """`runs` says so, `--resume` goes on in the same folder, and the bits are those of one that was not killed."""
+    words = ["train", "digits", "--model", "convnet", "--epochs", "12", "--threads", "1", "--checkpoint-every", "0.05s"]
+    process = start(*words)
+    path = the_run()
+    process.kill()
+    process.communicate()
+    code, out, _ = modelzero("runs", "--json")
+    assert [run["status"] for run in json.loads(out)["runs"]] == ["interrupted"]
+    code, out, err = modelzero("train", "--resume", str(path), "--json")
+    assert code == 0, err
+    record = json.loads(out)
+    assert (record["id"], record["status"], len(record["history"])) == (path.name, "finished", 12)
+    assert record["resumed"][0]["epoch"] > 1
+    whole = mz.train("digits", "convnet", epochs=12, threads=1, progress=False)
+    assert record["files"] == whole.record["files"]
+    assert [e["test_loss"] for e in record["history"]] == [e.test_loss for e in whole.history]
+
+
+def test_what_nohup_ignores_stays_ignored():
+    """A training goes on when its terminal closes, where that was asked for."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "modelzero", *LONG],
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),  # noqa: PLW1509
+    )
+    the_run()
+    process.send_signal(signal.SIGHUP)
+    time.sleep(1)
+    assert process.poll() is None
+    process.kill()
+    process.wait()
+
+
+def test_a_stopped_climb_goes_on():
+    """What was finished is read back, what was not is trained, and the ladder is that of a climb in one go."""
+    rungs = ["--rungs", "majority,softmax,convnet", "--seeds", "2", "--workers", "1"]
+    process = start("climb", "digits", *rungs, "--no-audit")
+    path = the_run()
+    while mz.Run.read(path).record["model"] != "convnet":
+        path = max(Path("runs").glob("*/history.jsonl"), key=os.path.getmtime).parent
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 143
+    ladder = next(Path("runs").glob("*-ladder-*"))
+    assert mz.Ladder.read(ladder).record["status"] == "interrupted"
+    finished = {run.path: run.path.joinpath("run.json").stat().st_mtime_ns for run in mz.Ladder.read(ladder).runs}
+    assert 0 < len(finished) < 5
+    code, out, err = modelzero("climb", "--resume", str(ladder), "--json")
+    assert code == 0, err
+    assert {path: path.joinpath("run.json").stat().st_mtime_ns for path in finished} == finished
+    shown = json.loads(out)
+    assert shown["status"] == "finished"
+    assert len(shown["runs"]) == 5
+    assert not (ladder / "pictures").exists()
+    whole = mz.climb("digits", ["majority", "softmax", "convnet"], seeds=2, audit=False, runs_dir="whole")
+    assert [c["difference"] for c in shown["comparisons"]] == [c.difference for c in whole.comparisons]
+    assert [r["accuracy"] for r in shown["rungs"]] == [rung.accuracy for rung in whole.rungs]
+    again = mz.climb(resume=ladder)
+    assert len(again.runs) == 5
+
+
+def test_a_killed_climb_leaves_no_workers_and_goes_on():
+    """SIGKILL to the climbing process: its workers leave checkpoints and end by themselves."""
+    process = start("climb", "digits", "--rungs", "majority,convnet", "--seeds", "2", "--no-audit")
+    path = the_run()
+    while mz.Run.read(path).record["model"] != "convnet":
+        path = max(Path("runs").glob("*/history.jsonl"), key=os.path.getmtime).parent
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    ladder = next(Path("runs").glob("*-ladder-*"))
+    assert mz.Ladder.read(ladder).record["status"] == "interrupted"
+    for _ in range(100):
+        states = [mz.Run.read(record.parent).status for record in Path("runs").glob("*/run.json")]
+        if "running" not in states:
+            break
+        time.sleep(0.1)
+    assert "running" not in states
+    assert len(mz.climb(resume=ladder).runs) == 3
+    states = [mz.Run.read(record.parent).status for record in Path("runs").glob("*/run.json")]
+    assert states == ["finished"] * 3
+
+
+def test_what_cannot_be_resumed_is_refused_in_one_line(digits):
+    """With exit code 2, before anything is done."""
+    known = mz.train(digits, "model0", epochs=1)
+    for words, told in (
+        (["train", "--resume", "nothing"], "holds no run"),
+        (["train", "digits", "--seed", "3", "--resume", str(known.path)], "DATA, --seed beside --resume"),
+        (["climb", "--resume", str(known.path)], "holds no ladder"),
+        (["climb", "digits", "--resume", "x"], "DATA beside --resume"),
+        (["train"], "no data"),
+        (["replay", "nothing"], "holds no run"),
+        (["train", "digits", "--checkpoint-every", "soon"], "checkpoint every"),
+    ):
+        code, out, err = modelzero(*words)
+        assert (code, out) == (2, ""), words
+        assert told in err
+        assert err.count("\n") == 1
