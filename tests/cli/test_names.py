@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -14,11 +15,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 from typer.testing import CliRunner
 
 import modelzero as mz
 from modelzero.cli import app
 from modelzero.climbing import account
+from modelzero.climbing.table import rung_table
 from modelzero.data.folder import read_folder
 from modelzero.models.linear import softmax
 from modelzero.report.text import plain
@@ -183,6 +186,16 @@ def test_a_climb_with_hostile_rungs_is_told_safely(ladder, rung):
     assert shown["data"]["classes"] == sorted(TABLED)
     assert not hidden("".join(shown["verdict"]))
     assert mz.Ladder.read(ladder.path).rungs[1].name == rung.name
+
+
+def test_a_narrow_terminal_breaks_names_before_figures(ladder):
+    """A long name takes several lines; no figure and no heading loses a digit or a letter to it."""
+    out = Console(file=io.StringIO(), width=105, markup=False)
+    out.print(rung_table(ladder))
+    figures = [line[24:] for line in out.file.getvalue().splitlines()]
+    assert "parameters" in figures[0]
+    assert not any("…" in line for line in figures)
+    assert sum("%" in line for line in figures) == 3
 
 
 def test_runs_and_compare_show_such_runs_safely(ladder, rung):
