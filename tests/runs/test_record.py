@@ -255,3 +255,13 @@ def test_a_running_run_shows_the_epochs_in_its_history_file():
     written({**RECORD, "status": "running", "history": []})
     Path("run/history.jsonl").write_text(to_json(EPOCH, indent=None) + "\n" + '{"epoch": 2, "train_lo')
     assert Run.read("run").history == [EPOCH]
+
+
+def test_predictions_are_read_without_keeping_the_logits(monkeypatch):
+    """The largest logit of each picture, some rows at a time; what is in memory already is asked instead."""
+    run = mz.train("digits", "model0", epochs=1)
+    monkeypatch.setattr("modelzero.runs.record._ROWS", 7)
+    again = mz.Run.read(run.path)
+    assert again.test_predictions.equal(run.test_predictions)
+    assert "test_logits" not in vars(again)
+    assert again.test_predictions.equal(again.test_logits.argmax(1))

@@ -6,7 +6,7 @@ import html
 import io
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from modelzero.report.text import plain
 
@@ -47,6 +47,7 @@ _WIDTH = 200  # no table is made wider than what it holds
 # Of a name the beginning and the end are shown: those that differ in neither are rare, and ids of runs are none.
 _FIRST_LETTERS, _LAST_LETTERS = 20, 19
 _WHY_LETTERS = 400
+_LEAST_LETTERS = 8  # of a name in each line, where it is broken into several
 
 
 def rung_table(ladder: Ladder) -> Table:
@@ -229,7 +230,12 @@ def _table(headings: tuple[str, ...], rows: list[list[str]], left: tuple[int, ..
 
     table = Table(box=None, pad_edge=False)
     for column, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if column in left else "right", no_wrap=True)
+        side: Literal["left", "right"] = "left" if column in left else "right"
+        if heading in ("rung", "against"):  # where there is no room, names are broken before figures are cut
+            least = min(_LEAST_LETTERS, max((len(row[column]) for row in rows), default=0))
+            table.add_column(heading, justify=side, overflow="fold", min_width=least)
+        else:
+            table.add_column(heading, justify=side, no_wrap=True)
     for row in rows:
         table.add_row(*row)
     return table
