@@ -148,18 +148,18 @@ def test_temperature_is_that_of_a_search(stretch):
 def test_temperature_where_there_is_no_minimum():
     """All right: the coldest; all wrong: the hottest; logits all alike: 1; a class without any chance is skipped."""
     logits = np.array([[2.0, 0.0], [0.0, 2.0]])
-    assert fit_temperature(logits, [0, 1]) == 0.01
-    assert fit_temperature(logits, [1, 0]) == 100.0
+    assert fit_temperature(logits, [0, 1]) == 0.001
+    assert fit_temperature(logits, [1, 0]) == 1000.0
     assert fit_temperature(np.zeros((4, 3)), [0, 1, 2, 0]) == 1.0
     impossible = np.array([[0.0, -np.inf], [0.0, -1.0], [0.0, -1.0]])
     assert fit_temperature(impossible[:1], [1]) == 1.0
     assert fit_temperature(impossible, [1, 0, 1]) == fit_temperature(impossible[1:], [0, 1])
-    assert fit_temperature(np.array([[1e30, -1e30]] * 10), [0] * 9 + [1]) == 100.0
+    assert fit_temperature(np.array([[1e30, -1e30]] * 10), [0] * 9 + [1]) == 1000.0
 
 
 @given(
     arrays(np.float32, (6, 4), elements=st.floats(-1e4, 1e4, width=32)),
-    st.floats(0.01, 100),
+    st.floats(0.001, 1000),
 )
 def test_temperature_changes_no_predicted_class(logits, temperature):
     """Not even where two logits differ in their last bit, and where probabilities underflow."""

@@ -19,7 +19,8 @@ from modelzero.statistics.intervals import accuracy_interval
 # Guo and others (2017) and Roelofs and others (2022) use 15; with fewer pictures than these in a bin it says little.
 BINS = 15
 _LEAST_IN_BIN = 20
-_COLDEST, _HOTTEST = 0.01, 100.0  # temperatures; beyond them probabilities are 0 and 1, or all alike
+# Temperatures. Beyond them probabilities are 0 and 1, or all alike; distances as logits can need some hundred.
+_COLDEST, _HOTTEST = 0.001, 1000.0
 
 
 @dataclass(frozen=True)
@@ -130,8 +131,8 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
     """Find the temperature with the least negative log-likelihood (C. Guo and others 2017, arXiv:1706.04599).
 
     Fit it on pictures that were neither trained on nor are reported on, such as those of `calibration_cut`. There is
-    one minimum: the likelihood is convex in 1 / temperature. The answer lies between 0.01 and 100, and is 1 where the
-    pictures say nothing about it, because the logits of each are all alike.
+    one minimum: the likelihood is convex in 1 / temperature. The answer lies between 0.001 and 1000, and is 1 where
+    the pictures say nothing about it, because the logits of each are all alike.
 
     >>> logits = np.log([[0.9, 0.1]] * 10)  # says 90 %, and is right in 8 of 10
     >>> temperature = fit_temperature(logits, [0] * 8 + [1] * 2)
