@@ -21,11 +21,12 @@ from modelzero.errors import RunError
 from modelzero.report.again import load_again
 from modelzero.report.calibrated import Calibrated, calibrated, temperature_of
 from modelzero.report.mistakes import Confused, Mistake, most_confused, surest_mistakes
+from modelzero.report.repeat import repeat
 from modelzero.runs.record import FORMAT, LADDER_RECORD, Run
 
 MOST_MISTAKES = 24
 _LARGE = 48 * 48 * 3  # bytes of a picture from which half as many are shown
-# Bytes of all pictures up to which the audit is made again: a fifth of a second. Fashion-MNIST would take three seconds.
+# Bytes of all pictures up to which the audit is made again: a fifth of a second; three seconds for Fashion-MNIST.
 _QUICKLY_AUDITED = 5_000_000
 _MEASURED = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 
@@ -117,6 +118,7 @@ class Report:
             "recorded_runs": self.runs,
             "audit": self.found,
             "without_pictures": self.without_pictures,
+            "repeat": repeat(self.ladder, is_ladder=self.is_ladder),
         }
 
 
