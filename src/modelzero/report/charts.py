@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from modelzero.report.scales import (
+    LINE,
+    Tick,
+    accuracy_ticks,
+    number,
+    room,
+    scale,
+    tick_texts,
+    ticks,
+    time_ticks,
+    whole_ticks,
+)
 from modelzero.report.shown import show
 from modelzero.report.text import plain
 
-_LETTER, _LINE = 6.6, 14  # pixels: an average letter of the charts' 12 pixel type, and a line of it
+_LETTER = 6.6  # pixels: an average letter of the charts' 12 pixel type
 _MOST_LETTERS = 22
-_ACCURACIES = (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99,
-               0.995, 0.998, 0.999, 0.9995, 0.9999)  # fmt: skip
 _MOST_POINTS = 200  # of a curve
-
-
-@dataclass(frozen=True)
-class Tick:
-    """A line of the grid, at a place in pixels, with what stands beside it."""
-
-    at: float
-    text: str
 
 
 @dataclass(frozen=True)
@@ -77,23 +79,23 @@ def price_chart(rungs: Sequence[dict[str, Any]], test_images: int, width: int, h
     >>> len(price_chart([rung], 1000, 720, 400).points)
     1
     """
-    left, right, top, bottom = 52.0, width - 14.0, 14.0, height - 44.0
-    times = [_number(rung["train_seconds"]) for rung in rungs]
+    left, right, top, bottom = 52.0, width - 14.0, 26.0, height - 40.0
+    times = [number(rung["train_seconds"]) for rung in rungs]
     least = max(min((time for time in times if time > 0), default=0.1), 1e-4)
     times = [max(time, least) for time in times]
-    x = _scale(*_room(math.log10(min(times)), math.log10(max(times)), 0.12, 0.12), left, right)
+    x = scale(*room(math.log10(min(times)), math.log10(max(times)), 0.12, 0.12), left, right)
 
     def error(accuracy: float) -> float:
         return -math.log10(max(1 - accuracy, 0.25 / test_images))
 
-    ends = [error(_number(rung[end])) for rung in rungs for end in ("low", "high")]
-    y = _scale(*_room(min(ends), max(ends), 0.06, 0.10), bottom, top)
+    ends = [error(number(rung[end])) for rung in rungs for end in ("low", "high")]
+    y = scale(*room(min(ends), max(ends), 0.06, 0.10), bottom, top)
     marks = [
         Point(
             x(math.log10(time)),
             y(error(rung["accuracy"])),
-            y(error(_number(rung["low"]))),
-            y(error(_number(rung["high"]))),
+            y(error(number(rung["low"]))),
+            y(error(number(rung["high"]))),
             f"{plain(rung['name'])}: {show(rung['accuracy'], 'percent')} "
             f"({show(rung['low'], 'bare_percent')} to {show(rung['high'], 'percent')}), "
             f"{show(rung['train_seconds'], 'seconds')} s of training",
@@ -109,15 +111,15 @@ def price_chart(rungs: Sequence[dict[str, Any]], test_images: int, width: int, h
     )
     return Chart(
         width, height, left, right, top, bottom,
-        x_ticks=_time_ticks(x, left, right),
-        y_ticks=_accuracy_ticks(lambda accuracy: y(error(accuracy)), top, bottom),
+        x_ticks=time_ticks(x, left, right),
+        y_ticks=accuracy_ticks(lambda accuracy: y(error(accuracy)), top, bottom),
         points=_labelled(marks, (left, right, top, bottom)),
         path=path + (f"H{right:.1f}" if front else ""),
     )  # fmt: skip
 
 
 def curve_chart(
-    epochs: Sequence[dict[str, Any]], names: Sequence[str], how: str, width: int = 340, height: int = 210
+    epochs: Sequence[dict[str, Any]], names: Sequence[str], how: str, width: int = 340, height: int = 220
 ) -> Chart | None:
     """Lay out figures of each epoch: a line for the mean over the seeds, a band from the lowest to the highest.
 
@@ -131,14 +133,14 @@ def curve_chart(
     Returns:
         None where none of them is a number.
     """
-    left, right, top, bottom = 52.0, width - 10.0, 10.0, height - 38.0
-    kept = [name for name in names if all(math.isfinite(_number(epoch[name]["mean"])) for epoch in epochs)]
-    values = [_number(epoch[name][end]) for name in kept for epoch in epochs for end in ("low", "high")]
+    left, right, top, bottom = 52.0, width - 14.0, 24.0, height - 38.0
+    kept = [name for name in names if all(math.isfinite(number(epoch[name]["mean"])) for epoch in epochs)]
+    values = [number(epoch[name][end]) for name in kept for epoch in epochs for end in ("low", "high")]
     if not values:
         return None
-    x = _scale(1, max(len(epochs), 2), left + 6, right - 6)
-    low, high = _room(min(values), max(values), 0.06, 0.06)
-    y = _scale(low, high, bottom, top)
+    x = scale(1, max(len(epochs), 2), left + 6, right - 6)
+    low, high = room(min(values), max(values), 0.06, 0.06)
+    y = scale(low, high, bottom, top)
     step = max(1, len(epochs) // _MOST_POINTS)
     chosen = [*epochs[:-1:step], epochs[-1]]
     series = []
@@ -146,9 +148,9 @@ def curve_chart(
         points = [
             Point(
                 x(epoch["epoch"]),
-                y(_number(epoch[name]["mean"])),
-                y(_number(epoch[name]["low"])),
-                y(_number(epoch[name]["high"])),
+                y(number(epoch[name]["mean"])),
+                y(number(epoch[name]["low"])),
+                y(number(epoch[name]["high"])),
                 f"epoch {epoch['epoch']}, {name.replace('_', ' ')}: {show(epoch[name]['mean'], how)} "
                 f"({show(epoch[name]['low'], how)} to {show(epoch[name]['high'], how)}, seeds: {epoch['seeds']})",
             )
@@ -158,20 +160,21 @@ def curve_chart(
         upper = "L".join(f"{point.x:.1f} {point.high:.1f}" for point in points)
         lower = "L".join(f"{point.x:.1f} {point.low:.1f}" for point in reversed(points))
         series.append(Series(name, line, f"M{upper}L{lower}Z", points))
-    decimals = 1 if how == "percent" else 2
     factor, unit = (100, " %") if how == "percent" else (1, "")
+    lines = ticks(low, high, 5)
+    texts = tick_texts([factor * value for value in lines])
     return Chart(
         width, height, left, right, top, bottom,
-        x_ticks=[Tick(x(epoch), f"{epoch:g}") for epoch in _whole_ticks(len(epochs))],
-        y_ticks=[Tick(y(value), _tick_text(factor * value, decimals) + unit) for value in _ticks(low, high, 5)],
+        x_ticks=[Tick(x(epoch), f"{epoch:g}") for epoch in whole_ticks(len(epochs))],
+        y_ticks=[Tick(y(value), text + unit) for value, text in zip(lines, texts, strict=True)],
         series=series,
     )  # fmt: skip
 
 
-def reliability_chart(calibration: dict[str, Any], width: int = 340, height: int = 300) -> Chart:
+def reliability_chart(calibration: dict[str, Any], width: int = 340, height: int = 310) -> Chart:
     """Lay out accuracy against confidence, bin by bin, as trained and with the temperature; equal is the diagonal."""
-    left, right, top, bottom = 52.0, width - 12.0, 10.0, height - 38.0
-    x, y = _scale(0, 1, left, right), _scale(0, 1, bottom, top)
+    left, right, top, bottom = 52.0, width - 20.0, 24.0, height - 38.0
+    x, y = scale(0, 1, left, right), scale(0, 1, bottom, top)
     series = []
     for name in ("as_trained", "scaled"):
         points = [
@@ -197,67 +200,6 @@ def reliability_chart(calibration: dict[str, Any], width: int = 340, height: int
     )  # fmt: skip
 
 
-def _number(value: Any) -> float:
-    return float(value) if value is not None else math.nan
-
-
-def _scale(low: float, high: float, first: float, last: float) -> Callable[[float], float]:
-    span = high - low or 1.0
-    return lambda value: first + (value - low) / span * (last - first)
-
-
-def _room(low: float, high: float, below: float, above: float) -> tuple[float, float]:
-    """Widen a range, so that nothing lies on its edge; a range of nothing becomes one."""
-    span = high - low or abs(high) * 0.1 or 1.0
-    return low - below * span, high + above * span
-
-
-def _ticks(low: float, high: float, about: int) -> list[float]:
-    """Choose round values within a range.
-
-    >>> _ticks(0.31, 0.92, 4)
-    [0.4, 0.6, 0.8]
-    """
-    raw = (high - low) / about
-    power = 10 ** math.floor(math.log10(raw))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw)
-    return [round(k * step, 10) for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
-
-
-def _whole_ticks(last: int) -> list[int]:
-    step = next(k for k in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, last) if last / k <= 6 or k == last)
-    return [1, *range(step if step > 1 else 2, last + 1, step)]
-
-
-def _tick_text(value: float, decimals: int) -> str:
-    return f"{value:.{decimals}f}" if abs(value) < 100 else f"{value:,.0f}"
-
-
-def _time_ticks(x: Callable[[float], float], left: float, right: float) -> list[Tick]:
-    ticks = []
-    for power in range(-4, 8):
-        for digit in (1, 3):
-            at = x(power + math.log10(digit))
-            if left <= at <= right:
-                ticks.append((digit, Tick(at, f"{digit * 10**power:,g}" if power < 3 else f"{digit * 10**power:,}")))
-    ones = [tick for digit, tick in ticks if digit == 1]
-    return ones if len(ones) > 2 else [tick for _, tick in ticks]
-
-
-def _accuracy_ticks(y: Callable[[float], float], top: float, bottom: float) -> list[Tick]:
-    """Take round accuracies from the best downwards, as far apart as two lines of text."""
-    within = [(y(accuracy), accuracy) for accuracy in reversed(_ACCURACIES)]
-    within = [(at, accuracy) for at, accuracy in within if top <= at <= bottom]
-    if len(within) < 2:
-        fine = [k / 1000 for k in range(1000)]
-        within = sorted((y(accuracy), accuracy) for accuracy in fine if top <= y(accuracy) <= bottom)
-    kept: list[Tick] = []
-    for at, accuracy in within:
-        if not kept or at - kept[-1].at >= 2 * _LINE:
-            kept.append(Tick(at, f"{100 * accuracy:g} %"))
-    return kept
-
-
 def _labelled(marks: Sequence[Point], borders: tuple[float, float, float, float]) -> list[Point]:
     """Give each mark a place for its name that covers no mark, no interval and no other name, if there is one."""
     left, right, top, bottom = borders
@@ -274,7 +216,7 @@ def _labelled(marks: Sequence[Point], borders: tuple[float, float, float, float]
         def box(place: tuple[float, float, str], wide: float = wide) -> tuple[float, float, float, float]:
             x, y, anchor = place
             start = {"start": x, "end": x - wide, "middle": x - wide / 2}[anchor]
-            return start, y - _LINE + 4, start + wide, y + 3
+            return start, y - LINE + 4, start + wide, y + 3
 
         def cost(place: tuple[float, float, str]) -> float:
             x1, y1, x2, y2 = box(place)
@@ -285,7 +227,5 @@ def _labelled(marks: Sequence[Point], borders: tuple[float, float, float, float]
 
         best = min(places, key=cost)
         taken.append(box(best))
-        labelled.append(
-            Point(mark.x, mark.y, mark.low, mark.high, mark.tip, mark.label, *best, marked=mark.marked)
-        )
+        labelled.append(Point(mark.x, mark.y, mark.low, mark.high, mark.tip, mark.label, *best, marked=mark.marked))
     return labelled

@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 
 from modelzero.climbing.account import Account
-from modelzero.climbing.comparison import MARGIN, accounts_of, check_same_data, methods_of
 from modelzero.climbing.ladder import Ladder
 from modelzero.data.audit import audit
 from modelzero.data.dataset import ImageData
-from modelzero.errors import RunError
 from modelzero.report.again import load_again
 from modelzero.report.calibrated import Calibrated, calibrated, temperature_of
+from modelzero.report.collected import collect
+from modelzero.report.front import on_front
 from modelzero.report.mistakes import Confused, Mistake, most_confused, surest_mistakes
 from modelzero.report.repeat import repeat
-from modelzero.runs.record import FORMAT, LADDER_RECORD, Run
+from modelzero.runs.record import Run
 
 MOST_MISTAKES = 24
 _LARGE = 48 * 48 * 3  # bytes of a picture from which half as many are shown
@@ -148,25 +148,7 @@ def gather(
     Raises:
         RunError: nothing that can be read, or runs on different data.
     """
-    read = [_read(source) for source in sources]
-    if not read:
-        raise RunError("no run and no ladder given: the folder of one is needed; 'modelzero runs' lists them")
-    single = read[0] if len(read) == 1 and isinstance(read[0], Ladder) else None
-    given = [run for each in read for run in ([each] if isinstance(each, Run) else each.runs)]
-    runs, listed = _usable(given)
-    ladder = _collected(given, runs) if single is None else Ladder(single.path, single.record, runs)
-    if single is not None:
-        listed += [
-            {
-                "id": cell["run"],
-                "rung": cell["rung"],
-                "seed": cell["seed"],
-                "status": cell["status"],
-                "why": cell["why"],
-            }
-            for cell in single.record.get("cells", [])
-            if cell["status"] != "finished"
-        ]
+    ladder, is_ladder, listed = collect(sources)
     described = ladder.record["data"]
     found, why = None, "they were not looked for"
     if isinstance(data, ImageData):
@@ -175,62 +157,13 @@ def gather(
         found, why = load_again(described, data, data_dir)
     return Report(
         ladder=ladder,
-        is_ladder=single is not None,
+        is_ladder=is_ladder,
         rungs=_rungs(ladder),
         runs=listed,
         found=_of_the_data(ladder, found),
         data=found,
         without_pictures=why,
     )
-
-
-def _read(source: Ladder | Run | str | Path) -> Ladder | Run:
-    if isinstance(source, Ladder | Run):
-        return source
-    path = Path(source)
-    return Ladder.read(path) if (path / LADDER_RECORD).is_file() else Run.read(path)
-
-
-def _usable(runs: Sequence[Run]) -> tuple[list[Run], list[dict[str, Any]]]:
-    """Pick the finished runs whose predictions can be read, and list all of them."""
-    usable, listed = [], []
-    for run in dict.fromkeys(runs):
-        why = None
-        if run.status != "finished":
-            failure = run.record.get("failure") or {}
-            why = str(failure.get("error") or f"{run.status} after {len(run.history)} of {run.record['epochs']} epochs")
-        else:
-            try:
-                _ = run.test_logits, run.test_labels
-                usable.append(run)
-            except RunError as error:
-                why = str(error)
-        listed.append({"id": run.id, "rung": run.record["model"], "seed": run.seed, "status": run.status, "why": why})
-    return usable, listed
-
-
-def _collected(given: Sequence[Run], runs: Sequence[Run]) -> Ladder:
-    """Put runs together as if they had been climbed, in the order in which they were given."""
-    check_same_data(given)
-    methods = methods_of(runs) if runs else []
-    if len({str((run.record["model"], run.record["recipe"])) for run in runs}) == 1:
-        methods = [list({run.seed: run for run in runs}.values())]  # the seeds of one method
-    accounts = accounts_of(methods) if methods else []
-    whole: Mapping[str, Any] = given[0].record
-    record = {
-        "format": FORMAT,
-        "status": "finished",
-        "created": whole.get("created"),
-        "data": whole["data"],
-        "environment": whole["environment"],
-        "rungs": [{"name": each.name, "adds": each.adds} for each in accounts],
-        "family": [{"rung": each.name} for each in accounts[1:]],
-        "margin": MARGIN,
-        "left_out": [],
-    }
-    ladder = Ladder(given[0].path, record, runs)
-    ladder.__dict__["rungs"] = accounts  # of methods that may share a name
-    return ladder
 
 
 def _rungs(ladder: Ladder) -> list[RungReport]:
@@ -244,7 +177,7 @@ def _rungs(ladder: Ladder) -> list[RungReport]:
         described.append(
             RungReport(
                 account=rung,
-                on_front=not any(_dominates(other, rung) for other in ladder.rungs),
+                on_front=on_front(rung, ladder.rungs),
                 shown=shown.id,
                 epochs=_epochs(runs),
                 calibration=calibrated(shown),
@@ -256,11 +189,6 @@ def _rungs(ladder: Ladder) -> list[RungReport]:
             )
         )
     return described
-
-
-def _dominates(one: Account, other: Account) -> bool:
-    at_least = one.train_seconds <= other.train_seconds and one.accuracy >= other.accuracy
-    return at_least and (one.train_seconds < other.train_seconds or one.accuracy > other.accuracy)
 
 
 def _epochs(runs: Sequence[Run]) -> list[dict[str, Any]]:

@@ -93,9 +93,10 @@ def most_confused(matrix: NDArray[np.int64], most: int = _MOST_PAIRS) -> list[Co
     wrong = matrix.copy()
     np.fill_diagonal(wrong, 0)
     flat = wrong.ravel()
-    chosen = np.argpartition(-flat, min(most, len(flat) - 1))[:most]
-    # By count, then by place: the partition gives equal counts in no fixed order.
-    chosen = sorted((place for place in chosen.tolist() if flat[place]), key=lambda place: (-flat[place], place))
+    # Those with more than the count at the end of the list, and then the first ones with just that count.
+    least = max(1, int(np.partition(flat, -most)[-most]) if len(flat) > most else 1)
+    places = np.flatnonzero(flat >= least).tolist()
+    chosen = sorted(places, key=lambda place: (-flat[place], place))[:most]
     support = matrix.sum(axis=1)
     return [
         Confused(truth, said, int(flat[place]), float(flat[place] / support[truth]))

@@ -88,7 +88,7 @@ def page(report: Report) -> str:
     return environment.get_template("report.html").render(
         doc=document,
         n=_numbers(document),
-        class_name=lambda number: Markup("<bdi>{}</bdi>").format(classes[number]),  # noqa: S704 - format escapes
+        class_name=lambda number: Markup("<bdi>{}</bdi>").format(classes[number]),
         title=f"{plain(document['data']['name'], 80)}: {subtitle}",
         subtitle=subtitle,
         style=Markup(style),  # noqa: S704 - our own file
@@ -141,14 +141,14 @@ def _numbers(document: dict[str, Any]) -> Any:
             value = value[int(step)] if isinstance(value, list) else value[step]
         raw = "" if value is None else value if isinstance(value, str) else json.dumps(value)
         shown = "·" if how == "matrix" and value == 0 else show(value, "count" if how == "matrix" else how)
-        return Markup('<data value="{}" data-key="{}">{}</data>').format(raw, key, shown)  # noqa: S704 - format escapes
+        return Markup('<data value="{}" data-key="{}">{}</data>').format(raw, key, shown)
 
     return number
 
 
 def _name(text: object, most: int = 40) -> Markup:
     """Write a name that others chose so that it stays a name: on one line, escaped, whatever way it is written."""
-    return Markup("<bdi>{}</bdi>").format(plain(str(text), most))  # noqa: S704 - format escapes
+    return Markup("<bdi>{}</bdi>").format(plain(str(text), most))
 
 
 def _hash(text: str) -> str:
@@ -179,6 +179,7 @@ def _view(document: dict[str, Any], number: int, classes: list[str], data: Image
         "matrix": _matrix(rung["confusion"], classes) if small else None,
         "pairs": rung["confused"][: _PAIRS_BESIDE_MATRIX if small else None],
         "classes": shown,
+        "equally_sure": bool(rung["calibration"]) and len(rung["calibration"]["as_trained"]["bins"]) == 1,
         "tiles": _tiles(rung["mistakes"], classes, data),
         "reliability": reliability_chart(rung["calibration"]) if rung["calibration"] else None,
         "calibration_words": _calibration_words(rung["calibration"]),
@@ -222,10 +223,12 @@ def _calibration_words(calibration: dict[str, Any] | None) -> str:
         return ""
     trained, scaled = calibration["as_trained"], calibration["scaled"]
     if trained["ece_debiased"] <= trained["ece_debiased_noise"]:
-        return "Yes, as far as these pictures can tell: its error is within what chance gives to a perfectly calibrated model."
+        return "Yes, as far as these pictures can tell: its error is what chance gives to a perfectly calibrated model."
     gap = trained["confidence"] - trained["accuracy"]
     said = "It is too sure of itself" if gap > 0 else "It is less sure than it could be"
-    said += f": mean confidence {show(trained['confidence'], 'percent')}, accuracy {show(trained['accuracy'], 'percent')}."
+    said += (
+        f": mean confidence {show(trained['confidence'], 'percent')}, accuracy {show(trained['accuracy'], 'percent')}."
+    )
     if scaled["ece_debiased"] <= scaled["ece_debiased_noise"]:
         return said + " With one temperature nothing is left that chance would not explain."
     if scaled["ece_debiased"] < trained["ece_debiased"]:

@@ -11,16 +11,16 @@ from typing import Any
 
 from modelzero.climbing import table
 
-UNKNOWN = "–"
+UNKNOWN = "-"
 
 
 def show(value: Any, how: str) -> str:
     """Write a value as `how` says.
 
     >>> show(0.8341, "percent"), show(0.00489, "points"), show(1234, "count"), show(None, "seconds")
-    ('83.41 %', '+0.49', '1,234', '–')
+    ('83.41 %', '+0.49', '1,234', '-')
     >>> show("NaN", "percent"), show("Infinity", "decimal"), show(0.99999, "confidence")
-    ('–', '∞', '> 99.99 %')
+    ('-', '∞', '> 99.99 %')
     """
     if value is None:
         return UNKNOWN

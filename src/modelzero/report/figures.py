@@ -1,0 +1,144 @@
+"""Figures of matplotlib, for notebooks and papers: of a run, of a ladder, of a set of pictures."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import TYPE_CHECKING, Any
+
+from modelzero.errors import SettingError
+from modelzero.report.text import plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from modelzero.climbing.ladder import Ladder
+    from modelzero.data.dataset import ImageData
+    from modelzero.runs.record import Run
+
+# Okabe and Ito's, which colour-blind people can tell apart; marks and dashes differ as well.
+_BLUE, _ORANGE, _GREY = "#0072b2", "#d55e00", "#8a8f98"
+
+
+def run_figure(run: Run) -> Figure:
+    """Draw loss and accuracy of each epoch of a run.
+
+    >>> import tempfile, modelzero as mz
+    >>> run = mz.train("digits", "softmax", epochs=3, runs_dir=tempfile.mkdtemp())
+    >>> [axes.get_ylabel() for axes in run_figure(run).axes]
+    ['loss', 'accuracy']
+
+    Raises:
+        SettingError: matplotlib is not installed.
+    """
+    figure = _figure(8.0, 3.2)
+    left, right = figure.subplots(1, 2)
+    epochs = [epoch.epoch for epoch in run.history]
+    for axes, name in ((left, "loss"), (right, "accuracy")):
+        for part, colour, style in (("train", _ORANGE, "o--"), ("test", _BLUE, "s-")):
+            values = [getattr(epoch, f"{part}_{name}") for epoch in run.history]
+            if any(math.isfinite(value) for value in values):
+                axes.plot(epochs, values, style, color=colour, label=part, markersize=4)
+        axes.set(xlabel="epoch", ylabel=name, title=_title(f"{run.record['model']}, seed {run.seed}"))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    return figure
+
+
+def ladder_figure(ladder: Ladder) -> Figure:
+    """Draw accuracy against training time of each rung, with 95 % intervals and the Pareto front.
+
+    >>> import tempfile, modelzero as mz
+    >>> ladder = mz.climb("digits", ["majority", "centroid"], runs_dir=tempfile.mkdtemp())
+    >>> ladder_figure(ladder).axes[0].get_xlabel()
+    'seconds of training'
+
+    Raises:
+        SettingError: matplotlib is not installed.
+    """
+    from modelzero.report.front import on_front
+
+    figure = _figure(8.0, 4.6)
+    axes = figure.subplots()
+    front = sorted((rung for rung in ladder.rungs if on_front(rung, ladder.rungs)), key=lambda rung: rung.train_seconds)
+    times = {rung.name: max(rung.train_seconds, 1e-4) for rung in ladder.rungs}
+    axes.step(
+        [times[rung.name] for rung in front], [100 * rung.accuracy for rung in front], "--", where="post", color=_BLUE
+    )
+    for rung in ladder.rungs:
+        best = rung in front
+        middle = 100 * rung.accuracy
+        reach = [[middle - 100 * rung.low], [100 * rung.high - middle]]
+        mark, colour = ("o", _BLUE) if best else ("D", _ORANGE)
+        axes.errorbar(
+            times[rung.name], middle, reach, fmt=mark, color=colour, mfc=colour if best else "white", capsize=3
+        )
+        axes.annotate(_title(rung.name), (times[rung.name], middle), xytext=(6, 5), textcoords="offset points")
+    axes.set_xscale("log")
+    axes.set(
+        xlabel="seconds of training",
+        ylabel="test accuracy, %",
+        title=_title(f"{ladder.record['data']['name']}: no other rung is as good in less time than those in blue"),
+    )
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def data_figure(data: ImageData, columns: int = 10, most_rows: int = 20) -> Figure:
+    """Draw the first training pictures of each class, a class in each row.
+
+    >>> import modelzero as mz
+    >>> len(data_figure(mz.load("digits"), columns=3).axes)
+    30
+
+    Args:
+        data: the set.
+        columns: pictures of each class.
+        most_rows: classes that are shown at most.
+
+    Raises:
+        SettingError: matplotlib is not installed.
+    """
+    import torch
+
+    rows = min(most_rows, len(data.classes))
+    figure = _figure(0.7 * columns + 1.6, 0.75 * rows)
+    grid: Any = figure.subplots(rows, columns, squeeze=False)
+    for label in range(rows):
+        places = torch.nonzero(data.train.labels == label).flatten()[:columns].tolist()
+        for column in range(columns):
+            axes: Axes = grid[label][column]
+            axes.set_xticks([])
+            axes.set_yticks([])
+            axes.set_frame_on(False)
+            if column < len(places):
+                picture = data.train.images[places[column]].permute(1, 2, 0)
+                shown = picture[..., 0] if picture.shape[2] == 1 else picture[..., :3]
+                axes.imshow(shown.numpy(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        grid[label][0].set_ylabel(_title(data.classes[label], 18), rotation=0, ha="right", va="center")
+    return figure
+
+
+def _figure(width: float, height: float) -> Figure:
+    """Make a figure of its own, which notebooks show once, and which no global state keeps alive."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise SettingError(
+            "matplotlib is not installed, and figures are drawn with it: pip install 'modelzero[plot]' brings it"
+        ) from None
+
+    class Drawn(Figure):
+        def _repr_png_(self) -> bytes:
+            written = io.BytesIO()
+            self.savefig(written, format="png")
+            return written.getvalue()
+
+    return Drawn(figsize=(width, height), layout="constrained")
+
+
+def _title(text: str, most: int = 90) -> str:
+    """Show a name as it is: matplotlib would read what stands between dollars as a formula."""
+    return plain(text, most).replace("$", r"\$")
