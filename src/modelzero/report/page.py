@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import hashlib
 import json
 import math
@@ -97,7 +98,7 @@ def page(report: Report) -> str:
         script_hash=_hash(script),
         version=modelzero.__version__,
         unknown=UNKNOWN,
-        unfinished=[run for run in document["recorded_runs"] if run["why"]],
+        unfinished=[run for run in document["recorded_runs"] if run["why"] or run["status"] != "finished"],
         most_runs=_MOST_RUNS,
         where=document["ladder"] or str(Path(document["runs"][0]).parent if document["runs"] else report.ladder.path),
         nothing={"nll": math.log(len(classes)), "brier": 1 - 1 / len(classes)},
@@ -115,8 +116,10 @@ def save_page(text: str, path: str | Path) -> Path:
         DataError: a path that cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         try:
             temporary.write_text(text, encoding="utf-8", newline="\n")
             os.replace(temporary, path)
@@ -179,7 +182,7 @@ def _view(document: dict[str, Any], number: int, classes: list[str], data: Image
         "matrix": _matrix(rung["confusion"], classes) if small else None,
         "pairs": rung["confused"][: _PAIRS_BESIDE_MATRIX if small else None],
         "classes": shown,
-        "equally_sure": bool(rung["calibration"]) and len(rung["calibration"]["as_trained"]["bins"]) == 1,
+        "equally_sure": _equally_sure(rung),
         "tiles": _tiles(rung["mistakes"], classes, data),
         "reliability": reliability_chart(rung["calibration"]) if rung["calibration"] else None,
         "calibration_words": _calibration_words(rung["calibration"]),
@@ -200,6 +203,13 @@ def _matrix(matrix: list[list[int]], classes: list[str]) -> list[dict[str, Any]]
             cells.append({"number": column, "shade": f"{'d' if row == column else 'w'}{level}", "tip": tip})
         rows.append({"number": row, "name": classes[row], "cells": cells})
     return rows
+
+
+def _equally_sure(rung: dict[str, Any]) -> bool:
+    """Say whether no mistake is surer than another, as for a model that answers without looking."""
+    mistakes = rung["mistakes"]
+    one_bin = bool(rung["calibration"]) and len(rung["calibration"]["as_trained"]["bins"]) == 1
+    return one_bin and len(mistakes) > 1 and mistakes[0]["confidence"] == mistakes[-1]["confidence"]
 
 
 def _tiles(mistakes: list[dict[str, Any]], classes: list[str], data: ImageData | None) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ def tick_texts(values: list[float]) -> list[str]:
     >>> tick_texts([0.5, 1.0]), tick_texts([0.301, 0.302]), tick_texts([1000, 2000])
     (['0.5', '1.0'], ['0.301', '0.302'], ['1,000', '2,000'])
     """
-    step = min((b - a for a, b in zip(values, values[1:], strict=False)), default=0.0)
+    step = min((b - a for a, b in itertools.pairwise(values)), default=0.0)
     decimals = max(0, -math.floor(math.log10(step) + 1e-9)) if step > 0 else 2
     return [f"{value:,.{decimals}f}" for value in values]
 
