@@ -13,12 +13,12 @@ from modelzero.report.again import as_png, load_again
 
 @pytest.fixture
 def folder(tmp_path):
-    """Forty pictures of two classes in folders, of two sizes."""
+    """24 pictures of two classes in folders, of two sizes."""
     rng = np.random.default_rng(0)
-    for k in range(40):
+    for k in range(24):
         path = tmp_path / "mine" / ("bright" if k % 2 else "dark") / f"{k}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        side = 12 if k < 20 else 16
+        side = 12 if k < 12 else 16
         Image.fromarray(rng.integers(0, 256, (side, 16, 3), dtype=np.uint8)).save(path)
     return tmp_path / "mine"
 

@@ -75,12 +75,9 @@ def test_runs_and_ladders_show_themselves(ladder, digits, tmp_path):
     """In a notebook: what it is, the figures of each epoch, and names as text."""
     run = ladder.runs[-1]
     shown = run._repr_html_()
-    assert shown.count("<tr>") == 1 + len(run.history)
+    assert shown.count("<tr>") == 1 + 12
+    assert f"the first {len(run.history) - 12} epochs are in run.history" in shown
     assert f"{100 * run.history[-1].test_accuracy:.2f} %" in shown
     assert "softmax" in ladder._repr_html_()
-    hostile = mz.train(
-        mz.ImageData("<b>\u202e", digits.train, digits.test, digits.classes), "majority", runs_dir=tmp_path
-    )
-    assert "&lt;b&gt;\\u202e" in hostile._repr_html_()
-    long = mz.train(digits, "softmax", epochs=15, runs_dir=tmp_path)
-    assert "the first 3 epochs" in long._repr_html_()
+    data = mz.ImageData("<b>\u202e", digits.train, digits.test, digits.classes)
+    assert "&lt;b&gt;\\u202e" in mz.train(data, "majority", runs_dir=tmp_path)._repr_html_()
