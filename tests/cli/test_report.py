@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 import modelzero as mz
 from modelzero.cli import app
+from modelzero.report.collected import newest_ladder
 
 
 def invoke(command):
@@ -74,7 +75,7 @@ def test_open_shows_it_in_the_browser(ladder, monkeypatch):
         ("gone", ["runs/gone holds no run"]),
         ("LADDER -o gone/report.html", ["gone/report.html cannot be written", "a folder that exists"]),
         ("LADDER -o .", ["cannot be written"]),
-        ("", ["Missing argument"]),
+        ("", ["no ladder in runs", "modelzero climb"]),
     ],
 )
 def test_what_cannot_be_done_is_one_line(ladder, arguments, words):
@@ -99,3 +100,30 @@ def test_templates_are_part_of_the_package():
     folder = Path(mz.__file__).parent / "report" / "templates"
     names = {path.name for path in folder.iterdir()}
     assert {"report.html", "report.css", "report.js", "rung.html", "charts.html"} <= names
+
+
+def test_the_newest_ladder_is_reported_where_none_is_named(digits, tmp_path, refuses):
+    """By the time in the names of the folders; none at all is one line."""
+    for rung in ("majority", "centroid"):
+        newest = mz.climb(digits, [rung], runs_dir=tmp_path / "runs")
+    assert newest_ladder(tmp_path / "runs") in (newest.path, *tmp_path.glob("runs/*ladder*"))
+    (tmp_path / "runs" / "29991231-000000-ladder-digits-0").mkdir()
+    newest.path.rename(tmp_path / "runs" / "29991231-000000-ladder-digits-1")
+    assert newest_ladder(tmp_path / "runs").name == "29991231-000000-ladder-digits-1"
+    answer = invoke("report --json")
+    assert json.loads(answer.stdout)["rungs"][0]["name"] == "centroid"
+    with refuses(mz.RunError, "no ladder in", "modelzero climb"):
+        newest_ladder(tmp_path / "gone")
+
+
+@pytest.mark.usefixtures("fashion_mnist")
+@pytest.mark.parametrize("page", ["README.md", "docs/report.md"])
+def test_the_commands_of_the_docs_work_one_after_the_other(page, monkeypatch):
+    """The climb, and then its report."""
+    monkeypatch.setattr("webbrowser.open", lambda _: True)
+    text = (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
+    (block,) = [block for block in re.findall(r"^```sh\n(.*?)^```", text, re.M | re.S) if "modelzero report" in block]
+    for line in block.splitlines():
+        answer = invoke(line.removeprefix("modelzero "))
+        assert answer.exit_code == 0, answer.output
+    assert Path("report.html").is_file()

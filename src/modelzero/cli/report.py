@@ -14,9 +14,13 @@ from modelzero.cli.app import DataDir, Json, RunsDir, command, console, print_js
 @command
 def report(
     runs: Annotated[
-        list[str],
-        typer.Argument(help="The id or folder of a ladder, or of runs; a ladder beside others stands for its runs."),
-    ],
+        list[str] | None,
+        typer.Argument(
+            help="The id or folder of a ladder, or of runs; a ladder beside others stands for its runs.  "
+            "[default: the newest ladder in --runs-dir]",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path("report.html"),
     open_: Annotated[bool, typer.Option("--open", help="Also open it in the browser.")] = False,
     data: Annotated[
@@ -31,11 +35,12 @@ def report(
     json: Json = False,
 ) -> None:
     """Write one HTML file: verdict, accuracy against time, curves, mistakes, calibration, and how to repeat it."""
+    from modelzero.report.collected import newest_ladder
     from modelzero.report.content import gather
     from modelzero.report.page import page, save_page
     from modelzero.report.shown import show
 
-    found = [Path(name) if Path(name).is_dir() else runs_dir / name for name in runs]
+    found = [Path(name) if Path(name).is_dir() else runs_dir / name for name in runs or [newest_ladder(runs_dir)]]
     gathered = gather(found, pictures=pictures, data=data, data_dir=data_dir)
     path = save_page(page(gathered), output)
     size = path.stat().st_size

@@ -52,6 +52,18 @@ def collect(sources: Sequence[Ladder | Run | str | Path]) -> tuple[Ladder, bool,
     return ladder, single is not None, listed
 
 
+def newest_ladder(runs_dir: str | Path) -> Path:
+    """Return the folder of the ladder that was begun last; their names begin with the time.
+
+    Raises:
+        RunError: there is none.
+    """
+    folders = sorted(record.parent for record in Path(runs_dir).glob(f"*/{LADDER_RECORD}"))
+    if not folders:
+        raise RunError(f"no ladder in {runs_dir}: 'modelzero climb' makes one, --runs-dir looks elsewhere")
+    return folders[-1]
+
+
 def _read(source: Ladder | Run | str | Path) -> Ladder | Run:
     if isinstance(source, Ladder | Run):
         return source

@@ -6,6 +6,8 @@ import io
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from modelzero.errors import SettingError
 from modelzero.report.text import plain
 
@@ -57,28 +59,46 @@ def ladder_figure(ladder: Ladder) -> Figure:
     Raises:
         SettingError: matplotlib is not installed.
     """
+    from modelzero.report.charts import price_chart
     from modelzero.report.front import on_front
 
     figure = _figure(8.0, 4.6)
     axes = figure.subplots()
-    front = sorted((rung for rung in ladder.rungs if on_front(rung, ladder.rungs)), key=lambda rung: rung.train_seconds)
-    times = {rung.name: max(rung.train_seconds, 1e-4) for rung in ladder.rungs}
-    axes.step(
-        [times[rung.name] for rung in front], [100 * rung.accuracy for rung in front], "--", where="post", color=_BLUE
-    )
-    for rung in ladder.rungs:
-        best = rung in front
-        middle = 100 * rung.accuracy
-        reach = [[middle - 100 * rung.low], [100 * rung.high - middle]]
-        mark, colour = ("o", _BLUE) if best else ("D", _ORANGE)
+    rungs = [{**rung.as_dict(), "on_front": on_front(rung, ladder.rungs)} for rung in ladder.rungs]
+    times = [max(rung["train_seconds"], 1e-4) for rung in rungs]
+    front = sorted((time, 100 * rung["accuracy"]) for time, rung in zip(times, rungs, strict=True) if rung["on_front"])
+    axes.step(*zip(*front, strict=True), "--", where="post", color=_BLUE)
+    n = ladder.record["data"]["test_images"]
+    chart = price_chart(rungs, n, 760, 430)  # of the report: where names stand, so that they do not hide each other
+    points = 72 * 7.2 / (chart.right - chart.left)
+    for time, rung, mark in zip(times, rungs, chart.points, strict=True):
+        middle, low, high = (100 * rung[name] for name in ("accuracy", "low", "high"))
+        shape, colour, inside = ("o", _BLUE, _BLUE) if mark.marked else ("D", _ORANGE, "white")
         axes.errorbar(
-            times[rung.name], middle, reach, fmt=mark, color=colour, mfc=colour if best else "white", capsize=3
+            time, middle, [[middle - low], [high - middle]], fmt=shape, color=colour, markerfacecolor=inside, capsize=3
         )
-        axes.annotate(_title(rung.name), (times[rung.name], middle), xytext=(6, 5), textcoords="offset points")
+        beside = (points * (mark.label_x - mark.x), points * (mark.y - mark.label_y))
+        sides = {"start": "left", "end": "right", "middle": "center"}
+        axes.annotate(
+            _title(rung["name"]),
+            (time, middle),
+            beside,
+            textcoords="offset points",
+            ha=sides[mark.anchor],
+            fontsize=9,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
+        )
     axes.set_xscale("log")
+    least = 25 / n  # per cent: an error that no test split of this size can show
+    axes.set_yscale(
+        "function",
+        functions=(lambda share: -np.log10(np.maximum(100 - share, least)), lambda height: 100 - 10.0**-height),
+    )
+    axes.margins(x=0.12, y=0.1)
+    axes.set_yticks([float(tick.text.split()[0]) for tick in chart.y_ticks], [tick.text for tick in chart.y_ticks])
     axes.set(
         xlabel="seconds of training",
-        ylabel="test accuracy, %",
+        ylabel="test accuracy",
         title=_title(f"{ladder.record['data']['name']}: no other rung is as good in less time than those in blue"),
     )
     axes.grid(alpha=0.3)
