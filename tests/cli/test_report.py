@@ -106,7 +106,6 @@ def test_the_newest_ladder_is_reported_where_none_is_named(digits, tmp_path, ref
     """By the time in the names of the folders; none at all is one line."""
     for rung in ("majority", "centroid"):
         newest = mz.climb(digits, [rung], runs_dir=tmp_path / "runs")
-    assert newest_ladder(tmp_path / "runs") in (newest.path, *tmp_path.glob("runs/*ladder*"))
     (tmp_path / "runs" / "29991231-000000-ladder-digits-0").mkdir()
     newest.path.rename(tmp_path / "runs" / "29991231-000000-ladder-digits-1")
     assert newest_ladder(tmp_path / "runs").name == "29991231-000000-ladder-digits-1"

@@ -40,7 +40,8 @@ def report(
     from modelzero.report.page import page, save_page
     from modelzero.report.shown import show
 
-    found = [Path(name) if Path(name).is_dir() else runs_dir / name for name in runs or [newest_ladder(runs_dir)]]
+    named = [Path(name) if Path(name).is_dir() else runs_dir / name for name in runs or []]
+    found = named or [newest_ladder(runs_dir)]
     gathered = gather(found, pictures=pictures, data=data, data_dir=data_dir)
     path = save_page(page(gathered), output)
     size = path.stat().st_size
