@@ -42,7 +42,7 @@ def main() -> int:
             shots.mkdir(parents=True, exist_ok=True)
             wrong += looked_at(page, shots, given.playwright, given.chromium)
             if given.picture:
-                framed(shots / "1000-light-js-top.png", given.picture)
+                framed(shots, given.picture)
     for line in wrong:
         print(f"NOT AS PROMISED: {line}")
     return 1 if wrong else 0
@@ -102,13 +102,24 @@ def looked_at(page: Path, shots: Path, playwright: Path, chromium: str | None) -
     return wrong
 
 
-def framed(shot: Path, picture: Path) -> None:
-    """Write the first screen, in few colours, with a thin frame."""
+def framed(shots: Path, picture: Path) -> None:
+    """Put parts of the page together for the README: its top, the chart, and what is shown of the best rung."""
     from PIL import Image, ImageOps
 
-    with Image.open(shot) as image:
-        small = image.convert("RGB").quantize(64)
-    ImageOps.expand(small.convert("RGB"), 1, "#d5d9de").quantize(64).save(picture, optimize=True)
+    top = Image.open(shots / "1000-light-js-top.png").convert("RGB").crop((0, 20, 1000, 462))
+    chart, matrix, tiles, reliability = (
+        Image.open(shots / f"part-{name}.png").convert("RGB") for name in ("chart", "matrix", "tiles", "reliability")
+    )
+    tiles = tiles.crop((0, 0, tiles.width, 300))
+    reliability = reliability.resize(
+        (330, round(reliability.height * 330 / reliability.width)), Image.Resampling.LANCZOS
+    )
+    tops = [0, top.height + 16, top.height + chart.height + 40, top.height + chart.height + matrix.height + 72]
+    sheet = Image.new("RGB", (1000, tops[3] + tiles.height), "white")
+    for part, place in ((top, (0, 0)), (chart, (16, tops[1])), (matrix, (16, tops[2])), (tiles, (16, tops[3]))):
+        sheet.paste(part, place)
+    sheet.paste(reliability, (980 - reliability.width, tops[2]))
+    ImageOps.expand(sheet, 1, "#d5d9de").quantize(96).save(picture, optimize=True)
 
 
 if __name__ == "__main__":

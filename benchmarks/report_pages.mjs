@@ -24,6 +24,17 @@ for (const width of [400, 1000, 1600])
       state.too_wide = await page.evaluate(excess);
       if (javaScriptEnabled) {
         await page.screenshot({ path: `${folder}/${name}-top.png` });
+        if (width === 1000 && colorScheme === "light") {
+          const best = page.locator("details.rung[open]").last();
+          for (const [what, place] of [
+            ["chart", page.locator("svg.chart.wide")],
+            ["matrix", best.locator("table.matrix")],
+            ["tiles", best.locator(".tiles")],
+            ["reliability", best.locator(".beside svg.chart")],
+          ])
+            if (await place.count()) await place.screenshot({ path: `${folder}/part-${what}.png` });
+          await page.evaluate(() => scrollTo(0, 0));
+        }
         await page.locator("details.rung > summary").last().click();
         await page.locator("#ladder th button").nth(1).click();
         state.sorted = await page.locator("#ladder th[aria-sort]").count();

@@ -6,9 +6,12 @@ import base64
 import hashlib
 import json
 import re
+from io import BytesIO
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import modelzero as mz
@@ -194,7 +197,6 @@ def test_names_are_text_whatever_is_in_them(tree, text):
     assert not re.search("[\u202a-\u202e\u2066-\u2069\x00-\x08\x1b]", text)
     # Isolated: what stands around keeps its order.
     assert sum(each.text() == "\u05d0\u05d1\u05d2 (1)" for each in tree.all("bdi")) > 5
-    assert "alert" not in re.sub(r"&[a-z#0-9]+;", "", text).split("<script>")[1]
 
 
 def test_pictures_and_charts_have_words(tree):
@@ -213,11 +215,6 @@ def test_pictures_are_those_of_the_mistakes(tree, document, digits):
     mistake = document["rungs"][2]["mistakes"][0]
     section = tree.all("details", id="rung-2")[0]
     tile = section.all("div", class_="tiles")[0].all("figure")[0]
-    from io import BytesIO
-
-    import numpy as np
-    from PIL import Image
-
     png = base64.b64decode(tile.all("img")[0].attributes["src"].partition(",")[2])
     shown = torch.from_numpy(np.array(Image.open(BytesIO(png))))
     assert (shown == digits.test.images[mistake["position"]][0]).all()
@@ -253,9 +250,7 @@ def test_pictures_that_cannot_be_found_are_said_to_be_missing(ladder, digits, re
 def test_ladder_report_writes_the_file(ladder, tmp_path, refuses):
     """`ladder.report(path)` gives the path back; a folder that is not there is one line."""
     path = ladder[0].report(tmp_path / "out.html")
-    assert path.read_text(encoding="utf-8").startswith("\n<!doctype html>") or path.read_text().startswith(
-        "<!doctype html>"
-    )
+    assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
     with refuses(mz.DataError, "gone", "give a path like report.html"):
         ladder[0].report(tmp_path / "gone" / "out.html")
     with refuses(mz.DataError, "cannot be written"):

@@ -76,7 +76,6 @@ class RungReport:
         return {
             **self.account.as_dict(),
             **more,
-            "per_class": [asdict(each) for each in self.account.per_class],
             "calibration": None if self.calibration is None else asdict(self.calibration),
             "mistakes": [asdict(each) for each in self.mistakes],
             "confused": [asdict(each) for each in self.confused],

@@ -69,7 +69,10 @@ def page(report: Report) -> str:
     """Fill the templates from what `--json` prints, and from the pictures of the mistakes."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    document: dict[str, Any] = json.loads(to_json(report.as_dict(), indent=None))
+    told = report.as_dict()
+    if len(told["data"]["classes"]) > _MOST_IN_MATRIX:
+        told["rungs"] = [{**rung, "confusion": None} for rung in told["rungs"]]
+    document: dict[str, Any] = json.loads(to_json(told, indent=None))
     environment = Environment(
         loader=PackageLoader("modelzero.report"),
         autoescape=True,
