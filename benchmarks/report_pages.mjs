@@ -53,7 +53,7 @@ for (const width of [400, 1000, 1600])
       state.too_wide_open = await page.evaluate(excess);
       await page.screenshot({ path: `${folder}/${name}.png`, fullPage: true });
       if (width === 1000 && colorScheme === "light" && !javaScriptEnabled)
-        await page.pdf({ path: `${folder}/printed.pdf`, format: "A4" });
+        await page.pdf({ path: `${folder}/printed.pdf`, format: "A4", preferCSSPageSize: true });
       found.push(state);
       await context.close();
     }

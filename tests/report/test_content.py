@@ -146,7 +146,7 @@ def test_unfinished_and_damaged_runs_are_named_and_left_out(copied, read_page):
     ]
     whys = {run["id"]: run["why"] for run in report.runs}
     assert whys[names[0]] == "the loss is <NaN>"
-    assert "interrupted after 3 of 3" in whys[names[1]]
+    assert whys[names[1]].startswith("interrupted after ")
     assert "has no predictions.safetensors" in whys[names[2]]
     assert whys[names[3]] is None
     tree = read_page(page(report))

@@ -16,6 +16,7 @@ from modelzero.statistics.calibration import (
     calibration,
     calibration_cut,
     calibration_error,
+    cross_entropy,
     debiased_square,
     fit_temperature,
     negative_log_likelihood,
@@ -42,6 +43,8 @@ def test_scores_are_those_of_scikit_learn():
     assert negative_log_likelihood(probabilities, labels) == pytest.approx(log_loss(labels, probabilities))
     theirs = brier_score_loss(labels, probabilities, labels=range(7), scale_by_half=False)
     assert brier_score(probabilities, labels) == pytest.approx(theirs)
+    logits = np.random.default_rng(3).normal(size=(500, 7))
+    assert cross_entropy(logits, labels, 0.5) == pytest.approx(log_loss(labels, softmax(logits, 0.5)))
 
 
 def test_scores_of_a_perfect_and_a_lying_model():
@@ -83,8 +86,8 @@ def test_equal_confidences_are_never_divided():
 @pytest.mark.parametrize("n", [1, 2, 19, 20, 41])
 def test_few_pictures_are_enough_for_an_answer(n):
     """Small test sets get fewer bins and no error."""
-    _, probabilities, labels = _believed(n, 3, seed=n)
-    result = calibration(probabilities, labels)
+    logits, _, labels = _believed(n, 3, seed=n)
+    result = calibration(logits, labels)
     assert len(result.bins) == max(1, n // 20)
     assert sum(each.count for each in result.bins) == n
     assert math.isfinite(result.ece)
@@ -94,12 +97,12 @@ def test_debiased_error_of_a_calibrated_model_is_zero_within_its_noise():
     """Over 300 calibrated models the debiased square averages to 0, while the plain one does not."""
     squares, plain, below = [], [], []
     for seed in range(300):
-        _, probabilities, labels = _believed(2000, 5, seed=seed)
+        logits, probabilities, labels = _believed(2000, 5, seed=seed)
         bins = reliability(*top_label(probabilities, labels))
         squares.append(debiased_square(bins))
         plain.append(calibration_error(bins))
         if seed < 60:
-            result = calibration(probabilities, labels, seed=seed)
+            result = calibration(logits, labels, seed=seed)
             below.append(result.ece_debiased <= result.ece_debiased_noise)
             assert result.ece_debiased == math.sqrt(max(0.0, squares[-1]))
     error = np.std(squares) / math.sqrt(300)
@@ -125,7 +128,7 @@ def test_expected_error_of_perfect_calibration_is_what_such_models_show():
 def test_an_overconfident_model_is_found_out():
     """Logits three times as large as they should be: far above what chance gives, and the temperature is 3."""
     logits, _, labels = _believed(5000, 5, seed=4, sharpness=1.0)
-    result = calibration(softmax(3 * logits), labels)
+    result = calibration(3 * logits, labels)
     assert result.ece_debiased > 5 * result.ece_debiased_noise
     assert result.ece > 5 * result.ece_perfect_high
     assert result.confidence > result.accuracy + 0.1

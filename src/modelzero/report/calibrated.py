@@ -12,7 +12,6 @@ from modelzero.statistics.calibration import (
     calibration,
     calibration_cut,
     fit_temperature,
-    softmax,
 )
 
 
@@ -62,8 +61,8 @@ def calibrated(run: Run) -> Calibrated | None:
         seed=run.seed,
         temperature=temperature,
         fitted_on=int(np.count_nonzero(cut)),
-        as_trained=calibration(softmax(left), labels[~cut]),
-        scaled=calibration(softmax(left, temperature), labels[~cut]),
+        as_trained=calibration(left, labels[~cut]),
+        scaled=calibration(left, labels[~cut], temperature=temperature),
     )
 
 

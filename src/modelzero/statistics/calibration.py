@@ -48,7 +48,7 @@ class Calibration:
 
     Args:
         n: pictures that it was measured on.
-        nll: negative log-likelihood, the mean of -log(probability of the true class), in nats; infinite where one is 0.
+        nll: negative log-likelihood, the mean of -log(probability of the true class), in nats.
         brier: the mean of the squared distance between the probabilities and the truth, 0 to 2.
         confidence: mean probability of the predicted class.
         accuracy: share that is right.
@@ -75,25 +75,27 @@ class Calibration:
     bins: list[Bin]
 
 
-def calibration(probabilities: NDArray[np.float64], labels: ArrayLike, *, seed: int = 0) -> Calibration:
+def calibration(logits: ArrayLike, labels: ArrayLike, *, temperature: float = 1.0, seed: int = 0) -> Calibration:
     """Measure everything that is said of the calibration of a model.
 
-    >>> result = calibration(np.array([[0.8, 0.2]] * 100), [0] * 80 + [1] * 20)
+    >>> result = calibration(np.log([[0.8, 0.2]] * 100), [0] * 80 + [1] * 20)
     >>> round(result.ece, 9), result.ece_debiased, round(result.brier, 2)
     (0.0, 0.0, 0.32)
 
     Args:
-        probabilities: [N, C], each row adds up to 1.
+        logits: [N, C].
         labels: true label numbers [N].
+        temperature: what the logits are divided by.
         seed: of the simulation of perfect calibration.
     """
     labels = np.asarray(labels, np.int64)
+    probabilities = softmax(logits, temperature)
     confidence, right = top_label(probabilities, labels)
     bins = reliability(confidence, right)
     mean, low, high, noise = perfect_calibration(confidence, seed=seed)
     return Calibration(
         n=len(labels),
-        nll=negative_log_likelihood(probabilities, labels),
+        nll=cross_entropy(logits, labels, temperature),
         brier=brier_score(probabilities, labels),
         confidence=float(confidence.mean()),
         accuracy=float(right.mean()),
@@ -198,6 +200,20 @@ def negative_log_likelihood(probabilities: NDArray[np.float64], labels: ArrayLik
     labels = np.asarray(labels, np.int64)
     with np.errstate(divide="ignore"):
         return float(-np.log(probabilities[np.arange(len(labels)), labels]).mean() + 0.0)
+
+
+def cross_entropy(logits: ArrayLike, labels: ArrayLike, temperature: float = 1.0) -> float:
+    """Return the negative log-likelihood from logits: also where a probability is too small to be told from 0.
+
+    >>> cross_entropy([[0.0, -2000.0]], [1])
+    2000.0
+    """
+    labels = np.asarray(labels, np.int64)
+    scaled = np.array(logits, np.float64)
+    scaled -= scaled.max(axis=1, keepdims=True)
+    scaled /= temperature
+    of_truth = scaled[np.arange(len(labels)), labels]
+    return float((np.log(np.exp(scaled).sum(axis=1)) - of_truth).mean())
 
 
 def brier_score(probabilities: NDArray[np.float64], labels: ArrayLike) -> float:
