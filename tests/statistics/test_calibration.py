@@ -11,20 +11,16 @@ from scipy.optimize import minimize_scalar
 from sklearn.metrics import brier_score_loss, log_loss
 
 from modelzero.statistics.calibration import (
-    Bin,
     brier_score,
     calibration,
     calibration_cut,
-    calibration_error,
     cross_entropy,
-    debiased_square,
     fit_temperature,
     negative_log_likelihood,
-    perfect_calibration,
-    reliability,
     softmax,
     top_label,
 )
+from modelzero.statistics.reliability import Bin, calibration_error, debiased_square, perfect_calibration, reliability
 
 
 def _believed(n, classes, seed, sharpness=2.0):
