@@ -13,11 +13,12 @@ from modelzero.cli.compare import compare
 from modelzero.cli.data import data
 from modelzero.cli.inspect import inspect
 from modelzero.cli.replay import replay
+from modelzero.cli.report import report
 from modelzero.cli.reproduce import reproduce
 from modelzero.cli.runs import runs
 from modelzero.cli.train import train
 
-for command in (climb, compare, train, replay, reproduce, data, inspect, runs, bench):
+for command in (climb, compare, report, train, replay, reproduce, data, inspect, runs, bench):
     app.command()(command)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -75,7 +75,9 @@ class Account:
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it but `right`, which is a picture-by-picture matrix."""
-        return {name: value for name, value in asdict(self).items() if name != "right"}
+        # `asdict` would copy the confusion matrix number by number, which of 10,000 classes has 100 million.
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "right"}
+        return values | {"per_class": [asdict(score) for score in self.per_class]}
 
 
 def account(name: str, adds: str, runs: Sequence[Run]) -> Account:

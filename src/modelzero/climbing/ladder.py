@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelzero.climbing.account import Account, account
 from modelzero.climbing.comparison import Comparison, compare_accounts
@@ -16,6 +16,9 @@ from modelzero.report.text import plain
 from modelzero.runs.process import still_there
 from modelzero.runs.record import FORMAT, LADDER_RECORD, Run
 from modelzero.runs.seal import unsealed
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # The best rung may be this much better than the cheapest one that is still named as nearly as good.
 NEARLY = 0.01
@@ -145,6 +148,18 @@ class Ladder:
         from modelzero.climbing.table import as_text
 
         return as_text(self)
+
+    def report(self, path: str | Path = "report.html") -> Path:
+        """Write all of it as one HTML file that opens anywhere; see `modelzero.report.page.write_report`."""
+        from modelzero.report.page import write_report
+
+        return write_report([self], path)
+
+    def plot(self) -> Figure:
+        """Draw accuracy against training time with matplotlib."""
+        from modelzero.report.figures import ladder_figure
+
+        return ladder_figure(self)
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as `modelzero climb --json` prints it."""

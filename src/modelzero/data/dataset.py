@@ -7,13 +7,16 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from modelzero.errors import DataError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,6 +185,12 @@ class ImageData:
     def with_source(self, source: str, notes: Iterable[str] = ()) -> ImageData:
         """Return the same data with another source, and notes before its own."""
         return replace(self, source=source, notes=(*notes, *self.notes))
+
+    def plot(self) -> Figure:
+        """Draw the first training pictures of each class with matplotlib."""
+        from modelzero.report.figures import data_figure
+
+        return data_figure(self)
 
     def counts(self) -> list[tuple[str, int, int]]:
         """Class name, training pictures and test pictures of each class, in label order."""

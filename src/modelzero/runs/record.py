@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import safetensors.torch
@@ -29,6 +29,9 @@ from modelzero.models.ladder import rung_named
 from modelzero.runs.process import still_there
 from modelzero.runs.seal import DamagedError, fingerprint, unsealed
 from modelzero.runs.text import from_json
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FORMAT = 1
 RECORD, HISTORY, MODEL, PREDICTIONS = "run.json", "history.jsonl", "model.safetensors", "predictions.safetensors"
@@ -248,6 +251,17 @@ class Run:
             yield self.path / name
         except (SafetensorError, OSError) as error:
             raise RunError(f"{self.path / name} is damaged ({error}): a whole file is needed; train again") from None
+
+    def plot(self) -> Figure:
+        """Draw loss and accuracy of each epoch with matplotlib."""
+        from modelzero.report.figures import run_figure
+
+        return run_figure(self)
+
+    def _repr_html_(self) -> str:
+        from modelzero.report.notebook import run_html
+
+        return run_html(self)
 
     def __repr__(self) -> str:
         last = self.history[-1] if self.history else None

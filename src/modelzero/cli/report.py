@@ -1,0 +1,58 @@
+"""`modelzero report`: a ladder or runs as one page to look at."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from modelzero.cli.app import DataDir, Json, RunsDir, command, console, print_json
+
+
+@command
+def report(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="The id or folder of a ladder, or of runs; a ladder beside others stands for its runs.  "
+            "[default: the newest ladder in --runs-dir]",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path("report.html"),
+    open_: Annotated[bool, typer.Option("--open", help="Also open it in the browser.")] = False,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the pictures are, to show mistakes.  [default: where the record says]", show_default=False
+        ),
+    ] = None,
+    pictures: Annotated[bool, typer.Option(help="Show the pictures of mistakes where they can be found.")] = True,
+    runs_dir: RunsDir = Path("runs"),
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Write one HTML file: verdict, accuracy against time, curves, mistakes, calibration, and how to repeat it."""
+    from modelzero.report.collected import newest_ladder
+    from modelzero.report.content import gather
+    from modelzero.report.page import page, save_page
+    from modelzero.report.shown import show
+
+    named = [Path(name) if Path(name).is_dir() else runs_dir / name for name in runs or []]
+    found = named or [newest_ladder(runs_dir)]
+    gathered = gather(found, pictures=pictures, data=data, data_dir=data_dir)
+    path = save_page(page(gathered), output)
+    size = path.stat().st_size
+    if json:
+        print_json({**gathered.as_dict(), "report": str(path), "report_bytes": size})
+    else:
+        out = console()
+        for sentence in gathered.ladder.verdict():
+            out.print(sentence)
+        if gathered.without_pictures and gathered.rungs:
+            out.print(f"Without pictures: {gathered.without_pictures}.")
+        out.print(f"\nreport of {len(gathered.ladder.runs)} trainings in {path} ({show(size, 'bytes')})")
+    if open_:
+        webbrowser.open(path.absolute().as_uri())

@@ -1,0 +1,113 @@
+"""From what is given, a ladder or runs, to one ladder of finished runs, and the list of all others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from modelzero.climbing.comparison import MARGIN, accounts_of, check_same_data, methods_of
+from modelzero.climbing.ladder import Ladder
+from modelzero.errors import RunError
+from modelzero.runs.record import FORMAT, LADDER_RECORD, Run
+
+
+def collect(sources: Sequence[Ladder | Run | str | Path]) -> tuple[Ladder, bool, list[dict[str, Any]]]:
+    """Read what is given, and put runs together as if they had been climbed.
+
+    >>> import tempfile, modelzero as mz
+    >>> run = mz.train("digits", "majority", runs_dir=tempfile.mkdtemp())
+    >>> ladder, is_ladder, listed = collect([run])
+    >>> ladder.rungs[0].name, is_ladder, listed[0]["status"]
+    ('majority', False, 'finished')
+
+    Args:
+        sources: see `gather`.
+
+    Returns:
+        A ladder of the finished runs whose predictions can be read, whether it was climbed as one, and all runs.
+
+    Raises:
+        RunError: nothing that can be read, or runs on different data.
+    """
+    read = [_read(source) for source in sources]
+    if not read:
+        raise RunError("no run and no ladder given: the folder of one is needed; 'modelzero runs' lists them")
+    single = read[0] if len(read) == 1 and isinstance(read[0], Ladder) else None
+    given = [run for each in read for run in ([each] if isinstance(each, Run) else each.runs)]
+    runs, listed = _usable(given)
+    ladder = _collected(given, runs) if single is None else Ladder(single.path, single.record, runs)
+    if single is not None:
+        listed += [
+            {
+                "id": cell["run"],
+                "rung": cell["rung"],
+                "seed": cell["seed"],
+                "status": cell["status"],
+                "why": cell["why"],
+            }
+            for cell in single.record.get("cells", [])
+            if cell["status"] != "finished"
+        ]
+    return ladder, single is not None, listed
+
+
+def newest_ladder(runs_dir: str | Path) -> Path:
+    """Return the folder of the ladder that was begun last; their names begin with the time.
+
+    Raises:
+        RunError: there is none.
+    """
+    folders = sorted(record.parent for record in Path(runs_dir).glob(f"*/{LADDER_RECORD}"))
+    if not folders:
+        raise RunError(f"no ladder in {runs_dir}: 'modelzero climb' makes one, --runs-dir looks elsewhere")
+    return folders[-1]
+
+
+def _read(source: Ladder | Run | str | Path) -> Ladder | Run:
+    if isinstance(source, Ladder | Run):
+        return source
+    path = Path(source)
+    return Ladder.read(path) if (path / LADDER_RECORD).is_file() else Run.read(path)
+
+
+def _usable(runs: Sequence[Run]) -> tuple[list[Run], list[dict[str, Any]]]:
+    """Pick the finished runs whose predictions can be read, and list all of them."""
+    usable, listed = [], []
+    for run in dict.fromkeys(runs):
+        why = None
+        if run.status != "finished":
+            failure = run.record.get("failure") or {}
+            why = str(failure.get("error") or f"{run.status} after {len(run.history)} of {run.record['epochs']} epochs")
+        else:
+            try:
+                _ = run.test_logits, run.test_labels
+                usable.append(run)
+            except RunError as error:
+                why = str(error)
+        listed.append({"id": run.id, "rung": run.record["model"], "seed": run.seed, "status": run.status, "why": why})
+    return usable, listed
+
+
+def _collected(given: Sequence[Run], runs: Sequence[Run]) -> Ladder:
+    """Put runs together as if they had been climbed, in the order in which they were given."""
+    check_same_data(given)
+    methods = methods_of(runs) if runs else []
+    if len({str((run.record["model"], run.record["recipe"])) for run in runs}) == 1:
+        methods = [list({run.seed: run for run in runs}.values())]  # the seeds of one method
+    accounts = accounts_of(methods) if methods else []
+    whole: Mapping[str, Any] = given[0].record
+    record = {
+        "format": FORMAT,
+        "status": "finished",
+        "created": whole.get("created"),
+        "data": whole["data"],
+        "environment": whole["environment"],
+        "rungs": [{"name": each.name, "adds": each.adds} for each in accounts],
+        "family": [{"rung": each.name} for each in accounts[1:]],
+        "margin": MARGIN,
+        "left_out": [],
+    }
+    ladder = Ladder(given[0].path, record, runs)
+    ladder.__dict__["rungs"] = accounts  # of methods that may share a name
+    return ladder

@@ -1,0 +1,105 @@
+"""What a model gets wrong: the mistakes that it is surest of, and the classes that it mixes up most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+from modelzero.runs.record import Run
+from modelzero.statistics.calibration import softmax
+
+_MOST_PAIRS = 30
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A test picture that a model got wrong.
+
+    Args:
+        position: of the picture in the test split, counted from 0.
+        truth: the class it belongs to.
+        said: the class that was predicted.
+        confidence: the probability that the model gave to that.
+    """
+
+    position: int
+    truth: int
+    said: int
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Confused:
+    """How often pictures of one class were taken for another, over all seeds.
+
+    Args:
+        truth: the class they belong to.
+        said: the class that was predicted.
+        count: how often.
+        share: of the predictions for pictures of that class.
+    """
+
+    truth: int
+    said: int
+    count: int
+    share: float
+
+
+def surest_mistakes(run: Run, most: int) -> list[Mistake]:
+    """Find the wrong predictions with the highest confidence, the surest first.
+
+    They are ordered by the log odds of the predicted class, which still differ where probabilities round to 1.
+
+    >>> import tempfile, modelzero as mz
+    >>> run = mz.train("digits", "centroid", runs_dir=tempfile.mkdtemp())
+    >>> [(each.truth, each.said) for each in surest_mistakes(run, most=2)]
+    [(..., ...), (..., ...)]
+
+    Raises:
+        RunError: the run has no predictions.
+    """
+    logits, labels = run.test_logits.numpy().astype(np.float64), run.test_labels.numpy()
+    said = logits.argmax(axis=1)
+    wrong = np.flatnonzero(said != labels)
+    if not len(wrong):
+        return []
+    rows = np.arange(len(wrong))
+    rest = logits[wrong]
+    highest = rest[rows, said[wrong]].copy()
+    confidence = softmax(rest)[rows, said[wrong]]
+    rest[rows, said[wrong]] = -np.inf
+    with np.errstate(invalid="ignore", divide="ignore"):
+        odds = np.nan_to_num(highest - logsumexp(rest, axis=1), nan=0.0)
+    surest = np.argsort(-odds, kind="stable")[:most]
+    return [
+        Mistake(int(wrong[row]), int(labels[wrong[row]]), int(said[wrong[row]]), float(confidence[row]))
+        for row in surest
+    ]
+
+
+def most_confused(matrix: NDArray[np.int64], most: int = _MOST_PAIRS) -> list[Confused]:
+    """List the pairs of classes that are mixed up most often, the most frequent first.
+
+    >>> most_confused(np.array([[8, 2], [1, 9]]))
+    [Confused(truth=0, said=1, count=2, share=0.2), Confused(truth=1, said=0, count=1, share=0.1)]
+
+    Args:
+        matrix: pictures of each class (row) taken for each class (column).
+        most: pairs to list.
+    """
+    wrong = matrix.copy()
+    np.fill_diagonal(wrong, 0)
+    flat = wrong.ravel()
+    # Those with more than the count at the end of the list, and then the first ones with just that count.
+    least = max(1, int(np.partition(flat, -most)[-most]) if len(flat) > most else 1)
+    places = np.flatnonzero(flat >= least).tolist()
+    chosen = sorted(places, key=lambda place: (-flat[place], place))[:most]
+    support = matrix.sum(axis=1)
+    return [
+        Confused(truth, said, int(flat[place]), float(flat[place] / support[truth]))
+        for place in chosen
+        for truth, said in [divmod(place, len(matrix))]
+    ]
