@@ -115,17 +115,19 @@ def test_crop_takes_the_middle():
     """Of a picture whose left, middle and right thirds differ, a square shows the middle."""
     pixels = np.repeat(np.array([0, 128, 255], np.uint8), 60)[None].repeat(60, 0)
     cropped = decode(stored(Image.fromarray(pixels)), size=(20, 20), fit="crop")
-    assert (cropped == 128).all()
+    assert (cropped[:, :, 1:-1] == 128).all()  # the outermost columns are blurred with what was cut away
 
 
 def test_shrinking_a_jpeg_early_is_near_to_shrinking_it_late():
-    """The decoder's own reduction differs from the slow way by a few steps on average, whatever the shape."""
-    for sides in ((800, 600), (333, 717), (90, 1000)):
+    """The decoder's own reduction differs from the slow way by a few steps, nowhere by a row, whatever the shape."""
+    for sides in ((800, 600), (333, 717), (90, 1000), (271, 307), (307, 271)):
         picture = Image.fromarray(noise((12, 9, 3), 1)).resize(sides, Image.Resampling.BICUBIC)
         content = stored(picture, "JPEG", quality=95)
-        early = decode(content, size=(64, 64)).astype(float)
-        late = decode(stored(Image.open(io.BytesIO(content))), size=(64, 64)).astype(float)
-        assert np.abs(early - late).mean() < 3
+        for fit in ("pad", "crop"):
+            early = decode(content, size=(64, 64), fit=fit).astype(float)
+            late = decode(stored(Image.open(io.BytesIO(content))), size=(64, 64), fit=fit).astype(float)
+            assert np.abs(early - late).mean() < 3
+            assert np.abs(early - late).max() < 40
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import modelzero as mz
 from modelzero.data import store
 from modelzero.data.decode import decode
 from modelzero.data.listing import Item
-from modelzero.data.pool import each_in_processes
+from modelzero.data.pool import Processes
 from modelzero.data.store import decode_items
 
 
@@ -245,7 +245,8 @@ def test_a_job_that_hangs_or_kills_its_process_costs_itself_only():
         return [f"did {job}" for job in bundle]
 
     jobs = ["a", "hang", "b", "crash", "c", "fail", "d", "eat", "e"]
-    answers = dict(each_in_processes(misbehaves, jobs, processes=2, at_once=9, seconds=1.5))
+    with Processes(2) as processes:
+        answers = dict(processes.each(misbehaves, jobs, [range(9)], seconds=1.5))
     assert sorted(answers) == list(range(9))
     for place, job in enumerate(jobs):
         assert (answers[place] == f"did {job}") == (len(job) == 1)

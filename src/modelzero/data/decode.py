@@ -51,6 +51,10 @@ _UNDO = {
     8: Image.Transpose.ROTATE_90,
 }
 
+_ASIDE = (
+    Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90,
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Header:
@@ -117,14 +121,20 @@ def decode(
     """
     with _opened(content) as image:
         header = _header(image)
-        if size is not None and (header.height, header.width) != size:
-            _draft(image, header, size)
+        if size == (header.height, header.width):
+            size = None
+        extent = image.size if size is None else _draft(image, header, size)
         image.load()
-        picture = _upright(image)
-        picture = _plain(picture, header.alpha)
+        picture = _plain(image, header.alpha)
         picture = picture.convert("L" if (channels or (1 if header.grey else 3)) == 1 else "RGB")
+        undo = _UNDO.get(_orientation(image))
+        if size is not None:
+            aside = undo in _ASIDE
+            picture = _fitted(picture, extent, size[::-1] if aside else size, fit)
+        if undo is not None:
+            picture = picture.transpose(undo)
         if size is not None and (picture.height, picture.width) != size:
-            picture = _fitted(picture, size, fit)
+            picture = _padded(picture, size)
         array = np.asarray(picture, np.uint8)
     return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
 
@@ -182,20 +192,17 @@ def _is_grey(image: Image.Image) -> bool:
     return palette is not None and palette[0::3] == palette[1::3] == palette[2::3]
 
 
-def _draft(image: Image.Image, header: Header, size: tuple[int, int]) -> None:
-    """Let a JPEG decoder leave out what shrinking would throw away: never below twice the size that is needed."""
-    height, width = size
+def _draft(image: Image.Image, header: Header, size: tuple[int, int]) -> tuple[float, float]:
+    """Let a JPEG decoder leave out what shrinking would throw away: never below the size that is needed.
+
+    Returns:
+        Width and height of the picture as it will be decoded, to the fraction: a last pixel may be there in part only.
+    """
     if image.format not in ("JPEG", "MPO"):
-        return
-    larger = max(height / header.height, width / header.width)  # what `crop` needs, and `pad` no more
-    sides = (int(header.width * larger * 2 + 1), int(header.height * larger * 2 + 1))
-    turned_aside = (header.height, header.width) != image.size[::-1]
-    image.draft(None, sides[::-1] if turned_aside else sides)
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    undo = _UNDO.get(_orientation(image))
-    return image if undo is None else image.transpose(undo)
+        return image.size
+    needed = max(size[0] / header.height, size[1] / header.width)  # what `crop` needs, and `pad` no more
+    made = image.draft(None, (int(image.width * needed + 1), int(image.height * needed + 1)))
+    return image.size if made is None else made[1][2:]
 
 
 def _plain(image: Image.Image, alpha: bool) -> Image.Image:
@@ -216,18 +223,34 @@ def _plain(image: Image.Image, alpha: bool) -> Image.Image:
     return image
 
 
-def _fitted(picture: Image.Image, size: tuple[int, int], fit: str) -> Image.Image:
+def _fitted(picture: Image.Image, extent: tuple[float, float], size: tuple[int, int], fit: str) -> Image.Image:
+    """Bring a picture to a size: to both sides of it for `crop`, to at least one of them for `pad`.
+
+    Args:
+        picture: what to shrink or enlarge.
+        extent: how much of it is picture, as width and height.
+        size: height and width.
+        fit: `pad` or `crop`.
+    """
     height, width = size
-    bilinear = Image.Resampling.BILINEAR  # Pillow's looks at all pixels when it shrinks
+    left = top = 0.0
+    right, bottom = extent
     if fit == "crop":
-        scale = max(width / picture.width, height / picture.height)
-        inner = max(1, round(width / scale)), max(1, round(height / scale))
-        left, top = (picture.width - inner[0]) // 2, (picture.height - inner[1]) // 2
-        middle = picture.crop((left, top, left + inner[0], top + inner[1]))
-        return middle.resize((width, height), bilinear, reducing_gap=2.0)
-    scale = min(width / picture.width, height / picture.height)
-    sides = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
-    small = picture if sides == picture.size else picture.resize(sides, bilinear, reducing_gap=2.0)
+        scale = max(width / right, height / bottom)
+        left, top = (right - width / scale) / 2, (bottom - height / scale) / 2
+        right, bottom = right - left, bottom - top
+        sides = width, height
+    else:
+        scale = min(width / right, height / bottom)
+        sides = min(width, max(1, round(right * scale))), min(height, max(1, round(bottom * scale)))
+    box = (max(0.0, left), max(0.0, top), min(right, picture.width), min(bottom, picture.height))
+    # Pillow's bilinear filter looks at all pixels when it shrinks.
+    return picture.resize(sides, Image.Resampling.BILINEAR, box, reducing_gap=2.0)
+
+
+def _padded(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Lay a picture into the middle of a black one."""
+    height, width = size
     padded = Image.new(picture.mode, (width, height))
-    padded.paste(small, ((width - sides[0]) // 2, (height - sides[1]) // 2))
+    padded.paste(picture, ((width - picture.width) // 2, (height - picture.height) // 2))
     return padded

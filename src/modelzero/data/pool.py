@@ -17,54 +17,87 @@ _START_SECONDS = 120.0
 _MEMORY = 2 << 30  # bytes that a process may take beyond what it has when it starts
 
 
-def each_in_processes(
-    function: Callable[[list[Any]], list[Any]], jobs: Sequence[Any], *, processes: int, at_once: int, seconds: float
-) -> Iterator[tuple[int, Any]]:
-    """Yield (position, result) of each job, in any order; the result is a string where the job cost its process.
-
-    Jobs go to the processes in bundles. Where a bundle's process dies, or is ended because nothing came back in time,
-    its jobs are done again one by one, and the one to blame gets a reason in place of a result.
+class Processes:
+    """Some processes, started when they are first needed, that stay until the block ends.
 
     Args:
-        function: does a bundle, one result for each job; importable, and light to import.
-        jobs: picklable.
-        processes: at most so many.
-        at_once: jobs in a bundle.
-        seconds: that a job may take, and that a bundle may take too.
+        most: at most so many.
     """
-    bundles = deque(range(first, min(first + at_once, len(jobs))) for first in range(0, len(jobs), at_once))
-    idle = [_Process() for _ in range(min(processes, len(bundles)))]
-    running: dict[Future[Any], tuple[range, _Process, float]] = {}
-    try:
-        while bundles or running:
-            while bundles and idle:
-                bundle, process = bundles.popleft(), idle.pop()
-                future = process.submit(function, [jobs[place] for place in bundle])
-                running[future] = bundle, process, time.monotonic() + seconds
-            wait(running, max(0.0, min(end for _, _, end in running.values()) - time.monotonic()), FIRST_COMPLETED)
-            for future, (bundle, process, end) in list(running.items()):
-                if not future.done() and time.monotonic() < end:
-                    continue
-                del running[future]
-                try:
-                    results = future.result(0) if future.done() else None
-                    why = f"it took more than {seconds:g} s to decode"
-                except Exception as error:
-                    results = None
-                    why = "its decoder ended the process" if "erminated" in type(error).__name__ else _words(error)
-                if results is not None:
-                    idle.append(process)
-                    yield from zip(bundle, results, strict=True)
-                    continue
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._idle: list[_Process] = []
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._idle:
+            self._idle.pop().end()
+
+    def each(
+        self, function: Callable[[list[Any]], list[Any]], jobs: Sequence[Any], bundles: Sequence[range], seconds: float
+    ) -> Iterator[tuple[int, Any]]:
+        """Yield (position, result) of each job, in any order; the result is a string where the job cost its process.
+
+        Where a bundle's process dies, or is ended because nothing came back in time, its jobs are done again one by
+        one, and the one to blame gets a reason in place of a result.
+
+        Args:
+            function: does a bundle, one result for each job; importable, and light to import.
+            jobs: picklable.
+            bundles: positions of jobs that are handed over together; see `in_bundles`.
+            seconds: that a job may take, and that a bundle may take too.
+        """
+        waiting = deque(bundles)
+        running: dict[Future[Any], tuple[range, _Process, float]] = {}
+        while len(self._idle) < min(self._most, len(waiting)):
+            self._idle.append(_Process())
+        try:
+            while waiting or running:
+                while waiting and self._idle:
+                    bundle, process = waiting.popleft(), self._idle.pop()
+                    future = process.submit(function, [jobs[place] for place in bundle])
+                    running[future] = bundle, process, time.monotonic() + seconds
+                wait(running, max(0.0, min(end for _, _, end in running.values()) - time.monotonic()), FIRST_COMPLETED)
+                for future, (bundle, process, end) in list(running.items()):
+                    if not future.done() and time.monotonic() < end:
+                        continue
+                    del running[future]
+                    try:
+                        results = future.result(0) if future.done() else None
+                        why = f"it took more than {seconds:g} s to decode"
+                    except Exception as error:
+                        results = None
+                        why = "its decoder ended the process" if "erminated" in type(error).__name__ else _words(error)
+                    if results is not None:
+                        self._idle.append(process)
+                        yield from zip(bundle, results, strict=True)
+                        continue
+                    process.end()
+                    self._idle.append(_Process())
+                    if len(bundle) == 1:
+                        yield bundle[0], why
+                    else:
+                        waiting.extendleft(range(place, place + 1) for place in bundle)
+        finally:  # an exception, or somebody who wants no more: what still runs is not waited for
+            for _, process, _ in running.values():
                 process.end()
-                idle.append(_Process())
-                if len(bundle) == 1:
-                    yield bundle[0], why
-                else:
-                    bundles.extendleft(range(place, place + 1) for place in bundle)
-    finally:
-        for process in [*idle, *(process for _, process, _ in running.values())]:
-            process.end()
+
+
+def in_bundles(costs: Sequence[float], most_jobs: int, most_cost: float) -> list[range]:
+    """Divide jobs into bundles of neighbours, none too long and none too costly, but for a job that is so by itself.
+
+    >>> in_bundles([1, 1, 1, 5, 9, 1], most_jobs=2, most_cost=6)
+    [range(0, 2), range(2, 4), range(4, 5), range(5, 6)]
+    """
+    bundles, first, together = [], 0, 0.0
+    for place, cost in enumerate(costs):
+        if place > first and (place - first == most_jobs or together + cost > most_cost):
+            bundles.append(range(first, place))
+            first, together = place, 0.0
+        together += cost
+    return [*bundles, range(first, len(costs))] if len(costs) else []
 
 
 class _Process:

@@ -15,7 +15,6 @@ import contextlib
 import hashlib
 import json
 import os
-import stat
 import tempfile
 import time
 from collections import Counter
@@ -28,18 +27,21 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from modelzero.data.bundles import decode_files, look_at_files
 from modelzero.data.cache import cache_folder
-from modelzero.data.decode import MOST_BYTES, Header, decode, read_header
+from modelzero.data.decode import Header
 from modelzero.data.listing import Item
-from modelzero.data.pool import each_in_processes
+from modelzero.data.pool import Processes, in_bundles
 from modelzero.errors import DataError
 
 # Changes whenever the same bytes would be decoded to other numbers.
-VERSION = 1
+VERSION = 2
 LARGEST_SIDE = 64  # of the size that is chosen where none is asked for
 MOST_UNREADABLE = 0.01  # as a share of the pictures
 _SECONDS = 10.0  # that one picture may take
-_AT_ONCE, _FEW = 64, 200  # pictures in a bundle; fewer than these are not worth a second process
+_FEW = 200  # pictures that are not worth a second process
+# What a process is handed at once: pictures, and bytes to look at or pixels to decode, which takes about half a second.
+_PICTURES_AT_ONCE, _BYTES_AT_ONCE, _PIXELS_AT_ONCE = 100, 100 << 20, 20_000_000
 # A file that changed so recently may change again without its time changing.
 _SETTLED_SECONDS = 2.0
 
@@ -78,22 +80,24 @@ def decode_items(
         DataError: nothing can be read, or too much cannot, or there is no room for the result.
     """
     folder = cache_folder() / "decoded"
-    looks, settled = _looks(items, size, fit)
+    looks, sizes, settled = _looks(items, size, fit)
     found = _read_seen(folder, looks)
     if found is None:
-        digests, headers, reasons = _look_at(items, progress)
-        content = _digest([VERSION, size, fit, digests])
-        found = _read_stored(folder, content) or _decode(
-            items,
-            headers,
-            reasons,
-            folder,
-            content,
-            size=size,
-            fit=fit,
-            allow_unreadable=allow_unreadable,
-            progress=progress,
-        )
+        with Processes(1 if len(items) < _FEW else _cores()) as processes:
+            digests, headers, reasons = _look_at(items, sizes, processes, progress)
+            content = _digest([VERSION, size, fit, digests])
+            found = _read_stored(folder, content) or _decode(
+                items,
+                headers,
+                reasons,
+                folder,
+                content,
+                processes,
+                size=size,
+                fit=fit,
+                allow_unreadable=allow_unreadable,
+                progress=progress,
+            )
         if settled:
             with contextlib.suppress(OSError):
                 _write(folder / f"{looks}.seen", content.encode())
@@ -103,50 +107,37 @@ def decode_items(
     return Decoded(images, np.array(told["kept"], np.int64), unreadable, tuple(told["notes"]))
 
 
-def read_content(content: Path | bytes) -> bytes:
-    """Read the bytes of an item: of a regular file only, since a pipe or a device may never end.
-
-    Raises:
-        DataError: the reason why not.
-    """
-    if isinstance(content, bytes):
-        return content
-    try:
-        if not stat.S_ISREG(content.stat().st_mode):
-            raise DataError("it is no regular file")
-        with content.open("rb") as file:
-            read = file.read(MOST_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise DataError(f"it cannot be opened: {getattr(error, 'strerror', None) or error}") from None
-    return read
-
-
-def _looks(items: Sequence[Item], size: tuple[int, int] | None, fit: str) -> tuple[str, bool]:
-    """Hash what the files look like from outside; say also whether all have been at rest for a while."""
+def _looks(items: Sequence[Item], size: tuple[int, int] | None, fit: str) -> tuple[str, list[int], bool]:
+    """Hash what the files look like from outside; say also their sizes, and whether all were at rest for a while."""
     looks: list[object] = [VERSION, size, fit]
+    sizes = []
     newest = 0.0
     for item in items:
         if isinstance(item.content, bytes):
             looks.append(hashlib.sha256(item.content).hexdigest())
+            sizes.append(len(item.content))
             continue
         try:
             status = item.content.stat()
         except (OSError, ValueError):
             looks.append(["missing", os.fspath(item.content)])
+            sizes.append(0)
             continue
         looks.append([os.fspath(item.content.absolute()), status.st_size, status.st_mtime_ns, status.st_ctime_ns])
+        sizes.append(status.st_size)
         newest = max(newest, status.st_mtime, status.st_ctime)
-    return _digest(looks), time.time() - newest > _SETTLED_SECONDS
+    return _digest(looks), sizes, time.time() - newest > _SETTLED_SECONDS
 
 
-def _look_at(items: Sequence[Item], progress: bool | None) -> tuple[list[str], dict[int, Header], dict[int, str]]:
+def _look_at(
+    items: Sequence[Item], sizes: Sequence[int], processes: Processes, progress: bool | None
+) -> tuple[list[str], dict[int, Header], dict[int, str]]:
     """Read all files: the hash of each one's bytes, what its header says, or why it cannot be read."""
     digests, headers, reasons = [""] * len(items), {}, {}
     jobs = [item.content for item in items]
+    bundles = in_bundles(sizes, _PICTURES_AT_ONCE, _BYTES_AT_ONCE)
     with _bar("reading", len(items), progress) as bar:
-        for place, answer in each_in_processes(
-            look_at_files, jobs, processes=_processes(len(items)), at_once=_AT_ONCE, seconds=_SECONDS
-        ):
+        for place, answer in processes.each(look_at_files, jobs, bundles, _SECONDS):
             bar.update()
             if isinstance(answer, str):
                 reasons[place] = digests[place] = answer
@@ -159,48 +150,13 @@ def _look_at(items: Sequence[Item], progress: bool | None) -> tuple[list[str], d
     return digests, headers, reasons
 
 
-def look_at_files(contents: list[Path | bytes]) -> list[tuple[str, Header | str]]:
-    """Hash some files and read their headers; runs in a process of its own."""
-    answers: list[tuple[str, Header | str]] = []
-    for each in contents:
-        digest = "unreadable"
-        try:
-            content = read_content(each)
-            digest = hashlib.sha256(content).hexdigest()
-            answers.append((digest, read_header(content)))
-        except DataError as error:
-            answers.append((digest, str(error)))
-    return answers
-
-
-def decode_files(jobs: list[tuple[Path | bytes, int, str, tuple[int, ...], str]]) -> list[str | None]:
-    """Decode some files into their places of the common file; runs in a process of its own.
-
-    Args:
-        jobs: for each picture its file, its place, the path of the common file, [n, C, H, W] and `fit`.
-
-    Returns:
-        None for what was decoded, else the reason.
-    """
-    answers: list[str | None] = []
-    target = None
-    for content, place, path, shape, fit in jobs:
-        try:
-            if target is None:
-                target = np.load(path, mmap_mode="r+")
-            target[place] = decode(read_content(content), channels=shape[1], size=(shape[2], shape[3]), fit=fit)
-            answers.append(None)
-        except DataError as error:
-            answers.append(str(error))
-    return answers
-
-
 def _decode(
     items: Sequence[Item],
     headers: dict[int, Header],
     reasons: dict[int, str],
     folder: Path,
     content: str,
+    processes: Processes,
     *,
     size: tuple[int, int] | None,
     fit: str,
@@ -218,11 +174,11 @@ def _decode(
     temporary = _make_room(folder, shape)
     try:
         jobs = [(items[place].content, row, str(temporary), shape, fit) for row, place in enumerate(places)]
+        pixels = [headers[place].height * headers[place].width for place in places]
+        bundles = in_bundles(pixels, _PICTURES_AT_ONCE, _PIXELS_AT_ONCE)
         failed: dict[int, str] = {}
         with _bar("decoding", len(jobs), progress) as bar:
-            for row, why in each_in_processes(
-                decode_files, jobs, processes=_processes(len(jobs)), at_once=_AT_ONCE, seconds=_SECONDS
-            ):
+            for row, why in processes.each(decode_files, jobs, bundles, _SECONDS):
                 bar.update()
                 if why is not None:
                     failed[row] = why
@@ -416,9 +372,8 @@ def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _processes(count: int) -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return 1 if count < _FEW else cores
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _bar(what: str, total: int, progress: bool | None) -> Any:
