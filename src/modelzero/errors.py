@@ -7,7 +7,8 @@
     │   ├── ModelError        a model's name, its factory, or what it returns
     │   ├── SettingError      a number or word outside its range
     │   └── RunError          a run folder that cannot be written or read
-    └── TrainingError         a training that started and could not be finished: the commands exit with 1
+    ├── TrainingError         a training that started and could not be finished: the commands exit with 1
+    └── ExportError           a file that does not compute what the run computes: the commands exit with 1
 
 Each message is one line: what was found, what was needed, what to do.
 """
@@ -49,6 +50,10 @@ class RunError(InputError):
 
 class TrainingError(ModelZeroError):
     """A training that started and could not be finished; its run is recorded as failed."""
+
+
+class ExportError(ModelZeroError):
+    """A file for other programs that does not compute what the run computes."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -11,12 +11,14 @@ from modelzero.cli.bench import bench
 from modelzero.cli.climb import climb
 from modelzero.cli.compare import compare
 from modelzero.cli.data import data
+from modelzero.cli.export import export
 from modelzero.cli.inspect import inspect
+from modelzero.cli.predict import predict
 from modelzero.cli.reproduce import reproduce
 from modelzero.cli.runs import runs
 from modelzero.cli.train import train
 
-for command in (climb, compare, train, reproduce, data, inspect, runs, bench):
+for command in (climb, compare, train, reproduce, data, inspect, runs, predict, export, bench):
     app.command()(command)
 
 

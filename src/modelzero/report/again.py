@@ -91,7 +91,7 @@ def _source(described: Mapping[str, Any], data_dir: str | Path | None) -> str | 
     if name in SETS and (not there or find(SETS[name], Path(source)) is not None):
         return name if _folder(name, source, data_dir) is not None else None
     if there:
-        return source
+        return str(source)
     return "digits" if name == "digits" else None
 
 
