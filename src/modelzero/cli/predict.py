@@ -46,6 +46,7 @@ def predict(
     from modelzero.using.predict import Predictor
     from modelzero.using.table import as_dicts, header, most_probable, write_rows
 
+    files = _files(pictures)
     predictor = Predictor.of(found)
     top = min(top, len(predictor.classes))
     document: list[dict[str, Any]] = []
@@ -55,7 +56,7 @@ def predict(
     with Decoder(Preprocessing.of(found.record["data"])) as decoder, _csv(output, json) as csv:
         if csv is not None:
             print(",".join(header(top)), file=csv)
-        for paths in _blocks(_files(pictures), decoder.at_once):
+        for paths in _blocks(files, decoder.at_once):
             images, kept, bad = decoder.decode(paths)
             for name, why in bad:
                 print(f"left out: {plain(name, _MOST_LETTERS)}: {why}", file=sys.stderr)

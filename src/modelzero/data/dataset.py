@@ -85,7 +85,6 @@ class ImageData:
         notes: what was decided on the way from the source to these tensors, a sentence each.
         split: how the test split was drawn; None where the source has one of its own.
         share: the fraction of the training split that was kept, and the seed; None where all of it was.
-        fit: how pictures of files were brought to one size, `pad` or `crop`; None where they were no files.
 
     Raises:
         DataError: fewer than two classes, a label without a class name, a split without pictures, or splits
@@ -102,7 +101,6 @@ class ImageData:
     notes: tuple[str, ...] = ()
     split: Mapping[str, Any] | None = None
     share: tuple[float, int] | None = None
-    fit: str | None = None
 
     def __post_init__(self) -> None:
         if self.train.images.shape[1:] != self.test.images.shape[1:]:
@@ -170,8 +168,6 @@ class ImageData:
         }
         if self.share is not None:
             described |= {"share": self.share[0], "share_seed": self.share[1]}
-        if self.fit is not None:
-            described["fit"] = self.fit
         if self.validation is not None:
             described["validation_images"] = len(self.validation)
         if self.left_out:

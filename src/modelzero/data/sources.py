@@ -180,7 +180,7 @@ def decode_and_split(listing: Listing, reading: Reading, *, progress: bool | Non
             allow_unreadable=reading.allow_unreadable,
             progress=progress,
         )
-        data = assemble(
+        return assemble(
             listing.name,
             listing.source,
             sides if len(decoded.kept) == len(listing.items) else sides.take(decoded.kept),
@@ -191,7 +191,6 @@ def decode_and_split(listing: Listing, reading: Reading, *, progress: bool | Non
         )
     except DataError as error:
         raise DataError(f"{listing.source}: {error}") from None
-    return replace(data, fit=reading.fit)
 
 
 def refuse(settings: list[str], what: str, why: str) -> None:

@@ -46,9 +46,10 @@ class Preprocessing:
     def of(cls, described: Mapping[str, Any]) -> Preprocessing:
         """Take it from the `data` of a record.
 
-        Records that do not say how pictures were fitted, since there was nothing to fit, get `pad`, as `load` does.
+        Where the training pictures were no files, or were all of one size, there was nothing to fit: new ones of
+        another size get what was asked for then, else `pad`, as `load` does.
 
-        >>> Preprocessing.of({"image_shape": [3, 48, 64], "fit": "crop"})
+        >>> Preprocessing.of({"image_shape": [3, 48, 64], "origin": {"fit": "crop"}})
         Preprocessing(channels=3, size=(48, 64), fit='crop')
 
         Raises:
@@ -57,10 +58,9 @@ class Preprocessing:
         channels, height, width = described["image_shape"]
         if channels not in (1, 3):
             raise RunError(f"trained on pictures of {channels} channels: files have 1 or 3; give arrays to run.predict")
-        fit = described.get("fit")
-        if fit is None:  # a record from before it was kept: its notes tell
-            fit = "crop" if any("and cropped to the middle" in str(note) for note in described.get("notes", [])) else ""
-        return cls(channels, (height, width), "crop" if fit == "crop" else "pad")
+        asked = (described.get("origin") or {}).get("fit")
+        cropped = any("and cropped to the middle" in note for note in described.get("notes", []))  # also in old records
+        return cls(channels, (height, width), "crop" if asked == "crop" or cropped else "pad")
 
 
 def find_pictures(paths: Iterable[str]) -> Iterator[str]:
