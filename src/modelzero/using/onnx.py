@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
@@ -146,12 +145,3 @@ def quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, before, strict=True):
             logger.setLevel(level)
-
-
-def names_of(told: Mapping[str, str]) -> list[str]:
-    """Return the class names from a file's metadata.
-
-    >>> names_of({"classes": '["cat", "dog"]'})
-    ['cat', 'dog']
-    """
-    return [str(name) for name in json.loads(told["classes"])]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -59,11 +58,3 @@ def read(path: Path) -> Asked:
         return answer
 
     return asked
-
-
-def told_of(path: Path) -> Mapping[str, str]:
-    """Return the metadata's text; for files of one's own, as `read`."""
-    found = {TOLD: ""}
-    with path.open("rb") as file:
-        torch.export.load(file, extra_files=found)
-    return found

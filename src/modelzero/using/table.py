@@ -36,9 +36,11 @@ def most_probable(probabilities: Tensor, classes: Sequence[str], top: int) -> li
 
 def write_rows(file: IO[str], names: Sequence[str], ranked: Sequence[Sequence[tuple[str, float]]]) -> None:
     """Write a line of CSV for each picture; probabilities with six decimals."""
-    writer = csv.writer(file, lineterminator="\n")
+    # csv quotes a lone carriage return only where lines end with one.
+    plain, quoting = (csv.writer(file, lineterminator="\n", quoting=how) for how in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
     for name, row in zip(names, ranked, strict=True):
-        writer.writerow([name, *(cell for each, value in row for cell in (_encodable(each), f"{value:.6f}"))])
+        cells = [name, *(cell for each, value in row for cell in (_encodable(each), f"{value:.6f}"))]
+        (quoting if any("\r" in cell for cell in cells) else plain).writerow(cells)
 
 
 def as_dicts(names: Sequence[str], ranked: Sequence[Sequence[tuple[str, float]]]) -> list[dict[str, Any]]:
