@@ -40,19 +40,20 @@ def load_again(
     Returns:
         The data and an empty reason, or None and the reason.
     """
-    source = _source(described, data_dir) if source is None else source
+    source = _source(described) if source is None else source
+    if source in SETS and _folder(str(source), described.get("source", ""), data_dir) is None:
+        return None, f"{source} is not on this machine"
     if source is None:
         return None, "they are not where the record says; --data takes the folder or file that they are in now"
     found = None
     try:
-        for settings in _settings(described, data_dir, own=str(source) not in NAMES):
+        for settings in _settings(described, str(source), data_dir):
             found = load(source, progress=False, **settings)
             if found.fingerprint == described["fingerprint"]:
                 return found, ""
-            if found.image_shape == tuple(described["image_shape"]):
-                break  # it differs in something else than the size
     except ModelZeroError as error:
-        return None, f"they cannot be loaded again: {error}"
+        if found is None:  # else it takes no size, and is another set whatever its size is
+            return None, f"they cannot be loaded again: {error}"
     assert found is not None
     return None, f"{found.source} holds other ones now: their fingerprint is {found.fingerprint[:12]}"
 
@@ -81,7 +82,7 @@ def as_data_uri(picture: Tensor) -> str:
     return "data:image/png;base64," + base64.b64encode(as_png(picture)).decode()
 
 
-def _source(described: Mapping[str, Any], data_dir: str | Path | None) -> str | Path | None:
+def _source(described: Mapping[str, Any]) -> str | None:
     """Find where the pictures of a record lie on this machine."""
     name, source = described["name"], described.get("source", "")
     try:
@@ -89,7 +90,7 @@ def _source(described: Mapping[str, Any], data_dir: str | Path | None) -> str | 
     except (OSError, ValueError):  # too long for a path, or with a null byte: it is a sentence
         there = False
     if name in SETS and (not there or find(SETS[name], Path(source)) is not None):
-        return name if _folder(name, source, data_dir) is not None else None
+        return str(name)
     if there:
         return str(source)
     return "digits" if name == "digits" else None
@@ -109,15 +110,15 @@ def _folder(name: str, source: str, data_dir: str | Path | None) -> Path | None:
     return None
 
 
-def _settings(described: Mapping[str, Any], data_dir: str | Path | None, *, own: bool) -> Iterator[dict[str, Any]]:
+def _settings(described: Mapping[str, Any], source: str, data_dir: str | Path | None) -> Iterator[dict[str, Any]]:
     """Give the settings for `load` that the record allows, the likeliest first."""
     split = described.get("split") or {}
     settings: dict[str, Any] = {"share": described.get("share", 1.0)}
     settings["seed"] = split.get("seed", described.get("share_seed", 0))
-    if not own:
-        name = described["name"]
-        folder = None if name == "digits" else _folder(name, described.get("source", ""), data_dir)
-        yield settings | {"data_dir": folder}
+    if source in NAMES:
+        yield settings | {
+            "data_dir": data_dir if source == "digits" else _folder(source, described.get("source", ""), data_dir)
+        }
         return
     if split:
         settings["test_share"] = split["test_share"]

@@ -43,9 +43,9 @@ class Parity:
 def compare(own: NDArray[np.float32], other: NDArray[np.float32]) -> Parity:
     """Compare probabilities [N, classes] of modelzero with those of a file.
 
-    >>> own = np.array([[0.9, 0.1], [0.5, 0.5]], np.float32)
+    >>> own = np.array([[0.75, 0.25], [0.5, 0.5]], np.float32)
     >>> compare(own, own[:, ::-1])
-    Parity(pictures=2, other_classes=1, ties=0, largest=0.8, beyond=1)
+    Parity(pictures=2, other_classes=1, ties=0, largest=0.5, beyond=1)
 
     Raises:
         ExportError: another shape.
@@ -60,7 +60,7 @@ def compare(own: NDArray[np.float32], other: NDArray[np.float32]) -> Parity:
         pictures=len(own),
         other_classes=int(np.count_nonzero((mine != theirs) & ~even)),
         ties=int(np.count_nonzero(even)),
-        largest=round(float(differences.max()), 12),
+        largest=float(differences.max()),
         beyond=int(np.count_nonzero(~(differences <= TOLERANCE))),
     )
 
