@@ -196,7 +196,7 @@ class Run:
         >>> run = mz.train(data, "softmax", runs_dir=tempfile.mkdtemp())
         >>> probabilities = run.predict(data.test.images[:3])
         >>> probabilities.shape, [data.classes[label] for label in probabilities.argmax(1)]
-        (torch.Size([3, 10]), ['6', '2', '1'])
+        (torch.Size([3, 10]), ['7', '6', '3'])
 
         Args:
             images: uint8 [N, C, H, W] of the shape that the run was trained on, as a tensor, an array or a list; also
