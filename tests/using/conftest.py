@@ -17,7 +17,7 @@ def run_of(digits, tmp_path_factory):
     def give(rung):
         if rung not in paths:
             fitted = isinstance(build(rung_named(rung).make, (1, 8, 8), 10), Fitted)
-            short = {} if fitted else {"epochs": 3}
+            short = {} if fitted else {"epochs": 1}
             paths[rung] = mz.train(digits, rung, runs_dir=runs_dir, progress=False, **short).path
         return mz.Run.read(paths[rung])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -39,12 +40,11 @@ def write(graph: Graph, image_shape: tuple[int, int, int], told: str, path: Path
             program = torch.export.export(graph, (example,), dynamic_shapes=({0: torch.export.Dim("N")},))
             for node in program.graph.nodes:
                 node.meta.pop("stack_trace", None)  # where the code lay on this machine
-            with path.open("wb") as file:
-                torch.export.save(program, file, extra_files={TOLD: told})
-    except OSError:
-        raise
+            written = io.BytesIO()
+            torch.export.save(program, written, extra_files={TOLD: told})
     except Exception as error:
         raise ModelError(f"the model cannot be written as a torch program: {describe(error)}") from None
+    path.write_bytes(written.getbuffer())
 
 
 def read(path: Path) -> Asked:
