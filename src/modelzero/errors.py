@@ -7,8 +7,9 @@
     │   ├── ModelError        a model's name, its factory, or what it returns
     │   ├── SettingError      a number or word outside its range
     │   └── RunError          a run folder that cannot be written or read
-    └── TrainingError         a training that started and could not be finished: the commands exit with 1
-        └── UnfinishedError   whose folder could not be written any more; it is a RunError too
+    ├── TrainingError         a training that started and could not be finished: the commands exit with 1
+    │   └── UnfinishedError   whose folder could not be written any more; it is a RunError too
+    └── ExportError           a file that does not compute what the run computes: the commands exit with 1
 
 Each message is one line: what was found, what was needed, what to do.
 """
@@ -54,6 +55,10 @@ class TrainingError(ModelZeroError):
 
 class UnfinishedError(TrainingError, RunError):
     """A training that started and whose folder could not be written any more; what was complete is still there."""
+
+
+class ExportError(ModelZeroError):
+    """A file for other programs that does not compute what the run computes."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -11,14 +11,19 @@ from modelzero.cli.bench import bench
 from modelzero.cli.climb import climb
 from modelzero.cli.compare import compare
 from modelzero.cli.data import data
+from modelzero.cli.export import export
 from modelzero.cli.inspect import inspect
+from modelzero.cli.predict import predict
 from modelzero.cli.replay import replay
 from modelzero.cli.report import report
 from modelzero.cli.reproduce import reproduce
 from modelzero.cli.runs import runs
 from modelzero.cli.train import train
 
-for command in (climb, compare, report, train, replay, reproduce, data, inspect, runs, bench):
+COMMANDS = (
+    climb, compare, report, predict, export, train, replay, reproduce, data, inspect, runs, bench,
+)  # fmt: skip
+for command in COMMANDS:
     app.command()(command)
 
 

@@ -1,0 +1,71 @@
+"""`modelzero export`: a run as a file for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from modelzero.cli.app import DataDir, Json, RunsDir, command, console, print_json
+from modelzero.cli.predict import find_run
+from modelzero.errors import SettingError
+
+
+@command
+def export(
+    run: Annotated[str, typer.Argument(help="Id or folder of a finished run.")],
+    to: Annotated[
+        str | None, typer.Option(help="onnx, or torch for a program of torch.export.  [default: onnx]")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="The file to write.  [default: model.onnx or model.pt2 in the run's folder]"
+        ),
+    ] = None,
+    check: Annotated[
+        Path | None, typer.Option(help="Write nothing; check this ONNX file against the run instead.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Where the pictures of the run are now.  [default: where the record says]")
+    ] = None,
+    runs_dir: RunsDir = Path("runs"),
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Write a model that takes raw pictures and returns calibrated probabilities, checked on the whole test split."""
+    if check is not None and (output is not None or to is not None):
+        raise SettingError("--check with --to or -o: a file is either checked or written; leave one out")
+    found = find_run(run, runs_dir)
+
+    from dataclasses import asdict
+
+    from modelzero.using import export as exporting
+
+    if check is None:
+        done = exporting.export(found, output, to=to or "onnx", data=data, data_dir=data_dir)
+    else:
+        done = exporting.check(found, check, data=data, data_dir=data_dir)
+    parity = done.parity
+    if json:
+        print_json(
+            {
+                "format": 1,
+                "path": str(done.path),
+                "to": done.kind,
+                "bytes": done.size_bytes,
+                "written": check is None,
+                "metadata": done.metadata,
+                "parity": asdict(parity),
+            }
+        )
+        return
+    out = console()
+    runner = "onnxruntime" if done.kind == "onnx" else "torch.export"
+    out.print(f"{done.path}: {done.size_bytes:,} bytes, {'written' if check is None else 'in order'}")
+    ties = f", but for {parity.ties} ties" if parity.ties else ""
+    out.print(
+        f"checked on {parity.pictures:,} test pictures: {runner} gives the class that modelzero gives{ties}; the "
+        f"largest difference of a probability is {parity.largest:.1e}"
+    )

@@ -1,0 +1,150 @@
+"""`modelzero predict`: the classes of new pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from modelzero.cli.app import Json, RunsDir, command, console, print_json
+from modelzero.errors import RunError, SettingError, check_count, counted
+
+if TYPE_CHECKING:
+    from modelzero.runs.record import Run
+
+_MOST_LETTERS = 300  # of the name of a picture that is left out
+
+
+@command
+def predict(
+    run: Annotated[str, typer.Argument(help="Id or folder of a finished run.")],
+    pictures: Annotated[
+        list[str],
+        typer.Argument(help="Picture files, folders of them, or - for names on standard input, one a line."),
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the CSV into this file.  [default: standard output]")
+    ] = None,
+    top: Annotated[int, typer.Option(help="How many classes to give for each picture, the likeliest first.")] = 1,
+    runs_dir: RunsDir = Path("runs"),
+    json: Json = False,
+) -> None:
+    """Say the class of pictures, with calibrated probabilities; a picture that cannot be read is named, with code 1."""
+    check_count("top", top)
+    found = find_run(run, runs_dir)
+
+    from modelzero.report.text import plain
+    from modelzero.using.pictures import Decoder, Preprocessing
+    from modelzero.using.predict import Predictor
+    from modelzero.using.table import as_dicts, header, most_probable, write_rows
+
+    files = _files(pictures)
+    predictor = Predictor.of(found)
+    top = min(top, len(predictor.classes))
+    document: list[dict[str, Any]] = []
+    left_out: list[tuple[str, str]] = []
+    count = 0
+    shown = partial(plain, most=_MOST_LETTERS) if output is None and sys.stdout.isatty() else str
+    with Decoder(Preprocessing.of(found.record["data"])) as decoder, _csv(output, json) as csv:
+        if csv is not None:
+            print(",".join(header(top)), file=csv)
+        for paths in _blocks(files, decoder.at_once):
+            images, kept, bad = decoder.decode(paths)
+            for name, why in bad:
+                print(f"left out: {plain(name, _MOST_LETTERS)}: {why}", file=sys.stderr)
+            left_out += bad
+            if not kept:
+                continue
+            ranked = most_probable(predictor.probabilities(_tensor(images)), predictor.classes, top)
+            names = [paths[place] for place in kept]
+            count += len(names)
+            if csv is not None:
+                write_rows(csv, [shown(name) for name in names], ranked)
+            if json:
+                document += as_dicts(names, ranked)
+    if json:
+        print_json(
+            {
+                "format": 1,
+                "run": found.id,
+                "model": found.record["model"],
+                "data": {"name": found.record["data"]["name"], "fingerprint": found.record["data"]["fingerprint"]},
+                "classes": list(predictor.classes),
+                "temperature": predictor.temperature,
+                "pictures": document,
+                "left_out": [{"picture": name, "why": why} for name, why in left_out],
+            }
+        )
+    elif output is not None:
+        console().print(f"{counted(count, 'picture')} predicted, written into {output}")
+    if left_out:
+        print(f"{counted(len(left_out), 'picture')} left out of {count + len(left_out):,}", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def find_run(name: str, runs_dir: Path) -> Run:
+    """Read the run of an id, or in a folder.
+
+    Raises:
+        RunError: there is none, or it is a ladder.
+    """
+    from modelzero.runs.record import LADDER_RECORD, Run
+
+    path = Path(name) if Path(name).is_dir() else runs_dir / name
+    if (path / LADDER_RECORD).is_file():
+        raise RunError(f"{path} is a ladder of several runs: one run is needed; climb --json lists them under runs")
+    return Run.read(path)
+
+
+def _files(given: Sequence[str]) -> Iterator[str]:
+    """Yield the pictures; folders are listed at once, so that nothing is computed before one that is wrong."""
+    from modelzero.using.pictures import find_pictures
+
+    listed = {name: list(find_pictures([name])) for name in given if name != "-"}
+    return itertools.chain.from_iterable(find_pictures(_lines()) if name == "-" else listed[name] for name in given)
+
+
+def _lines() -> Iterator[str]:
+    for line in sys.stdin.buffer:
+        if name := os.fsdecode(line.rstrip(b"\r\n")):
+            yield name
+
+
+def _blocks(names: Iterator[str], at_once: int) -> Iterator[list[str]]:
+    while block := list(itertools.islice(names, at_once)):
+        yield block
+
+
+@contextmanager
+def _csv(output: Path | None, json: bool) -> Iterator[IO[str] | None]:
+    """Open what takes the CSV: a file, which gets its name at the end, or standard output; or nothing."""
+    if output is None:
+        yield None if json else sys.stdout
+        return
+    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    try:
+        # Names that are no text go into the file as the bytes that they are.
+        with temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            yield file
+        os.replace(temporary, output)
+    except BrokenPipeError:  # of standard error
+        raise
+    except OSError as error:
+        raise SettingError(f"{output} cannot be written ({error.strerror}): choose another file with -o") from None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _tensor(images: Any) -> Any:
+    import torch
+
+    return torch.from_numpy(images)

@@ -1,0 +1,147 @@
+"""A graph as an ONNX file, and an ONNX file asked for probabilities."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import modelzero
+from modelzero.errors import ExportError, ModelError, SettingError
+from modelzero.models.build import describe
+from modelzero.using.graph import Graph
+from modelzero.using.parity import Asked
+
+# What torch's exporter writes without converting; onnxruntime 1.17 and newer read it.
+OPSET = 20
+INPUT, OUTPUT = "images", "probabilities"
+_NEEDED = ("onnx", "onnxruntime", "onnxscript")
+_MOST_BYTES = 2**31 - 1  # of a protobuf message
+
+
+def check_installed() -> None:
+    """Make sure that what writes and runs ONNX files is there.
+
+    Raises:
+        SettingError: it is not; the extra is named.
+    """
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise SettingError(
+            f"ONNX needs {', '.join(missing)}, not installed here: install it with pip install 'modelzero[onnx]'"
+        )
+
+
+def write(graph: Graph, image_shape: tuple[int, int, int], told: Mapping[str, str], path: Path) -> None:
+    """Write a graph as an ONNX file.
+
+    Args:
+        graph: what to write.
+        image_shape: channels, height and width of its pictures; their number stays open.
+        told: goes into the file's metadata.
+        path: of the file.
+
+    Raises:
+        ModelError: a model that torch cannot write down, or one of more than 2 GB.
+    """
+    import onnx
+
+    example = torch.zeros(2, *image_shape, dtype=torch.uint8)
+    try:
+        with quiet():
+            program = torch.onnx.export(
+                graph,
+                (example,),
+                dynamo=True,
+                dynamic_shapes=({0: torch.export.Dim("N")},),
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                opset_version=OPSET,
+                verbose=False,
+            )
+        assert program is not None
+        model = program.model_proto
+    except Exception as error:
+        raise ModelError(f"the model cannot be written as ONNX: {describe(error)}") from None
+    _strip(model)
+    model.graph.name = told["model"]
+    model.producer_name, model.producer_version = "modelzero", modelzero.__version__
+    model.doc_string = "uint8 pictures [N, C, H, W] in, calibrated probabilities [N, classes] out"
+    onnx.helper.set_model_props(model, dict(told))
+    if model.ByteSize() > _MOST_BYTES:
+        raise ModelError(f"the model has {model.ByteSize():,} bytes: an ONNX file has less than 2 GB; take --to torch")
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def read(path: Path) -> tuple[dict[str, str], Asked]:
+    """Read an ONNX file: its metadata, and a function that asks it.
+
+    Raises:
+        ExportError: it is no ONNX file of this kind, or refers to other files.
+    """
+    import onnx
+    import onnxruntime
+
+    try:
+        content = path.read_bytes()
+        model = onnx.load_model_from_string(content)
+        told = {each.key: each.value for each in model.metadata_props}
+        _check_whole(model, path)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        inputs, outputs = ([each.name for each in some] for some in (session.get_inputs(), session.get_outputs()))
+    except (ExportError, MemoryError):
+        raise
+    except OSError as error:
+        raise ExportError(f"{path} cannot be read ({error.strerror}): an ONNX file is needed") from None
+    except Exception as error:  # of protobuf and of onnxruntime
+        words = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise ExportError(f"{path} is no ONNX file, or a damaged one ({words}): export again") from None
+    if (inputs, outputs) != ([INPUT], [OUTPUT]):
+        raise ExportError(f"{path} takes {inputs} and returns {outputs}: needed are {INPUT!r} and {OUTPUT!r}")
+
+    def asked(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        answer: NDArray[np.float32] = session.run([OUTPUT], {INPUT: images})[0]
+        return answer
+
+    return told, asked
+
+
+def _check_whole(model: Any, path: Path) -> None:
+    """Refuse a graph that reads numbers from other files, which may be any."""
+    constants = [each.t for node in model.graph.node for each in node.attribute if each.HasField("t")]
+    if any(each.external_data for each in (*model.graph.initializer, *constants)):
+        raise ExportError(f"{path} takes numbers from other files: one file is needed; export it again")
+
+
+def _strip(model: Any) -> None:
+    """Take out where the code lay on this machine, which torch notes at each node."""
+    del model.graph.metadata_props[:]
+    for each in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
+        del each.metadata_props[:]
+        each.doc_string = ""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep back what torch's exporters say of libraries that are not there and of their own insides."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    before = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

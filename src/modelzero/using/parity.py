@@ -1,0 +1,105 @@
+"""Whether a file computes what modelzero computes, picture by picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelzero.errors import ExportError
+
+TOLERANCE = 1e-5
+BATCH = 256
+
+Asked = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How two sets of probabilities of the same pictures differ.
+
+    Args:
+        pictures: how many there are.
+        other_classes: of these have another predicted class, ties not counted.
+        ties: of these have another one where modelzero itself gives both classes the same probability to within 1e-5.
+        largest: the largest difference of any probability; NaN where one of them is no number.
+        beyond: pictures with a difference above 1e-5, or without a number.
+    """
+
+    pictures: int
+    other_classes: int
+    ties: int
+    largest: float
+    beyond: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether every class is the same and every probability is within 1e-5."""
+        return self.other_classes == 0 and self.beyond == 0
+
+
+def compare(own: NDArray[np.float32], other: NDArray[np.float32]) -> Parity:
+    """Compare probabilities [N, classes] of modelzero with those of a file.
+
+    >>> own = np.array([[0.75, 0.25], [0.5, 0.5]], np.float32)
+    >>> compare(own, own[:, ::-1])
+    Parity(pictures=2, other_classes=1, ties=0, largest=0.5, beyond=1)
+
+    Raises:
+        ExportError: another shape.
+    """
+    if other.shape != own.shape:
+        raise ExportError(f"the file returns {list(other.shape)}: needed are probabilities of shape {list(own.shape)}")
+    differences = np.abs(own.astype(np.float64) - other).max(axis=1)
+    rows = np.arange(len(own))
+    mine, theirs = own.argmax(axis=1), other.argmax(axis=1)
+    even = (mine != theirs) & (own[rows, mine] - own[rows, theirs] <= TOLERANCE)
+    return Parity(
+        pictures=len(own),
+        other_classes=int(np.count_nonzero((mine != theirs) & ~even)),
+        ties=int(np.count_nonzero(even)),
+        largest=float(differences.max()),
+        beyond=int(np.count_nonzero(~(differences <= TOLERANCE))),
+    )
+
+
+def ask(function: Asked, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Put pictures [N, C, H, W] to a file, in batches, the first picture alone: it must take any number.
+
+    Raises:
+        ExportError: it fails, or returns something else than numbers for each picture.
+    """
+    return np.concatenate(list(_answers(function, images)))
+
+
+def _answers(function: Asked, images: NDArray[np.uint8]) -> Iterator[NDArray[np.float32]]:
+    for start, end in ((0, 1), *((at, at + BATCH) for at in range(1, len(images), BATCH))):
+        batch = np.ascontiguousarray(images[start:end])
+        try:
+            answer = np.asarray(function(batch))
+        except Exception as error:  # whatever the library that runs it raises
+            words = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise ExportError(f"the file fails on pictures of shape {list(batch.shape)}: {words}") from None
+        if answer.ndim != 2 or len(answer) != len(batch) or answer.dtype != np.float32:
+            raise ExportError(
+                f"for {len(batch)} pictures the file returns {answer.dtype} {list(answer.shape)}: needed are float32 "
+                "probabilities [N, classes]"
+            )
+        yield answer
+
+
+def refuse(parity: Parity, what: str) -> None:
+    """Refuse a file that does not agree.
+
+    Raises:
+        ExportError: with the figures.
+    """
+    if parity.holds:
+        return
+    raise ExportError(
+        f"{what} does not compute what the run computes: of {parity.pictures:,} test pictures {parity.other_classes:,} "
+        f"get another class, and {parity.beyond:,} a probability that differs by more than {TOLERANCE:g}; the largest "
+        f"difference is {parity.largest:.3g}"
+    )

@@ -1,0 +1,175 @@
+"""Picture files for a trained model: found, and brought to what it was trained on, in processes of their own.
+
+Nothing here imports torch: the processes that decode start quickly.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelzero.data.bundles import read_content
+from modelzero.data.decode import decode
+from modelzero.data.folder import is_junk, may_be_picture, natural
+from modelzero.data.pool import Processes, in_bundles
+from modelzero.errors import DataError, RunError
+
+# Pictures that are in memory at once: few enough of large ones, enough for every process to have several bundles.
+_BLOCK_BYTES, _LEAST_IN_BLOCK, _MOST_IN_BLOCK = 64 << 20, 512, 4096
+_SECONDS = 10.0  # that one picture may take
+_FEW = 200  # pictures that are not worth a second process
+_PICTURES_AT_ONCE, _BYTES_AT_ONCE = 64, 32 << 20
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What was done to the training pictures, and is done to new ones.
+
+    Args:
+        channels: 1 or 3.
+        size: height and width in pixels.
+        fit: `pad` or `crop`; see `modelzero.data.decode`.
+    """
+
+    channels: int
+    size: tuple[int, int]
+    fit: str
+
+    @classmethod
+    def of(cls, described: Mapping[str, Any]) -> Preprocessing:
+        """Take it from the `data` of a record.
+
+        Where the training pictures were no files, or were all of one size, there was nothing to fit: new ones of
+        another size get what was asked for then, else `pad`, as `load` does.
+
+        >>> Preprocessing.of({"image_shape": [3, 48, 64], "origin": {"fit": "crop"}})
+        Preprocessing(channels=3, size=(48, 64), fit='crop')
+
+        Raises:
+            RunError: pictures of another number of channels than files have.
+        """
+        channels, height, width = described["image_shape"]
+        if channels not in (1, 3):
+            raise RunError(f"trained on pictures of {channels} channels: files have 1 or 3; give arrays to run.predict")
+        asked = (described.get("origin") or {}).get("fit")
+        cropped = any("and cropped to the middle" in note for note in described.get("notes", []))  # also in old records
+        return cls(channels, (height, width), "crop" if asked == "crop" or cropped else "pad")
+
+
+def find_pictures(paths: Iterable[str]) -> Iterator[str]:
+    """Yield files as they are given, and in place of a folder all pictures below it, 2.png before 10.png.
+
+    Hidden files are passed over in folders, and endings that no picture has; links to folders are not followed.
+
+    Raises:
+        DataError: a folder that cannot be read, or that has no pictures.
+    """
+    for path in paths:
+        if not _is_folder(path):
+            yield path
+            continue
+        found = False
+        for picture in _below(path):
+            found = True
+            yield picture
+        if not found:
+            raise DataError(f"{path} has no pictures: needed is a folder of PNG, JPEG, WebP, BMP, GIF or TIFF files")
+
+
+class Decoder:
+    """Decodes pictures block by block; to be used in a `with` statement, which ends its processes.
+
+    Args:
+        preprocessing: what to bring them to.
+    """
+
+    def __init__(self, preprocessing: Preprocessing) -> None:
+        self.preprocessing = preprocessing
+        bytes_each = preprocessing.channels * preprocessing.size[0] * preprocessing.size[1]
+        self.at_once = max(_LEAST_IN_BLOCK, min(_MOST_IN_BLOCK, _BLOCK_BYTES // bytes_each))
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self._one, self._all = Processes(1), Processes(cores)
+
+    def __enter__(self) -> Decoder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._one.__exit__(kind, error, traceback)
+        self._all.__exit__(kind, error, traceback)
+
+    def decode(self, paths: Sequence[str]) -> tuple[NDArray[np.uint8], list[int], list[tuple[str, str]]]:
+        """Decode some files.
+
+        Returns:
+            The pictures, uint8 [n, C, H, W]; which of the paths these are; and name and reason of the others.
+        """
+        made = self.preprocessing
+        jobs = [(path, made.channels, made.size, made.fit) for path in paths]
+        processes = self._one if len(paths) < _FEW else self._all
+        images = np.empty((len(paths), made.channels, *made.size), np.uint8)
+        reasons: dict[int, str] = {}
+        bundles = in_bundles([_bytes(path) for path in paths], _PICTURES_AT_ONCE, _BYTES_AT_ONCE)
+        for place, answer in processes.each(decode_some, jobs, bundles, _SECONDS):
+            if isinstance(answer, str):
+                reasons[place] = answer
+            else:
+                images[place] = answer
+        kept = [place for place in range(len(paths)) if place not in reasons]
+        bad = [(paths[place], reasons[place]) for place in sorted(reasons)]
+        return images[kept] if bad else images, kept, bad
+
+
+def decode_some(jobs: list[tuple[str, int, tuple[int, int], str]]) -> list[NDArray[np.uint8] | str]:
+    """Decode some files; runs in a process of its own.
+
+    Args:
+        jobs: for each picture its path, channels, size and `fit`.
+
+    Returns:
+        uint8 [C, H, W] of what was decoded, else the reason.
+    """
+    answers: list[NDArray[np.uint8] | str] = []
+    for path, channels, size, fit in jobs:
+        try:
+            answers.append(decode(read_content(Path(path)), channels=channels, size=size, fit=fit))
+        except DataError as error:
+            answers.append(str(error))
+    return answers
+
+
+def _below(folder: str) -> Iterator[str]:
+    def refuse(error: OSError) -> None:
+        raise DataError(
+            f"the folder {error.filename} cannot be read ({error.strerror}): check its permissions"
+        ) from None
+
+    for root, folders, files in os.walk(folder, onerror=refuse):
+        folders[:] = sorted((each for each in folders if not is_junk(each)), key=natural)
+        yield from (
+            os.path.join(root, name)  # noqa: PTH118 - a name may be anything, and is shown as it was given
+            for name in sorted(files, key=natural)
+            if not is_junk(name) and may_be_picture(name)
+        )
+
+
+def _is_folder(path: str) -> bool:
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):  # too long, or with a null byte: opening it will say so
+        return False
+
+
+def _bytes(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except (OSError, ValueError):
+        return 0

@@ -1,0 +1,60 @@
+"""A graph as a torch program (`torch.export`), for Python without modelzero, and for what torch compiles from it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from modelzero.errors import ModelError
+from modelzero.models.build import describe
+from modelzero.using.graph import Graph
+from modelzero.using.onnx import quiet
+from modelzero.using.parity import Asked
+
+# Where `torch.export.load(path, extra_files={TOLD: ""})` finds the metadata.
+TOLD = "modelzero.json"
+
+
+def write(graph: Graph, image_shape: tuple[int, int, int], told: str, path: Path) -> None:
+    """Write a graph as a .pt2 file.
+
+    Not as TorchScript: torch has declared that deprecated, and it traces one path through a model, or needs the
+    model's source in a language of its own.
+
+    Args:
+        graph: what to write.
+        image_shape: channels, height and width of its pictures; their number stays open.
+        told: JSON that goes into the file beside it.
+        path: of the file.
+
+    Raises:
+        ModelError: a model that torch cannot write down.
+    """
+    example = torch.zeros(2, *image_shape, dtype=torch.uint8)
+    try:
+        with quiet():
+            program = torch.export.export(graph, (example,), dynamic_shapes=({0: torch.export.Dim("N")},))
+            for node in program.graph.nodes:
+                node.meta.pop("stack_trace", None)  # where the code lay on this machine
+            written = io.BytesIO()
+            torch.export.save(program, written, extra_files={TOLD: told})
+    except Exception as error:
+        raise ModelError(f"the model cannot be written as a torch program: {describe(error)}") from None
+    path.write_bytes(written.getbuffer())
+
+
+def read(path: Path) -> Asked:
+    """Read a .pt2 file that was just written here, for `torch.export.load` may run code that is in a file."""
+    with quiet(), path.open("rb") as file:
+        module = torch.export.load(file).module()
+
+    def asked(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            answer: NDArray[np.float32] = module(torch.from_numpy(images)).numpy()
+        return answer
+
+    return asked

@@ -1,0 +1,189 @@
+"""`modelzero predict`, as a user meets it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+import modelzero as mz
+from modelzero.cli import app
+
+
+def predict(*arguments, given=None):
+    return CliRunner().invoke(app, ["predict", *map(str, arguments)], input=given)
+
+
+def save(image, path):
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image[0].numpy()).save(path, "png")
+
+
+@pytest.fixture(scope="module")
+def run(digits, tmp_path_factory):
+    return mz.train(digits, "model0", epochs=2, runs_dir=tmp_path_factory.mktemp("runs"), progress=False)
+
+
+@pytest.fixture
+def pictures(digits):
+    """Twelve test pictures, digit/0.png to digit/11.png."""
+    for k in range(12):
+        save(digits.test.images[k], f"digit/{k}.png")
+    return digits.test.images[:12]
+
+
+def test_pictures_as_files_get_the_stored_classes(fashion_mnist, tmp_path):
+    """Of 300 test pictures of Fashion-MNIST, drawn with a seed; `benchmarks/predict.py` takes all and every rung."""
+    run = mz.train(fashion_mnist, "model0", runs_dir=tmp_path / "runs", progress=False)
+    drawn = np.random.default_rng(0).choice(10_000, 300, replace=False).tolist()
+    for place in drawn:
+        save(fashion_mnist.test.images[place], f"pictures/{place}.png")
+    answer = predict(run.path, "pictures", "-o", "out.csv")
+    assert answer.exit_code == 0, answer.stderr
+    assert "300 pictures predicted, written into out.csv" in answer.stdout
+    with Path("out.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(Path(row["picture"]).stem) for row in rows] == sorted(drawn)
+    stored = run.test_logits.argmax(1)
+    assert [row["class"] for row in rows] == [fashion_mnist.classes[stored[place]] for place in sorted(drawn)]
+
+
+def test_csv_and_json_say_the_same_as_python(run, pictures):
+    """Classes in order of probability, as `run.predict` gives them; digit/2.png comes before digit/10.png."""
+    table = list(csv.reader(io.StringIO(predict(run.path, "digit", "--top", 3).stdout)))
+    assert table[0] == ["picture", "class", "probability", "class_2", "probability_2", "class_3", "probability_3"]
+    document = json.loads(predict(run.path, "digit", "--top", 3, "--json").stdout)
+    values, labels = run.predict(pictures).sort(1, descending=True)
+    for k, (row, entry) in enumerate(zip(table[1:], document["pictures"], strict=True)):
+        assert row[0] == entry["picture"] == f"digit/{k}.png"
+        assert row[1::2] == [str(label) for label in labels[k, :3].tolist()]
+        assert row[2::2] == [f"{value:.6f}" for value in values[k, :3].tolist()]
+        assert entry["class"] == row[1]
+        assert [each["class"] for each in entry["top"]] == row[1::2]
+        assert [each["probability"] for each in entry["top"]] == pytest.approx(values[k, :3].tolist(), abs=1e-7)
+    assert (document["run"], document["model"], document["left_out"]) == (run.id, "model0", [])
+
+
+def test_all_classes_are_the_most_that_there_are(run, pictures):
+    """More were asked for than exist."""
+    assert len(predict(run.path, "digit/0.png", "--top", 99).stdout.splitlines()[1].split(",")) == 21
+
+
+def test_names_come_from_standard_input(run, pictures):
+    """One a line, also with Windows' line ends, between pictures that were given."""
+    answer = predict(run.path, "digit/5.png", "-", "digit/7.png", given="digit/1.png\r\n\ndigit/2.png\n")
+    assert [line.split(",")[0] for line in answer.stdout.splitlines()[1:]] == [
+        f"digit/{k}.png" for k in (5, 1, 2, 7)
+    ]  # fmt: skip
+
+
+def test_one_bad_picture_does_not_cost_the_rest(run, pictures):
+    """It is named on standard error with the reason, the exit code is 1, and everything else is there."""
+    Path("digit/3.png").write_bytes(b"no picture")
+    answer = predict(run.path, "digit", "nowhere.png", "-o", "out.csv")
+    assert answer.exit_code == 1
+    assert answer.stderr.splitlines() == [
+        "left out: digit/3.png: no picture, or of an unknown format: PNG, JPEG, WebP, BMP, GIF and TIFF are read",
+        "left out: nowhere.png: it cannot be opened: No such file or directory",
+        "2 pictures left out of 13",
+    ]
+    assert len(Path("out.csv").read_text().splitlines()) == 12
+    document = json.loads(predict(run.path, "nowhere.png", "--json").stdout)
+    assert document["pictures"] == []
+    assert document["left_out"][0]["picture"] == "nowhere.png"
+
+
+def test_hostile_names_survive_the_csv(digits, tmp_path):
+    """Quotes, commas, line ends and bytes that are no text: a reader gets back every name of file and class."""
+    classes = ('a "b", c', "two\nlines", "\r", "=1+1", "<b>", "\u202e", "7", "\udcff", "\ud800", "")
+    data = mz.ImageData("hostile", digits.train, digits.test, classes)
+    run = mz.train(data, "model0", epochs=1, runs_dir=tmp_path / "runs", progress=False)
+    names = ["x,y.png", 'q"q".png', "line\nend.png", "cr\r.png", os.fsdecode(b"\xff.png"), "-.png", "'.png"]
+    for name in names:
+        save(digits.test.images[0], name)
+    answer = predict(run.path, *[f"./{name}" for name in names], "-o", "out.csv", "--top", 10)
+    assert answer.exit_code == 0, answer.output
+    with Path("out.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        rows = list(csv.reader(file))[1:]
+    assert [row[0] for row in rows] == [f"./{name}" for name in names]
+    assert {cell for row in rows for cell in row[1::2]} == {*classes} - {"\ud800"} | {"\\ud800"}
+    document = json.loads(predict(run.path, *[f"./{name}" for name in names], "--json").stdout)
+    assert [each["picture"] for each in document["pictures"]] == [f"./{name}" for name in names]
+
+
+def test_a_bad_name_is_one_harmless_line(run):
+    """Nothing that a terminal would obey, and no second line."""
+    answer = predict(run.path, "a\nb\x1b[2J\u202e.png")
+    assert answer.exit_code == 1
+    assert answer.stderr.splitlines()[0].startswith("left out: a b\\u001b[2J\\u202e.png: ")
+
+
+def unfinished(run):
+    path = Path("unfinished")
+    path.mkdir()
+    (path / "run.json").write_text(json.dumps({**run.record, "status": "running"}))
+    return path
+
+
+def ladder(_):
+    path = Path("ladder")
+    path.mkdir()
+    (path / "ladder.json").write_text("{}")
+    return path
+
+
+def own_model(run):
+    module = mz.train("digits", lambda: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)), epochs=1)
+    return module.path
+
+
+def classifier(_):
+    from sklearn.naive_bayes import GaussianNB
+
+    return mz.train("digits", GaussianNB).path
+
+
+@pytest.mark.parametrize("make", [unfinished, ladder, own_model, classifier, lambda _: "nowhere", lambda _: "a\0b"])
+def test_runs_that_cannot_predict(make, run, pictures):
+    """One line and exit code 2; nothing on standard output."""
+    answer = predict(make(run), "digit")
+    assert (answer.exit_code, answer.stdout) == (2, "")
+    assert len(answer.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["empty"], "no pictures"),
+        (["digit", "empty"], "no pictures"),
+        (["digit", "--top", "0"], "top 0"),
+        (["digit", "-o", "no/where.csv"], "cannot be written"),
+        (["digit", "-o", "digit"], "cannot be written"),
+    ],
+)
+def test_bad_usage(arguments, words, run, pictures):
+    """One line and exit code 2, and no file is left."""
+    Path("empty").mkdir()
+    answer = predict(run.path, *arguments)
+    assert (answer.exit_code, answer.stdout) == (2, "")
+    assert words in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+    assert sorted(path.name for path in Path().iterdir()) == ["digit", "empty"]
+
+
+def test_a_reader_that_has_seen_enough(run, pictures):
+    """`| head -1` ends it without a traceback; a real process with a real pipe."""
+    command = f"yes digit/1.png | head -20000 | {sys.executable} -m modelzero predict {run.path} - | head -1"
+    answer = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120, check=False)
+    assert answer.stdout == "picture,class,probability\n"
+    assert answer.stderr == ""

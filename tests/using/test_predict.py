@@ -1,0 +1,154 @@
+"""What a run says of pictures in memory, against its stored predictions and against SciPy."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import softmax
+from sklearn.svm import LinearSVC
+from torch import nn
+
+import modelzero as mz
+from modelzero.models.ladder import LADDER
+from modelzero.runs.record import MODEL, Run
+from modelzero.statistics.calibration import calibration_cut
+from modelzero.using.predict import calibrated, shaped, temperature_of
+
+
+@pytest.mark.parametrize("rung", [rung.name for rung in LADDER])
+def test_every_rung_says_what_it_said_when_it_was_tested(rung, run_of, digits):
+    """Read back from its folder, it gives the test pictures their stored class, and probabilities that add up to 1."""
+    run = run_of(rung)
+    probabilities = run.predict(digits.test.images)
+    assert probabilities.dtype == torch.float32
+    assert torch.equal(probabilities.argmax(1), run.test_logits.argmax(1))
+    assert torch.allclose(probabilities.sum(1), torch.ones(360))
+    expected = softmax(run.test_logits.double().numpy() / temperature_of(run), axis=1)
+    assert np.abs(probabilities.numpy() - expected).max() < 1e-5
+
+
+def test_probabilities_are_better_calibrated_than_those_of_the_model(run_of, digits):
+    """On the half of the test pictures that the temperature was not fitted on, the likelihood is higher with it."""
+    run = run_of("softmax")
+    labels = digits.test.labels
+    left = torch.from_numpy(~calibration_cut(labels.numpy()))
+
+    def loss(probabilities):
+        return -probabilities[left].gather(1, labels[left][:, None]).log().mean()
+
+    assert loss(run.predict(digits.test.images)) < loss(run.test_logits.softmax(1))
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda images: images,
+        lambda images: images.numpy(),
+        lambda images: images[:, 0],
+        lambda images: images.permute(0, 2, 3, 1),
+        lambda images: list(images),
+        lambda images: images.tolist(),
+        lambda images: [image.numpy()[0] for image in images],
+        lambda images: images.double() / 255,
+        lambda images: images.to(torch.int32),
+        lambda images: images.flip(0).numpy()[::-1],
+    ],
+    ids=["tensor", "array", "grey", "channels last", "tensors", "numbers", "arrays", "fractions", "int32", "reversed"],
+)
+def test_pictures_may_come_in_many_forms(form, digits):
+    """Tensors, arrays and lists with or without a channel are the same pictures."""
+    images = digits.test.images[:5]
+    assert torch.equal(shaped(form(images), (1, 8, 8)), images)
+
+
+def test_one_picture_and_none():
+    """One picture needs no first dimension; no pictures get no probabilities."""
+    colour = torch.randint(0, 256, (3, 4, 5), dtype=torch.uint8)
+    assert torch.equal(shaped(colour, (3, 4, 5)), colour[None])
+    assert torch.equal(shaped(colour.permute(1, 2, 0), (3, 4, 5)), colour[None])
+    assert shaped([], (3, 4, 5)).shape == (0, 3, 4, 5)
+    odd = torch.zeros(2, 2, 4, 5, dtype=torch.uint8)
+    assert shaped(odd, (2, 4, 5)).shape == (2, 2, 4, 5)
+
+
+def test_no_pictures_get_no_probabilities(run_of):
+    """A pipeline may hand over nothing."""
+    assert run_of("majority").predict(np.zeros((0, 1, 8, 8), np.uint8)).shape == (0, 10)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        torch.zeros(2, 1, 9, 8, dtype=torch.uint8),
+        torch.zeros(2, 3, 8, 8, dtype=torch.uint8),
+        torch.zeros(8, dtype=torch.uint8),
+        torch.zeros(1, 1, 1, 8, 8),
+        "picture.png",
+        7,
+    ],
+)
+def test_other_shapes_are_refused(images, run_of, refuses):
+    """What was found and what is needed, in one line."""
+    with refuses(mz.DataError, "needed is uint8 [N, 1, 8, 8]"):
+        run_of("softmax").predict(images)
+
+
+def test_other_numbers_are_refused(run_of, refuses):
+    """Neither fractions nor bytes: it was normalised."""
+    with refuses(mz.DataError, "from 0 to 1"):
+        run_of("softmax").predict(torch.full((1, 1, 8, 8), -0.5))
+
+
+def test_a_model_in_memory_need_not_be_built_again(digits, tmp_path, refuses):
+    """A classifier of scikit-learn and a module of one's own answer in the session that trained them, not later."""
+    for model in (LinearSVC, lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10))):
+        run = mz.train(digits, model, runs_dir=tmp_path, progress=False)
+        assert torch.equal(run.predict(digits.test.images).argmax(1), run.test_logits.argmax(1))
+        with refuses(mz.ModelError, run.id):
+            Run.read(run.path).predict(digits.test.images)
+
+
+def test_only_a_finished_run_predicts(run_of, refuses):
+    """One that was interrupted may have weights, but of half a training."""
+    run = run_of("softmax")
+    with refuses(mz.RunError, "interrupted", "finished"):
+        Run(run.path, {**run.record, "status": "interrupted"}).predict(torch.zeros(1, 1, 8, 8, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize("other", ["mlp", "majority", "centroid", None])
+def test_weights_of_another_model_are_damage(other, run_of, tmp_path, refuses):
+    """No error of torch reaches the user, whatever lies where the weights should be."""
+    run = run_of("softmax")
+    path = tmp_path / run.id
+    shutil.copytree(run.path, path)
+    if other:
+        shutil.copy(run_of(other).path / MODEL, path / MODEL)
+    else:
+        (path / MODEL).write_bytes(b"nonsense")
+    with refuses(mz.RunError, "damaged"):
+        Run.read(path).predict(torch.zeros(1, 1, 8, 8, dtype=torch.uint8))
+
+
+def test_a_record_without_its_classes_is_damage(run_of, refuses):
+    """A record is a file, and files are edited."""
+    run = run_of("softmax")
+    data = {key: value for key, value in run.record["data"].items() if key != "classes"}
+    with refuses(mz.RunError, "damaged"):
+        Run(run.path, {**run.record, "data": data}).predict(torch.zeros(1, 1, 8, 8, dtype=torch.uint8))
+
+
+def test_a_perfect_cut_leaves_the_temperature_alone(run_of):
+    """Where nothing went wrong, nothing says how often something will."""
+    run = run_of("softmax")
+    perfect = Run(run.path, run.record)
+    perfect.__dict__.update(test_logits=torch.eye(10)[run.test_labels] * 5, test_labels=run.test_labels)
+    assert temperature_of(perfect) == 1.0
+
+
+@pytest.mark.parametrize("temperature", [0.001, 0.7, 1.0, 3.0, 1000.0])
+def test_no_temperature_changes_a_class(temperature):
+    """Also where float32 cannot tell two probabilities apart."""
+    logits = torch.randn(500, 4, generator=torch.Generator().manual_seed(0))
+    logits[:100, 1] = torch.nextafter(logits[:100, 0], torch.tensor(9.0))
+    assert torch.equal(calibrated(logits, temperature).argmax(1), logits.argmax(1))
