@@ -145,9 +145,9 @@ def test_temperature_is_that_of_a_search(stretch):
 
 
 def test_temperature_where_there_is_no_minimum():
-    """All right: the coldest; all wrong: the hottest; logits all alike: 1; a class without any chance is skipped."""
+    """All right, or logits all alike: 1; all wrong: the hottest; a class without any chance is skipped."""
     logits = np.array([[2.0, 0.0], [0.0, 2.0]])
-    assert fit_temperature(logits, [0, 1]) == 0.001
+    assert fit_temperature(logits, [0, 1]) == 1.0
     assert fit_temperature(logits, [1, 0]) == 1000.0
     assert fit_temperature(np.zeros((4, 3)), [0, 1, 2, 0]) == 1.0
     impossible = np.array([[0.0, -np.inf], [0.0, -1.0], [0.0, -1.0]])

@@ -10,11 +10,11 @@ import torch
 import modelzero as mz
 from modelzero.errors import ExportError
 from modelzero.models.ladder import LADDER
+from modelzero.report.calibrated import temperature_of
 from modelzero.runs.record import MODEL, Run
 from modelzero.using import export as exporting
 from modelzero.using import onnx as own_onnx
 from modelzero.using.export import check, export
-from modelzero.using.predict import temperature_of
 from modelzero.using.program import TOLD
 
 onnx = pytest.importorskip("onnx")

@@ -11,9 +11,10 @@ from torch import nn
 
 import modelzero as mz
 from modelzero.models.ladder import LADDER
+from modelzero.report.calibrated import temperature_of
 from modelzero.runs.record import MODEL, Run
 from modelzero.statistics.calibration import calibration_cut
-from modelzero.using.predict import calibrated, shaped, temperature_of
+from modelzero.using.predict import calibrated, shaped
 
 
 @pytest.mark.parametrize("rung", [rung.name for rung in LADDER])

@@ -112,7 +112,8 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
 
     Fit it on pictures that were neither trained on nor are reported on, such as those of `calibration_cut`. There is
     one minimum: the likelihood is convex in 1 / temperature. The answer lies between 0.001 and 1000, and is 1 where
-    the pictures say nothing about it, because the logits of each are all alike.
+    the pictures say nothing about it: because the logits of each are all alike, or because the model is right on all of
+    them, which would have any doubt removed.
 
     >>> logits = np.log([[0.9, 0.1]] * 10)  # says 90 %, and is right in 8 of 10
     >>> temperature = fit_temperature(logits, [0] * 8 + [1] * 2)
@@ -131,7 +132,7 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
     scaled[~np.isfinite(scaled)] = -np.inf
     known = np.isfinite(of_truth)  # a true class that was given no chance at all is as wrong at every temperature
     scaled, of_truth = scaled[known], of_truth[known]
-    if not scaled.size or not (scaled < 0).any():
+    if not scaled.size or not (scaled < 0).any() or (known.all() and (of_truth == 0).all()):
         return 1.0
 
     def slope(log_temperature: float) -> float:

@@ -16,8 +16,9 @@ from modelzero.data.pixels import as_array, to_pixels
 from modelzero.errors import DataError, ModelZeroError, RunError
 from modelzero.models.build import describe
 from modelzero.models.classifier import Classifier, rows_of, scores
+from modelzero.report.calibrated import temperature_of
 from modelzero.runs.record import Run
-from modelzero.statistics.calibration import calibration_cut, fit_temperature, softmax
+from modelzero.statistics.calibration import softmax
 from modelzero.training.device import available_cores, use_threads
 from modelzero.training.loop import predict_logits
 
@@ -93,21 +94,6 @@ def predict(run: Run, images: Any) -> Tensor:
     if not len(pictures):
         return torch.empty(0, len(predictor.classes))
     return predictor.probabilities(pictures)
-
-
-def temperature_of(run: Run) -> float:
-    """Fit the temperature of a run on its half of the test predictions, as its report does.
-
-    Where all of those are right, they would have any doubt removed, and the temperature stays 1.
-
-    Raises:
-        RunError: the run has no predictions.
-    """
-    logits, labels = run.test_logits.numpy(), run.test_labels.numpy()
-    cut = calibration_cut(labels)
-    if (logits[cut].argmax(axis=1) == labels[cut]).all():
-        return 1.0
-    return fit_temperature(logits[cut], labels[cut])
 
 
 def calibrated(logits: Tensor, temperature: float) -> Tensor:
