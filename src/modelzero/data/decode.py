@@ -126,7 +126,8 @@ def decode(
         image.load()
         picture = _upright(image)
         picture = _plain(picture, header.alpha)
-        picture = picture.convert("L" if (channels or (1 if header.grey else 3)) == 1 else "RGB")
+        mode = "L" if (channels or (1 if header.grey else 3)) == 1 else "RGB"
+        picture = picture if picture.mode == mode else picture.convert(mode)  # which copies even where it changes nothing
         if size is not None and (picture.height, picture.width) != size:
             picture = _fitted(picture, size, fit)
         array = np.asarray(picture, np.uint8)
