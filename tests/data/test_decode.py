@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import modelzero as mz
+from modelzero.data import decode as decode_module
 from modelzero.data.decode import MOST_PIXELS, decode, read_header
 
 
@@ -153,6 +154,35 @@ def test_a_bomb_is_refused_by_its_header(refuses):
         content = stored(Image.new("1", (side, side)))
         with refuses(mz.DataError, "pixels"):
             decode(content)
+
+
+@pytest.mark.parametrize("shape", [(30, 7), (7, 30), (3, 3)])
+@pytest.mark.parametrize("kind", ["RGBA", "LA", "P", "I;16", "I", "F"])
+def test_large_pictures_are_brought_to_plain_colours_piece_by_piece(monkeypatch, shape, kind):
+    """The same to the bit as in one go; no piece is much larger than it may be."""
+    pixels = noise((*shape, 4))
+    if kind in ("RGBA", "LA", "P"):
+        image = Image.fromarray(pixels).convert(kind)
+        content = stored(image, **({"transparency": 3} if kind == "P" else {}))
+    else:
+        deep = pixels.astype({"I;16": np.uint16, "I": np.int32, "F": np.float32}[kind])[..., 0]
+        content = stored(Image.fromarray(deep / np.float32(255) if kind == "F" else deep * 200), "TIFF")
+    whole = decode(content)
+    pieces = []
+    monkeypatch.setattr(decode_module, "_BAND_PIXELS", 20)
+    crop = Image.Image.crop
+    monkeypatch.setattr(Image.Image, "crop", lambda *given: pieces.append(crop(*given)) or pieces[-1])
+    np.testing.assert_array_equal(decode(content), whole)
+    assert all(piece.width * piece.height <= 20 + 7 for piece in pieces)
+    assert (len(pieces) > 5) == (shape != (3, 3))
+
+
+def test_a_webp_has_a_cap_of_its_own(refuses):
+    """Two kilobytes that would take a gigabyte to decode."""
+    content = stored(Image.new("L", (5000, 5000)), "WEBP", lossless=True, method=0, quality=0)
+    assert len(content) < 10_000
+    with refuses(mz.DataError, "5000 x 5000", "WebP"):
+        read_header(content)
 
 
 def test_mutated_files_give_pixels_or_a_reason():

@@ -37,6 +37,10 @@ _PLUGINS = (
 )
 FORMATS = tuple(str(plugin.format) for plugin in _PLUGINS)
 MOST_PIXELS, MOST_BYTES = 50_000_000, 256 << 20
+# Its library and Pillow together hold up to 20 bytes for each pixel of a WebP, where other formats make do with 8.
+MOST_PIXELS_OF_WEBP = 24_500_000
+# Wider numbers and blended colours are made of so many pixels at once: of 50 million they would take a gigabyte.
+_BAND_PIXELS = 1_000_000
 _DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 _GREY = ("1", "L", "LA", "La", "F", *_DEEP)
 _ORIENTATION = 0x0112
@@ -126,7 +130,8 @@ def decode(
         extent = image.size if size is None else _draft(image, header, size)
         image.load()
         picture = _plain(image, header.alpha)
-        picture = picture.convert("L" if (channels or (1 if header.grey else 3)) == 1 else "RGB")
+        mode = "L" if (channels or (1 if header.grey else 3)) == 1 else "RGB"
+        picture = picture if picture.mode == mode else picture.convert(mode)  # which copies even what has the mode
         undo = _UNDO.get(_orientation(image))
         if size is not None:
             aside = undo in _ASIDE
@@ -166,8 +171,9 @@ def _opened(content: bytes) -> Iterator[Image.Image]:
 
 
 def _check_pixels(image: Image.Image) -> None:
-    if image.width * image.height > MOST_PIXELS:
-        raise DataError(f"{image.width} x {image.height} pixels: at most {MOST_PIXELS:,} are decoded")
+    most, of = (MOST_PIXELS_OF_WEBP, " of a WebP") if image.format == "WEBP" else (MOST_PIXELS, "")
+    if image.width * image.height > most:
+        raise DataError(f"{image.width} x {image.height} pixels: at most {most:,} are decoded{of}")
 
 
 def _header(image: Image.Image) -> Header:
@@ -183,6 +189,15 @@ def _orientation(image: Image.Image) -> int:
     except Exception:  # a damaged EXIF block is no reason to lose the picture
         return 1
     return number if number in _UNDO else 1
+
+
+def _bands(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
+    """Cut a large picture across its longer side into boxes of `_BAND_PIXELS` or somewhat more."""
+    width, height = size
+    step = -(-_BAND_PIXELS // min(size))
+    for start in range(0, max(size), step):
+        end = min(start + step, max(size))
+        yield (0, start, width, end) if height >= width else (start, 0, end, height)
 
 
 def _is_grey(image: Image.Image) -> bool:
@@ -207,6 +222,14 @@ def _draft(image: Image.Image, header: Header, size: tuple[int, int]) -> tuple[f
 
 def _plain(image: Image.Image, alpha: bool) -> Image.Image:
     """Bring deep pixels to 8 bits, and transparent ones onto white."""
+    if image.width * image.height > 2 * _BAND_PIXELS and (alpha or image.mode in ("F", *_DEEP)):
+        whole = None
+        for box in _bands(image.size):
+            band = _plain(image.crop(box), alpha)
+            whole = whole or Image.new(band.mode, image.size)
+            whole.paste(band, box)
+        assert whole is not None
+        return whole
     if image.mode in _DEEP:
         numbers = np.asarray(image).astype(np.int64)
         if numbers.size and not 0 <= numbers.min() <= numbers.max() <= 0xFFFF:
