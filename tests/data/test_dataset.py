@@ -232,6 +232,7 @@ def test_validation_needs_the_shape_and_the_classes(refuses):
 def test_description_of_plain_data(data):
     """Nothing is said of share, validation, notes and unreadable pictures where there are none."""
     assert sorted(data.description()) == [
-        "classes", "fingerprint", "image_shape", "name", "source", "split", "test_images", "train_images"
+        "classes", "fingerprint", "image_shape", "name", "origin", "source", "split", "test_images", "train_images"
     ]  # fmt: skip
     assert data.description()["split"] is None
+    assert data.description()["origin"] is None

@@ -12,6 +12,7 @@ import torch
 import modelzero as mz
 from modelzero.report.content import gather
 from modelzero.report.page import page
+from modelzero.runs.store import write_record
 from modelzero.runs.text import to_json
 
 
@@ -35,7 +36,7 @@ def copied(ladder, tmp_path):
 def change(path, name="run.json", **fields):
     record = json.loads((path / name).read_text())
     record.update(fields)
-    (path / name).write_text(json.dumps(record))
+    write_record(path, record, name)
 
 
 def classes_of(count, each=4, seed=0):
@@ -177,7 +178,7 @@ def test_a_ladder_that_still_runs_can_be_looked_at(copied, read_page):
     for name in ("leaks", "seconds"):
         record.pop(name)
     change_to = {**record, "status": "running"}
-    (copied / "ladder.json").write_text(json.dumps(change_to))
+    write_record(copied, change_to, "ladder.json")
     tree = read_page(page(gather([copied])))
     assert "recorded as running" in tree.text()
     assert "1 of 5 trainings" in tree.text()
