@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from modelzero.cli.app import DataDir, Json, RunsDir, command, console, print_json
+from modelzero.errors import counted
 
 
 @command
@@ -53,6 +54,6 @@ def report(
             out.print(sentence)
         if gathered.without_pictures and gathered.rungs:
             out.print(f"Without pictures: {gathered.without_pictures}.")
-        out.print(f"\nreport of {len(gathered.ladder.runs)} trainings in {path} ({show(size, 'bytes')})")
+        out.print(f"\nreport of {counted(len(gathered.ladder.runs), 'training')} in {path} ({show(size, 'bytes')})")
     if open_:
         webbrowser.open(path.absolute().as_uri())
