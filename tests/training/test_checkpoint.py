@@ -66,6 +66,23 @@ def test_a_damaged_one_gives_way_to_the_one_before(tmp_path, kind):
     assert names(tmp_path) == ["checkpoint-000001-000001.json", "checkpoint-000001-000001.safetensors"]
 
 
+def test_one_that_cannot_be_read_now_is_left_alone(tmp_path, monkeypatch):
+    """A disk that does not answer is no damaged checkpoint."""
+    write(tmp_path, made(step=1))
+    write(tmp_path, made(step=2))
+    before = names(tmp_path)
+
+    def broken(*_):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "read", broken)
+        with pytest.raises(OSError, match="Input/output"):
+            last_good(tmp_path)
+    assert names(tmp_path) == before
+    assert last_good(tmp_path)[0].step == 2
+
+
 def test_tensors_without_a_description_are_no_checkpoint(tmp_path):
     """The process was killed between the two files."""
     write(tmp_path, made(step=1))

@@ -178,12 +178,16 @@ def read(path: Path) -> Checkpoint:
 
 
 def last_good(path: Path) -> tuple[Checkpoint | None, list[str]]:
-    """Find the last checkpoint of a run that is whole; say which later ones are damaged, and remove those."""
+    """Find the last checkpoint of a run that is whole; say which later ones are damaged, and remove those.
+
+    Raises:
+        OSError: one cannot be read, which is no reason to remove it.
+    """
     trouble: list[str] = []
     for described in reversed(_all(path)):
         try:
             return read(described), trouble
-        except (ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
+        except (ValueError, KeyError, TypeError, FileNotFoundError, SafetensorError) as error:
             trouble.append(f"{described.stem} is damaged ({error}): going on from the one before it")
             _remove(described)
     return None, trouble
