@@ -51,6 +51,7 @@ def stopped_in_the_middle(data, name, runs):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--every", type=int, default=1, help="let only every so-manieth operation fail")
+    parser.add_argument("--offset", type=int, default=0, help="and begin so many later, to divide the work")
     arguments = parser.parse_args()
     fused_loop._MULTIPLY_ADDS_AT_ONCE = 1  # noqa: SLF001 - look after each step
     torch.set_num_threads(1)
@@ -74,7 +75,9 @@ def main():
                 for how in HOWS:
                     for lasting in (False, True):
                         for at in range(
-                            1 + (2 * HOWS.index(how) + lasting) % arguments.every, operations + 1, arguments.every
+                            1 + (2 * HOWS.index(how) + lasting + arguments.offset) % arguments.every,
+                            operations + 1,
+                            arguments.every,
                         ):
                             trouble = _one(
                                 data, name, what, runs, expected, Disk(runs, at, how, lasting=lasting), counts
