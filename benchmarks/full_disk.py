@@ -28,9 +28,11 @@ from modelzero.training.fused import loop as fused_loop
 def mount(folder, kilobytes, *more):
     options = ",".join([f"size={kilobytes}k", *more])
     command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        print(f"no tmpfs can be mounted here: {done.stderr.strip()}", file=sys.stderr)
+    try:
+        subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        why = getattr(error, "stderr", None) or error
+        print(f"no tmpfs can be mounted here: {str(why).strip()}", file=sys.stderr)
         sys.exit(2)
 
 
