@@ -37,7 +37,7 @@ def still_there(process: Mapping[str, Any] | None) -> bool | None:
     try:
         found = psutil.Process(process["pid"])
         same = abs(found.create_time() - process["started"]) < _SECONDS_APART
-        return same and found.status() != psutil.STATUS_ZOMBIE
+        return bool(same and found.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:
