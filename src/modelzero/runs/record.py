@@ -239,6 +239,32 @@ class Run:
         if found != expected.encode():  # byte by byte: other digits may mean the same number
             raise RunError(f"{self.path / HISTORY} is damaged: it is not the history that {RECORD} has")
 
+    def predict(self, images: Any) -> Tensor:
+        """Say how probable each class is for new pictures, as `modelzero predict` does for files.
+
+        >>> import tempfile, modelzero as mz
+        >>> data = mz.load("digits")
+        >>> run = mz.train(data, "softmax", runs_dir=tempfile.mkdtemp())
+        >>> probabilities = run.predict(data.test.images[:3])
+        >>> probabilities.shape, [data.classes[label] for label in probabilities.argmax(1)]
+        (torch.Size([3, 10]), ['7', '6', '3'])
+
+        Args:
+            images: uint8 [N, C, H, W] of the shape that the run was trained on, as a tensor, an array or a list; also
+                [N, H, W, C], grey ones [N, H, W], or one picture.
+
+        Returns:
+            Calibrated probabilities, float32 [N, classes]; the largest is that of the class that the model says.
+
+        Raises:
+            RunError: the run is not finished, or damaged.
+            ModelError: its model cannot be built again.
+            DataError: pictures of another shape or type.
+        """
+        from modelzero.using.predict import predict
+
+        return predict(self, images)
+
     @contextmanager
     def _reading(self, name: str) -> Iterator[Path]:
         if not (self.path / name).is_file():
