@@ -182,19 +182,6 @@ def _interrupt_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-@contextlib.contextmanager
-def interrupt_ignored() -> Iterator[None]:
-    """Let Ctrl-C do nothing for a while, where this thread may decide that."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def _begin() -> None:
     """Prepare a new process: what is asked to stop records that it was interrupted; prints go to standard error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
