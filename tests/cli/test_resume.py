@@ -190,7 +190,7 @@ def test_a_disk_that_fills_up_is_one_line_and_nothing_is_lost(mounted):
 
 def test_a_killed_climb_goes_on_at_once():
     """Without waiting for its workers, which are still at their last step; no rung is given up for that."""
-    process = start("climb", "digits", "--rungs", "majority,convnet", "--seeds", "2", "--workers", "2", "--no-audit")
+    process = start("climb", "digits", "--rungs", "majority,convnet", "--seeds", "1", "--workers", "2", "--no-audit")
     until_convnet_trains(process)
     process.kill()
     process.communicate()
@@ -205,9 +205,9 @@ def test_a_killed_climb_goes_on_at_once():
     assert "Traceback" not in done.stderr
     shown = json.loads(done.stdout)
     assert shown["left_out"] == []
-    assert len(shown["runs"]) == len(list(Path("runs").glob("*seed*"))) == 3
+    assert len(shown["runs"]) == len(list(Path("runs").glob("*seed*"))) == 2
     whole = mz.train("digits", "convnet", seed=42, threads=1, progress=False, runs_dir="whole")
-    (run,) = (run for run in mz.Ladder.read(path).runs if run.record["model"] == "convnet" and run.seed == 42)
+    (run,) = (run for run in mz.Ladder.read(path).runs if run.record["model"] == "convnet")
     assert run.record["files"] == whole.record["files"]
 
 
