@@ -86,6 +86,22 @@ def noted() -> Iterator[Callable[[], int | None]]:
 
 
 @contextmanager
+def ignored() -> Iterator[None]:
+    """Let all of them do nothing for a while, where this thread may decide that: what is known has to be written."""
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+        yield
+    finally:
+        for number, own in before.items():
+            if own is not None:  # one that is not Python's cannot be put back
+                signal.signal(number, own)
+
+
+@contextmanager
 def _handled(numbers: tuple[int, ...], handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():

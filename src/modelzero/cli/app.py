@@ -141,11 +141,15 @@ def refuse_beside(context: typer.Context, option: str, allowed: set[str]) -> Non
     given = [
         parameter.opts[-1] if parameter.param_type_name == "option" else (parameter.name or "").upper()
         for parameter in context.command.params
-        if parameter.name not in {*allowed, option.strip("-")}
-        and getattr(context.get_parameter_source(parameter.name or ""), "name", "") == "COMMANDLINE"
+        if parameter.name not in {*allowed, option.strip("-")} and is_given(context, parameter.name or "")
     ]
     if given:
         raise SettingError(f"{', '.join(given)} beside {option}: the record has all that; leave it out")
+
+
+def is_given(context: typer.Context, name: str) -> bool:
+    """Tell whether an option is on the command line, not taken by default."""
+    return getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
 
 
 def console() -> Console:

@@ -34,6 +34,7 @@ from modelzero.cli.app import (
 )
 from modelzero.errors import DataUnavailableError
 from modelzero.report.text import plain
+from modelzero.stopping import SIGNALS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -84,7 +85,8 @@ def climb(
     resume: Annotated[
         Path | None,
         typer.Option(
-            help="Go on with this ladder, in its own folder: what is finished is read back; settings are in its record."
+            help="Go on with this ladder, in its own folder: what is finished is read back. All is in its record but "
+            "--rungs of your own."
         ),
     ] = None,
     runs_dir: RunsDir = Path("runs"),
@@ -119,7 +121,7 @@ def climb(
         allow_unreadable=allow_unreadable,
     )
     if resume is not None:
-        refuse_beside(context, "--resume", {"json", "budget", "workers", "audit"})
+        refuse_beside(context, "--resume", {"json", "rungs", "budget", "workers", "audit"})
     out = console()
     live = out.is_terminal and not json
     try:
@@ -133,7 +135,8 @@ def climb(
                 print(f"digits instead of fashion-mnist: {plain(str(error), None)}", file=sys.stderr)
                 ladder = modelzero.climb(partial(load, "digits"), names, **settings, progress=listener)
     except Interrupted as stopped:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends now; another one must not cost the table
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)  # it ends now; another one must not cost the table
         _show(out, stopped.ladder, json)
         raise
     _show(out, ladder, json)

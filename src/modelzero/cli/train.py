@@ -34,6 +34,7 @@ from modelzero.cli.app import (
     command,
     console,
     interval,
+    is_given,
     percent,
     print_json,
     refuse_beside,
@@ -72,7 +73,8 @@ def train(
     allow_unreadable: AllowUnreadable = False,
     checkpoint_every: CheckpointEvery = "60s",
     resume: Annotated[
-        Path | None, typer.Option(help="Go on with this run, in its own folder; everything else is in its record.")
+        Path | None,
+        typer.Option(help="Go on with this run, in its own folder; all is in its record but a --model of your own."),
     ] = None,
     runs_dir: RunsDir = Path("runs"),
     data_dir: DataDir = None,
@@ -84,8 +86,9 @@ def train(
 
     every = parse_budget(checkpoint_every, "checkpoint every")
     if resume is not None:
-        refuse_beside(context, "--resume", {"json", "checkpoint_every"})
-        _show(modelzero.resume(resume, checkpoint_every=every), json)
+        refuse_beside(context, "--resume", {"json", "model", "checkpoint_every"})
+        own = model if is_given(context, "model") else None
+        _show(modelzero.resume(resume, model=own, checkpoint_every=every), json)
         return
     if data is None:
         raise SettingError("no data: give a name, a folder or a file, or --resume RUN")

@@ -21,7 +21,7 @@ from modelzero.climbing.expedition import Expedition, Listener
 from modelzero.climbing.ladder import Ladder
 from modelzero.climbing.leaks import look_for_leaks
 from modelzero.climbing.shared import share
-from modelzero.climbing.workers import Workers, interrupt_ignored
+from modelzero.climbing.workers import Workers
 from modelzero.data.catalog import load, load_again
 from modelzero.data.dataset import ImageData
 from modelzero.errors import (
@@ -41,9 +41,10 @@ from modelzero.models.recipe import Recipe
 from modelzero.runs.process import this_process
 from modelzero.runs.record import FORMAT, LADDER_RECORD, environment
 from modelzero.runs.store import create_folder, write_record
-from modelzero.stopping import SIGNALS, Interruption, exit_code, raised
+from modelzero.stopping import SIGNALS, Interruption, exit_code, ignored, raised
 from modelzero.training.device import DEVICES, available_cores, use_threads
 from modelzero.training.fused.stack import what_hinders
+from modelzero.training.resume import alone
 
 # What a budget keeps back for the comparisons and for ending what still runs.
 _RESERVE_SECONDS = 2.0
@@ -148,7 +149,7 @@ def _carry_out(expedition: Expedition, began: float, seconds: float | None, audi
             expedition.declare(began, deadline)
             expedition.train(deadline)
     except KeyboardInterrupt as interrupt:
-        with interrupt_ignored():  # a second Ctrl-C must not cost what is known
+        with ignored():  # a second Ctrl-C must not cost what is known
             expedition.end("interrupted", began)
         raise Interrupted(expedition.ladder(), exit_code(interrupt) - 128) from None
     except BaseException:
@@ -217,11 +218,27 @@ def _found(
     own_workers: bool,
 ) -> Expedition | None:
     """Take up a climb that was cut off; None where it is finished."""
-    ladder = Ladder.read(path)
-    record = dict(ladder.record)
-    left = [cell for cell in record["cells"] if cell["status"] != "finished"]
-    if record["status"] == "finished" and not left:
+    if _is_finished(Ladder.read(path)):
         return None
+    with alone(path, "a ladder"):
+        return _taken_up(path, data, rungs, own_workers)
+
+
+def _is_finished(ladder: Ladder) -> bool:
+    cells = ladder.record["cells"]
+    return ladder.record["status"] == "finished" and all(cell["status"] == "finished" for cell in cells)
+
+
+def _taken_up(
+    path: Path,
+    data: ImageData | str | Path | Callable[[], ImageData] | None,
+    rungs: Sequence[str | Rung | Callable[..., Any]] | None,
+    own_workers: bool,
+) -> Expedition | None:
+    ladder = Ladder.read(path)  # it may have ended meanwhile
+    if _is_finished(ladder):
+        return None
+    record = dict(ladder.record)
     owner = record.get("process")
     if record["status"] == "running" and owner is not None:
         raise RunError(f"{path} is being written by process {owner['pid']} on {owner['host']}: wait for it, or end it")
@@ -253,6 +270,7 @@ def _found(
     record.update(status="running", process=this_process(), left_out=list(record.get("not_planned", [])))
     expedition = Expedition(path, record, data, chosen, random, here)
     expedition.take_up()
+    write_record(path, record, LADDER_RECORD)  # from here on it is this process's
     return expedition
 
 

@@ -25,6 +25,8 @@ from modelzero.runs.store import read_all, write_record
 
 # Where cells take hundredths of a second, writing the record after each would take longer than some of them.
 _SAVE_EVERY_SECONDS = 0.5
+# The workers of a climb that was killed look twice a second whether it is still there, and then keep a checkpoint.
+_SECONDS_TO_END = 6.0
 
 Listener = Callable[[Ladder], None]
 
@@ -81,10 +83,12 @@ class Expedition:
     def take_up(self) -> None:
         """Read back what is finished, and find what can go on: the folders beside say more than the last record."""
         cells = {(cell["rung"], cell["seed"]): cell for cell in self.record["cells"]}
-        for run in read_all(self.path.parent)[0]:
-            cell = cells.get((run.record["model"], run.seed))
-            if run.record.get("ladder") != self.record["id"] or cell is None:
+        deadline = time.monotonic() + _SECONDS_TO_END
+        for found in read_all(self.path.parent)[0]:
+            cell = cells.get((found.record["model"], found.seed))
+            if found.record.get("ladder") != self.record["id"] or cell is None:
                 continue
+            run = _ended(found, deadline)
             if run.status == "finished" and cell["run"] in (None, run.id):
                 self.runs.append(run)
                 cell.update(status="finished", run=run.id, why=None)
@@ -223,3 +227,11 @@ class Expedition:
     def _save(self) -> None:
         write_record(self.path, self.record, LADDER_RECORD)
         self._saved = time.monotonic()
+
+
+def _ended(run: Run, deadline: float) -> Run:
+    """Wait for a run that somebody still writes; return it as it is then."""
+    while run.status == "running" and time.monotonic() < deadline:
+        time.sleep(0.1)
+        run = Run.read(run.path)
+    return run

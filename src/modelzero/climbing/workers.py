@@ -171,28 +171,18 @@ def _answer(future: Future[Any]) -> Any:
 
 @contextlib.contextmanager
 def _interrupt_blocked() -> Iterator[None]:
-    """Let processes that are started here never see Ctrl-C, which a terminal sends to all: the parent decides."""
+    """Let processes that are started here see neither Ctrl-C nor SIGHUP, which a terminal sends to all.
+
+    The parent decides, and the helper process of loky, which SIGHUP would end, is needed to the last.
+    """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextlib.contextmanager
-def interrupt_ignored() -> Iterator[None]:
-    """Let Ctrl-C do nothing for a while, where this thread may decide that."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _begin() -> None:

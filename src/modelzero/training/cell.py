@@ -327,6 +327,13 @@ def _recorded(
         record.update(write_record(path, record))
         return record
 
+    def last_word(status: str, unfinished_tests: int = 0, **more: object) -> bool:
+        # Why it ended is what has to be told, also where a disk that is full takes no record.
+        with contextlib.suppress(RunError):
+            save(status, unfinished_tests, **more)
+            return True
+        return False
+
     try:
         for epoch, test_logits in epochs:
             logits = test_logits
@@ -345,19 +352,18 @@ def _recorded(
         with contextlib.suppress(OSError):  # they would do no harm
             remove_all(path)
     except NonFiniteLossError as error:
-        save("failed", error.tested, failure={"error": str(error), "epoch": error.epoch, "step": error.step})
+        last_word("failed", error.tested, failure={"error": str(error), "epoch": error.epoch, "step": error.step})
         raise
     except (KeyboardInterrupt, SystemExit):
-        save("interrupted")
+        last_word("interrupted")
         raise
     except RunError as error:
-        with contextlib.suppress(RunError):  # the disk that took no history may take no record either
-            save("failed", failure={"error": str(error), "epoch": len(history)})
+        last_word("failed", failure={"error": str(error), "epoch": len(history)})
         raise UnfinishedError(str(error)) from None
     except Exception as error:
         what = f"the training of {record['model']} failed: {describe(error)}"
-        save("failed", failure={"error": what, "epoch": len(history) + 1})
-        raise TrainingError(f"{what}; recorded in {path}") from error
+        told = last_word("failed", failure={"error": what, "epoch": len(history) + 1})
+        raise TrainingError(f"{what}; {'recorded in' if told else 'which cannot be written to'} {path}") from error
     run = Run(path, record)
     # What is in memory need not be read back.
     run.__dict__.update(model=module.eval() if isinstance(module, nn.Module) else module, test_logits=logits)

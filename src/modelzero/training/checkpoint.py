@@ -139,7 +139,7 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
         "step": checkpoint.step,
         "train_seconds": checkpoint.train_seconds,
         # How the numbers lie in memory decides in which order a library adds them up.
-        "strides": {name: list(tensor.stride()) for name, tensor in checkpoint.tensors.items()},
+        "strides": {name: _strides(tensor) for name, tensor in checkpoint.tensors.items()},
         "history": [asdict(epoch) for epoch in checkpoint.history],
         "file": written,
     }
@@ -208,6 +208,11 @@ def _all(path: Path) -> list[Path]:
 def _remove(described: Path) -> None:
     described.unlink(missing_ok=True)
     described.with_suffix(".safetensors").unlink(missing_ok=True)
+
+
+def _strides(tensor: Tensor) -> list[int]:
+    once = all(stride or size <= 1 for stride, size in zip(tensor.stride(), tensor.shape, strict=True))
+    return list((tensor if once else tensor.contiguous()).stride())  # one number may stand for many
 
 
 def _check_room(path: Path, size: int) -> None:

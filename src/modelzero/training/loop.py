@@ -105,7 +105,7 @@ def train_epochs(
         training_time = Stopwatch(device)
         model.train()
         order = epoch_order(seed, epoch - 1, len(train)).to(device)
-        step_seeds = np.random.SeedSequence([seed, epoch]).generate_state(steps, np.uint64).tolist()
+        step_seeds = np.random.SeedSequence([seed, epoch]).generate_state(steps + 1, np.uint64).tolist()
         for step, (images, labels) in enumerate(batches(train, recipe.batch_size, order, first), first):
             seed_device(step_seeds[step], device)
             pictures = mirror_half(images, seed, epoch, step) if recipe.flip else images
@@ -126,6 +126,7 @@ def train_epochs(
         train_seconds = seconds_before + training_time.seconds()
 
         test_time = Stopwatch(device)
+        seed_device(step_seeds[steps], device)  # for models that draw in their evaluation, too
         yield finished_epoch(epoch, steps, means, predict_logits(model, test), data, recipe, train_seconds, test_time)
 
 
@@ -141,6 +142,9 @@ def _state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tens
 
 def _put_back(state: Mapping[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     weights = {name.removeprefix("model."): tensor for name, tensor in state.items() if name.startswith("model.")}
+    for module in model.modules():
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            setattr(module, name, buffer.contiguous())  # into one number that stands for many nothing can be copied
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from modelzero.data.dataset import ImageData
 from modelzero.errors import RunError
+from modelzero.models.ladder import Rung
 from modelzero.runs.process import this_process
 from modelzero.runs.record import MODEL, PREDICTIONS, Run, environment
 from modelzero.runs.store import create_folder
@@ -75,7 +76,13 @@ class Replay:
         return {"identical": self.identical, **asdict(self)}
 
 
-def replay(path: str | Path, data: ImageData | None = None, *, progress: Progress | bool | None = None) -> Replay:
+def replay(
+    path: str | Path,
+    data: ImageData | str | Path | None = None,
+    model: str | Rung | Callable[..., Any] | None = None,
+    *,
+    progress: Progress | bool | None = None,
+) -> Replay:
     """Train again what a record describes, and compare weights, predictions and history to the bit.
 
     >>> import tempfile, modelzero as mz
@@ -85,19 +92,20 @@ def replay(path: str | Path, data: ImageData | None = None, *, progress: Progres
 
     Args:
         path: the folder of a finished run.
-        data: the pictures, where the record cannot say where they are.
+        data: the pictures, or what `load` takes, where the record cannot say where they are.
+        model: the model, where it is one of your own.
         progress: as for `train`.
 
     Raises:
-        RunError: no finished run there, or one whose files were damaged.
+        RunError: no finished run there, one whose files were damaged, or one of an accelerator that is not here.
         DataError: the pictures are not those of the record any more.
-        ModelError: a model of your own, which the record does not have.
+        ModelError: a model of your own is needed, or another one was given.
         TrainingError: the training failed this time.
     """
     run = Run.read(path, changed=True)  # a record that was changed is what one may want to see through
     if run.status != "finished":
         raise RunError(f"run {run.id} is {run.status}: a finished run is needed; modelzero train --resume {run.path}")
-    again = make_again(run, data)
+    again = make_again(run, data, model, by="mz.replay")
     before = run.record["environment"]
     settled = {
         key: run.record[key]
@@ -159,8 +167,10 @@ def _in_tensors(where: str, run: Run, done: Run, name: str) -> Iterator[Differen
 def _first(where: str, key: str, before: Tensor, now: Tensor) -> Difference:
     if before.shape != now.shape or before.dtype != now.dtype:
         return Difference(where, key, f"{before.dtype} {list(before.shape)}", f"{now.dtype} {list(now.shape)}")
-    apart = torch.nonzero((before != now).view(-1)).view(-1)
+    # By their bits: -0.0 equals 0.0, and NaN differs from itself.
+    bits = [tensor.contiguous().view(-1, 1).view(torch.uint8) for tensor in (before, now)]
+    apart = torch.nonzero((bits[0] != bits[1]).any(1)).view(-1)
     count = f"{len(apart):,} of {before.numel():,}"
-    place = int(apart[0]) if len(apart) else 0
+    place = int(apart[0])
     what = f"{key} ({count} differ, the first at {place})"
     return Difference(where, what, before.view(-1)[place].item(), now.view(-1)[place].item())

@@ -12,18 +12,20 @@ from typing import Any
 import filelock
 from torch import nn
 
-from modelzero.data.catalog import load_again
+from modelzero.data.catalog import load, load_again
 from modelzero.data.dataset import ImageData
 from modelzero.errors import DataError, ModelError, RunError
 from modelzero.models.build import build
 from modelzero.models.classifier import Classifier
 from modelzero.models.ladder import Rung, as_rung, rung_named
 from modelzero.models.recipe import Recipe
+from modelzero.models.summary import parameters
 from modelzero.runs.process import still_there, this_process
 from modelzero.runs.record import Run, environment
 from modelzero.runs.store import remove_temporaries, rewrite_history, write_record, writing
 from modelzero.training.cell import UNDER_WAY, carry_out
 from modelzero.training.checkpoint import EVERY_SECONDS, check_every, last_good, remove_all
+from modelzero.training.device import accelerators
 from modelzero.training.loop import Progress
 
 
@@ -44,7 +46,7 @@ class Again:
 
 def resume(
     path: str | Path,
-    data: ImageData | None = None,
+    data: ImageData | str | Path | None = None,
     model: str | Rung | Callable[..., Any] | None = None,
     *,
     checkpoint_every: float | None = EVERY_SECONDS,
@@ -62,15 +64,17 @@ def resume(
 
     Args:
         path: the folder of the run.
-        data: the pictures, where the record cannot say where they are: those of `from_arrays` or `from_torch`.
+        data: the pictures, or what `load` takes, where the record cannot say where they are: those of `from_arrays` or
+            `from_torch`, or a folder that was moved.
         model: the model, where it is one of your own.
         checkpoint_every: as for `train`.
         progress: as for `train`.
 
     Raises:
-        RunError: no run there, a damaged record, or one that another process is at work on.
+        RunError: no run there, a damaged record, one that another process is at work on, or one of an accelerator that
+            is not here.
         DataError: the pictures are not those of the record any more.
-        ModelError: a model of your own is needed.
+        ModelError: a model of your own is needed, or another one was given.
         TrainingError, Interruption: as `train`.
     """
     path = Path(path)
@@ -81,7 +85,7 @@ def resume(
             remove_temporaries(path)
             remove_all(path)
         return run
-    with _alone(path):
+    with alone(path, "a run"), contextlib.ExitStack() as claim:
         run = Run.read(path)  # it may have ended meanwhile
         if run.status == "finished":
             return run
@@ -91,6 +95,8 @@ def resume(
             raise RunError(
                 f"{path} is being written by process {owner['pid']} on {owner['host']}: wait for it, or end it first"
             )
+        UNDER_WAY.add(path.absolute())  # from here on, not only from the first step on
+        claim.callback(UNDER_WAY.discard, path.absolute())
         again = make_again(run, data, model)
         remove_temporaries(path)
         with writing(path):
@@ -99,6 +105,8 @@ def resume(
                 remove_all(path)
         for key in ("failure", "files"):
             record.pop(key, None)
+        if "warnings" in record:
+            record["warnings"] = []  # a fit begins anew
         record["status"] = "running"
         record["process"] = this_process()
         now = environment(record["environment"]["threads"], record["environment"]["device"])
@@ -114,6 +122,7 @@ def resume(
         ]
         rewrite_history(path, [] if start is None else start.history)
         write_record(path, record)
+        claim.pop_all()  # `carry_out` gives it up
     return carry_out(
         path,
         record,
@@ -133,31 +142,52 @@ def _at_work(owner: Mapping[str, Any], path: Path) -> bool:
     return still_there(owner) is not False
 
 
-def make_again(run: Run, data: ImageData | None = None, model: str | Rung | Callable[..., Any] | None = None) -> Again:
+def make_again(
+    run: Run,
+    data: ImageData | str | Path | None = None,
+    model: str | Rung | Callable[..., Any] | None = None,
+    *,
+    by: str = "mz.resume",
+) -> Again:
     """Load the data of a record and build its model.
 
+    Args:
+        run: the record.
+        data: the pictures, or what `load` takes; None where the record says where they are.
+        model: one of the user's own; None where the record names it.
+        by: the function that is given these, for messages.
+
     Raises:
+        RunError: it was trained on an accelerator that this machine lacks.
         DataError: the pictures cannot be had, or are others.
-        ModelError: a model of the user's own that was not given.
+        ModelError: a model of the user's own that was not given, or another one than that of the record.
     """
     record, recipe = run.record, run.record["recipe"]
+    trained = f"run {run.id} trained {record['model']!r}" + ("" if recipe["model"] else ", a model of your own")
     if model is None and recipe["model"] is None:
-        raise ModelError(
-            f"run {run.id} trained {record['model']!r}, a model of your own, which the record does not have: give it "
-            f"as mz.resume({str(run.path)!r}, model=...)"
-        )
+        raise ModelError(f"{trained}, which the record does not have: give it as {by}({str(run.path)!r}, model=...)")
     rung = rung_named(recipe["model"]) if model is None else as_rung(model)
+    if rung.built_in != recipe["model"]:
+        raise ModelError(f"{trained}, given is {rung.name!r}: the very same model is needed")
     known = {field.name for field in fields(Recipe)}
     rung = replace(rung, name=record["model"], **{key: value for key, value in recipe.items() if key in known})
+    device = record["environment"]["device"]
+    if device.partition(":")[0] not in ("cpu", *accelerators()):
+        raise RunError(
+            f"run {run.id} was trained on {device} ({record['environment'].get('accelerator')}), which is not on this "
+            "machine, or this torch cannot use it: go on where there is one"
+        )
     described = record["data"]
     if data is None:
         origin = described.get("origin")
         if origin is None:
             raise DataError(
                 f"run {run.id} was trained on {described['name']!r} ({described['source']}), which the record cannot "
-                f"load again: give it as mz.resume({str(run.path)!r}, data=...)"
+                f"load again: give it as {by}({str(run.path)!r}, data=...)"
             )
         data = load_again(origin)
+    elif not isinstance(data, ImageData):
+        data = load(data)
     if data.fingerprint != described["fingerprint"]:
         raise DataError(
             f"{data.name} from {data.source} has the fingerprint {data.fingerprint[:12]}, run {run.id} was trained on "
@@ -170,6 +200,11 @@ def make_again(run: Run, data: ImageData | None = None, model: str | Rung | Call
         hidden_units=recipe.get("hidden_units", 10),
         seed=record["seed"],
     )
+    if record["engine"] and isinstance(module, nn.Module) and parameters(module) != record["parameters"]:
+        raise ModelError(
+            f"{trained} of {record['parameters']:,} parameters, given is one of {parameters(module):,}: the very same "
+            "model is needed"
+        )
     return Again(data, rung, module)
 
 
@@ -191,8 +226,12 @@ def differing(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Make sure that no two processes take over a run at once."""
+def alone(path: Path, what: str) -> Iterator[None]:
+    """Make sure that no two processes take over a run, or a ladder, at once.
+
+    Raises:
+        RunError: another one does so right now, or the folder cannot be written.
+    """
     lock = filelock.FileLock(path / ".lock")  # it stays: who removes it may remove another one's
     try:
         with lock.acquire(timeout=0):
@@ -200,4 +239,4 @@ def _alone(path: Path) -> Iterator[None]:
     except filelock.Timeout:
         raise RunError(f"another process is taking over {path} right now: let it") from None
     except OSError as error:
-        raise RunError(f"{path} cannot be written ({error.strerror}): a run goes on in its own folder") from None
+        raise RunError(f"{path} cannot be written ({error.strerror}): {what} goes on in its own folder") from None

@@ -1,0 +1,275 @@
+"""A ladder goes on where it was cut off, and ends as if it had not been."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from concurrent.futures import Executor, Future
+from dataclasses import asdict
+from pathlib import Path
+
+import filelock
+import numpy as np
+import psutil
+import pytest
+from torch import nn
+
+import modelzero as mz
+from modelzero.runs.process import this_process
+from modelzero.runs.record import LADDER_RECORD
+from modelzero.runs.store import read_all, write_record
+from modelzero.stopping import SIGNALS, ignored
+from modelzero.training.bars import Silence
+
+RUNGS = ["majority", "centroid", "softmax"]
+
+
+class Inline(Executor):
+    """Does each job at once, in this process."""
+
+    def submit(self, function, /, *args, **kwargs):
+        future = Future()
+        try:
+            future.set_result(function(*args, **kwargs))
+        except BaseException as error:
+            future.set_exception(error)
+        return future
+
+
+class Stops(Silence):
+    """Asks to stop after so many pictures."""
+
+    def __init__(self, after):
+        self.after, self.images = after, 0
+
+    def step(self, images):
+        self.images += images
+
+    def stopped(self):
+        return signal.SIGTERM if self.images >= self.after else None
+
+
+def after_cells(count, error):
+    """A listener that raises once so many cells have ended."""
+
+    def listen(ladder):
+        if sum(cell["status"] != "planned" for cell in ladder.record["cells"]) >= count:
+            raise error
+
+    return listen
+
+
+def climb(data, rungs=None, **settings):
+    return mz.climb(data, rungs, executor=Inline(), audit=False, **settings)
+
+
+def cut_off(data, rungs=RUNGS, count=2, error=None, **settings):
+    """Climb until so many cells have ended; return the folder of the ladder.
+
+    The executor has done the others already; what nobody asked for any more is removed.
+    """
+    with pytest.raises(type(error or KeyboardInterrupt())):
+        climb(data, rungs, progress=after_cells(count, error or KeyboardInterrupt()), **settings)
+    (path,) = Path("runs").glob("*-ladder-*")
+    known = {run.id for run in mz.Ladder.read(path).runs}
+    for run in read_all("runs")[0]:
+        if run.record["ladder"] == path.name and run.id not in known:
+            shutil.rmtree(run.path)
+    return path
+
+
+def go_on(path, data=None, rungs=None, **settings):
+    return climb(data, rungs, resume=path, **settings)
+
+
+def linear():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+
+
+def runs_of(path):
+    return {each.parent: each.stat().st_mtime_ns for each in path.parent.glob("*/run.json")}
+
+
+def verdicts(ladder):
+    """All that a ladder says but the seconds, the folders and the memory of the process."""
+    shown = ladder.as_dict()
+    measured = ("seconds", "images_per", "memory", "runs")
+    rungs = [{k: v for k, v in rung.items() if not any(word in k for word in measured)} for rung in shown["rungs"]]
+    return rungs, shown["comparisons"], shown["worth_it"], shown["left_out"], shown["family"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ZeroDivisionError()], ids=["interrupted", "failed"])
+def test_what_is_finished_is_read_back(digits, error):
+    """Its folders are not touched, only the others are made, and the ladder is that of a climb in one go."""
+    path = cut_off(digits, count=2, error=error, seeds=2)
+    assert mz.Ladder.read(path).record["status"] == (
+        "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+    )
+    before = runs_of(path)
+    assert len(before) == 2
+    ladder = go_on(path)
+    after = runs_of(path)
+    assert before.items() <= after.items()
+    assert len(after) == len(ladder.runs) == 4
+    assert ladder.record["status"] == "finished"
+    assert {cell["status"] for cell in ladder.record["cells"]} == {"finished"}
+    assert verdicts(ladder) == verdicts(climb(digits, RUNGS, seeds=2, runs_dir="whole"))
+    assert verdicts(mz.Ladder.read(path)) == verdicts(ladder)
+
+
+def test_a_cell_that_was_cut_off_goes_on_in_its_own_folder(digits):
+    """From its checkpoint; no second folder is made for it."""
+    path = cut_off(digits, ["majority", "tinyvgg"], count=1, seeds=1, error=ZeroDivisionError())
+    with pytest.raises(KeyboardInterrupt):
+        mz.train(digits, "tinyvgg", threads=1, device="cpu", ladder=path.name, progress=Stops(5000))
+    (unfinished,) = path.parent.glob("*tinyvgg*")
+    ladder = go_on(path)
+    (run,) = (run for run in ladder.runs if run.record["model"] == "tinyvgg")
+    assert run.path.absolute() == unfinished.absolute()
+    assert run.record["resumed"][0]["step"] > 0
+    assert verdicts(ladder) == verdicts(climb(digits, ["majority", "tinyvgg"], seeds=1, runs_dir="whole"))
+
+
+def test_what_is_said_last_counts_less_than_the_folders(digits):
+    """A climb that was killed had no time to write down which cells had finished."""
+    path = cut_off(digits, count=4, seeds=2, error=ZeroDivisionError())
+    record = json.loads((path / LADDER_RECORD).read_text())
+    for cell in record["cells"]:
+        cell.update(status="planned", run=None)
+    write_record(path, {**record, "status": "running", "process": {**this_process(), "started": 1.0}}, LADDER_RECORD)
+    assert mz.Ladder.read(path).record["status"] == "interrupted"
+    before = runs_of(path)
+    assert len(go_on(path).runs) == 4
+    assert runs_of(path) == before
+
+
+def test_runs_of_other_ladders_and_of_nobody_are_not_taken(digits):
+    """They may be of the same rung and seed."""
+    mz.train(digits, "softmax", seed=42, threads=1)
+    climb(digits, RUNGS, seeds=1)
+    (other,) = Path("runs").glob("*-ladder-*")
+    other.rename(other.with_name("other"))
+    path = cut_off(digits, count=1, seeds=1)
+    ladder = go_on(path)
+    assert len({run.id for run in ladder.runs}) == 3
+    assert {run.record["ladder"] for run in ladder.runs} == {path.name}
+
+
+def test_a_finished_ladder_is_read_back(digits):
+    """Nothing is trained, nothing is written, not even for a moment."""
+    path = climb(digits, RUNGS, seeds=1).path
+    before = {file: file.stat().st_mtime_ns for file in path.parent.rglob("*")}
+    ladder = mz.climb(resume=path)
+    assert [rung.name for rung in ladder.rungs] == RUNGS
+    assert {file: file.stat().st_mtime_ns for file in path.parent.rglob("*")} == before
+
+
+def test_rungs_of_ones_own_and_pictures_from_memory_have_to_be_given(digits, refuses):
+    """A record has neither code nor pictures; other pictures than those are refused."""
+    data = mz.from_arrays(
+        digits.train.images[:300].numpy(),
+        digits.train.labels[:300].numpy(),
+        digits.test.images.numpy(),
+        digits.test.labels.numpy(),
+    )
+    mine = mz.Rung("mine", make=linear, epochs=2)
+    path = cut_off(data, ["majority", mine], count=1, seeds=2)
+    before = (path / LADDER_RECORD).read_bytes()
+    with refuses(mz.ModelError, "'mine'", "rungs"):
+        go_on(path, data)
+    with refuses(mz.DataError, "give the data too"):
+        go_on(path, rungs=[mine])
+    with refuses(mz.DataError, "fingerprint", data.fingerprint[:12], digits.fingerprint[:12]):
+        go_on(path, digits, [mine])
+    assert (path / LADDER_RECORD).read_bytes() == before
+    ladder = go_on(path, data, [mz.Rung("mine", make=linear, epochs=7)])  # the recipe is that of the record
+    assert [len(run.history) for run in ladder.runs] == [1, 2, 2]
+
+
+def test_a_ladder_that_somebody_climbs_is_left_to_him(digits, refuses):
+    """And of two who take it up at once one is told, whatever moment he comes at."""
+    path = cut_off(digits, count=1, seeds=1)
+    parent = {**this_process(), "pid": 1, "started": psutil.Process(1).create_time()}
+    record = json.loads((path / LADDER_RECORD).read_text())
+    write_record(path, {**record, "status": "running", "process": parent}, LADDER_RECORD)
+    with refuses(mz.RunError, "is being written by process 1 "):
+        go_on(path)
+    write_record(path, record, LADDER_RECORD)
+    with filelock.FileLock(path / ".lock"), refuses(mz.RunError, "taking over"):
+        go_on(path)
+
+    def meddle(ladder):
+        with refuses(mz.RunError, "is being written by process"):
+            go_on(path)
+
+    assert go_on(path, progress=meddle).record["status"] == "finished"
+
+
+def test_the_workers_of_a_killed_climb_are_waited_for(digits):
+    """They end by themselves within seconds; their cells then go on, and no rung is given up for it."""
+    path = cut_off(digits, ["majority", "softmax"], count=1, seeds=2)
+    with pytest.raises(KeyboardInterrupt):
+        mz.train(digits, "softmax", seed=42, threads=1, ladder=path.name, progress=Stops(2000))
+    (unfinished,) = path.parent.glob("*softmax-seed42*")
+    worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1.5)"])
+    try:
+        owner = {**this_process(), "pid": worker.pid, "started": psutil.Process(worker.pid).create_time()}
+        write_record(unfinished, {**mz.Run.read(unfinished).record, "status": "running", "process": owner})
+        ladder = go_on(path)
+    finally:
+        worker.wait()
+    assert [cell["status"] for cell in ladder.record["cells"]] == ["finished"] * 3
+    assert unfinished.name in {run.id for run in ladder.runs}
+
+
+def test_a_run_that_is_damaged_is_trained_again(digits):
+    """Its folder stays as it is; the cell gets another one."""
+    path = cut_off(digits, count=4, seeds=2, error=ZeroDivisionError())
+    (damaged,) = path.parent.glob("*softmax-seed43*")
+    content = bytearray((damaged / "run.json").read_bytes())
+    content[len(content) // 2] ^= 1
+    (damaged / "run.json").write_bytes(content)
+    record = json.loads((path / LADDER_RECORD).read_text())
+    for cell in record["cells"]:
+        cell.update(status="planned", run=None)
+    write_record(path, record, LADDER_RECORD)
+    ladder = go_on(path)
+    assert len(ladder.runs) == 4
+    assert damaged.name not in {run.id for run in ladder.runs}
+    assert (damaged / "run.json").read_bytes() == content
+
+
+def test_more_time_for_what_a_budget_cut_off(digits):
+    """What was planned and did not end goes on; what was left out by plan stays left out."""
+    path = climb(digits, ["majority", "centroid"], seeds=1).path
+    record = json.loads((path / LADDER_RECORD).read_text())
+    record["cells"][1].update(status="cut off", run=None, why="the budget ended")
+    record["left_out"] = [{"name": "centroid", "why": "cut off", "predicted_seconds": 1.0, "failed": False}]
+    write_record(path, record, LADDER_RECORD)
+    ladder = go_on(path, budget="60s")
+    assert [rung.name for rung in ladder.rungs] == ["majority", "centroid"]
+    assert ladder.left_out == []
+
+
+def test_nothing_to_climb_is_told(digits, tmp_path, refuses):
+    """Neither data nor a ladder; a folder without one; a ladder that had not begun."""
+    with refuses(mz.SettingError, "no data"):
+        mz.climb()
+    with refuses(mz.RunError, "holds no ladder"):
+        mz.climb(resume=tmp_path / "nothing")
+    path = cut_off(digits, count=1, seeds=1)
+    record = json.loads((path / LADDER_RECORD).read_text())
+    write_record(path, {**record, "cells": []}, LADDER_RECORD)
+    with refuses(mz.RunError, "before anything was planned"):
+        go_on(path)
+
+
+def test_asking_again_and_again_costs_nothing(digits):
+    """While a climb writes down what is known, further signals do nothing; then the handlers are back."""
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with ignored():
+        for number in SIGNALS:
+            signal.raise_signal(number)
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+    assert len(np.unique([asdict(comparison)["rung"] for comparison in climb(digits, RUNGS, seeds=1).comparisons])) == 2
