@@ -1,423 +1,441 @@
-"""Claim: damaged files end in a clean load or a named refusal, and no archive writes outside its place.
+"""Claim: damaged files and hostile archives end in a clean load or a refusal in one line, and nothing else happens.
 
-20,000 mutated files (bits and bytes flipped, ends cut, emptied, chunks doubled or lost, length fields overwritten, the
-beginning of another format, another extension) go through `mz.load`: pictures a hundred at a time among sound ones, of
-which none may be lost; IDX, gzip, npz, npy, Parquet and CSV files one at a time. 300 archives with members that want to
-leave their folder, links, devices, bombs and lies about their size follow. Two processes do it; counted are tracebacks,
-hangs (a file that costs its decoding process, or a load of one file that takes more than 2 seconds of processor time or
-10 on the clock), what is printed, the growth of memory with all processes, and what appears outside of the cache.
+Everything goes through `mz.load`, in two processes that live long, with a cache, a home and a working folder of their
+own. Pictures are loaded by the hundred, among good ones that must come out as they are; what is odd about a hundred is
+looked for file by file. Files are drawn by `hostile_files.py`, archives by `hostile_archives.py`.
 
-    python benchmarks/hostile_input.py [--files 20000] [--archives 300] [--seed 0]
+- traceback: an exception that is no ModelZeroError, also in a process that decodes, or one that the process did not
+  survive; a refusal that is not one printable line or does not name the file; anything on the standard streams; data
+  that contradict themselves; a good picture that came out otherwise.
+- hang: more than 2 s of processor time, of the process and of those that decode for it, for one file, or more than 10 s
+  by the clock: on a machine that has other work to do the clock says little.
+- memory: the highest resident memory of a process over what it had before the first file, and the same of the largest
+  process that decoded for it, added up.
+- outside: bytes written anywhere but in the cache. The tree around the archive, home, working and temporary folder are
+  listed before and after, and each path that the process opens for writing, makes, links or renames is looked at.
+
+python benchmarks/hostile_input.py [--files 20000] [--archives 300] [--seed 0] [--keep FOLDER] [--again KIND:NUMBER]
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
-import io
-import json
-import math
+import contextlib
+import dataclasses
+import multiprocessing
 import os
-import random
+import re
 import shutil
-import struct
 import sys
-import tarfile
 import tempfile
-import threading
 import time
 import traceback
-import warnings
-import zipfile
-from collections import Counter, defaultdict
+from collections import deque
+from multiprocessing.connection import wait
 from pathlib import Path
 
-import numpy as np
 import psutil
-import pyarrow as pa
-import pyarrow.parquet as pq
-from PIL import Image
 
-import modelzero as mz
-from children import child, ended
-from modelzero.data.idx import read_idx
+sys.path.insert(0, str(Path(__file__).parent))
 
-PICTURES = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
-FILES = ("idx", "gz", "npz", "npy", "parquet", "csv")
-BUNDLE, SOUND = 100, 20
-MOST_GROWTH, MOST_SECONDS, MOST_WALL_SECONDS = 500e6, 2.0, 10.0
-EXTENSIONS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tif"}
-FIELDS = (b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\1\0\0", b"\x80\0\0\0")
+import hostile_archives
+import hostile_files
+from modelzero.data import pool
+
+HANG_SECONDS, HANG_CLOCK_SECONDS = 2.0, 10.0
+MOST_GROWTH = 500 << 20
+AT_ONCE = 100  # pictures in one folder
+_JOB_SECONDS = {True: 30.0, False: 150.0}  # for one file; for many
+_GOOD = 6  # pictures in each class and split
 
 
-def picture(kind, draw):
-    """Store a small picture in one of the modes that the format has."""
-    modes = {"JPEG": ("L", "RGB", "CMYK"), "WEBP": ("RGB", "RGBA"), "GIF": ("L", "P"), "BMP": ("1", "L", "P", "RGB")}
-    mode = draw.choice(modes.get(kind, ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")))
-    pixels = np.frombuffer(draw.randbytes(12 * 14 * 4), np.uint8).reshape(12, 14, 4)
-    if mode == "I;16":
-        image = Image.fromarray(pixels.view(np.uint16)[..., 0].copy())
-    else:
-        image = Image.fromarray(pixels[..., :3].copy()).convert(mode)
-    file = io.BytesIO()
-    more = {"compression": draw.choice([None, "tiff_lzw", "tiff_deflate", "packbits"])} if kind == "TIFF" else {}
-    image.save(file, kind, **more)
-    return file.getvalue()
+@dataclasses.dataclass
+class Outcome:
+    """What became of one file.
+
+    Args:
+        kind: of the file.
+        number: of the file.
+        result: `loaded`, `left out`, `refused`, `traceback` or `hang`.
+        words: the reason, or what was wrong.
+        seconds: of processor time, of its folder's load where it was loaded among others.
+        growth: bytes of memory that this load had more than the process at its start.
+        outside: bytes that were written outside.
+        what: what happened to the file before.
+    """
+
+    kind: str
+    number: int
+    result: str
+    words: str = ""
+    seconds: float = 0.0
+    growth: int = 0
+    outside: int = 0
+    what: str = ""
 
 
-def mutate(content, draw, others):
-    """Return the content damaged in some way."""
-    content = bytearray(content)
-    how = draw.choice(
-        ["bits", "bits", "bytes", "cut", "empty", "header", "lost", "doubled", "field", "field", "appended"]
-    )
-    if how == "empty" or not content:
-        return b""
-    place = draw.randrange(len(content)) if draw.random() < 0.5 else draw.randrange(min(len(content), 64))
-    length = draw.randint(1, max(1, len(content) // 4))
-    if how == "bits":
-        for _ in range(draw.randint(1, 8)):
-            content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
-    elif how == "bytes":
-        content[place : place + length] = draw.randbytes(len(content[place : place + length]))
-    elif how == "cut":
-        del content[place:]
-    elif how == "header":
-        head = draw.randint(2, 64)
-        content[:head] = draw.choice(others)[:head]
-    elif how == "lost":
-        del content[place : place + length]
-    elif how == "doubled":
-        content[place:place] = content[place : place + length]
-    elif how == "field":
-        content[place : place + 4] = draw.choice(FIELDS)
-    elif how == "appended":
-        content += draw.randbytes(draw.randint(1, 2000))
-    return bytes(content)
+class Room:
+    """Folders to load in: `cache`, where may be written, and all others, where nothing may be."""
+
+    def __init__(self, root):
+        self.root = Path(root).resolve()
+        self.written = set()
+        for name in ("cache", "home", "work", "tmp", "outside", "in"):
+            (self.root / name).mkdir(parents=True, exist_ok=True)
+        (self.root / "outside" / "canary.txt").write_text("still here")
+        (self.root / "home" / ".profile").write_text("nothing\n")
+
+    def listing(self):
+        """Return what lies outside the cache."""
+        found = {}
+        for folder, folders, names in os.walk(self.root):
+            if Path(folder) == self.root:
+                folders.remove("cache")
+            for name in (*folders, *names):
+                path = os.path.join(folder, name)  # noqa: PTH118 - names that no Path can hold
+                status = os.lstat(path)
+                found[path] = status.st_mode, status.st_size, status.st_mtime_ns, status.st_ino
+        return found
+
+    def watch(self):
+        """Look at each path that this process makes or opens for writing, from now on."""
+        cache = str(self.root / "cache") + os.sep
+
+        def hook(event, arguments):
+            if event == "open":
+                path, mode, flags = arguments
+                writes = any(each in (mode or "") for each in "wax+") or (flags or 0) & (os.O_WRONLY | os.O_RDWR)
+            elif event in ("os.mkdir", "os.symlink", "os.link", "os.rename", "os.truncate", "os.chmod", "shutil.move"):
+                path, writes = arguments[1 if event in ("os.symlink", "os.link", "os.rename") else 0], True
+            else:
+                return
+            if writes and isinstance(path, str | bytes | os.PathLike):
+                path = os.path.abspath(os.fsdecode(path))  # noqa: PTH100
+                if not path.startswith((cache, "/dev/", "/proc/")):
+                    self.written.add(path)
+
+        sys.addaudithook(hook)
 
 
-def write_pictures(folder, kind, draw, others):
-    """Write sound pictures and mutated ones into two classes; return the names of the mutated ones."""
-    names = []
-    for k in range(SOUND + BUNDLE):
-        path = folder / ("a", "b")[k % 2] / f"{k:03}.{EXTENSIONS[kind]}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        content = picture(kind, draw)
-        if k >= SOUND:
-            names.append(path.name)
-            if draw.random() < 0.05:
-                path = path.with_suffix("." + draw.choice(sorted(EXTENSIONS.values())))
-            content = mutate(content, draw, others)
-        path.write_bytes(content)
-    return names
+def load(path, **settings):
+    """Load and look whether it fits together; return the data, or the text of a refusal."""
+    import modelzero as mz
+
+    try:
+        data = mz.load(path, progress=False, **settings)
+    except mz.ModelZeroError as error:
+        text = str(error)
+        assert text.isprintable(), f"a refusal that cannot be printed: {text!r}"
+        assert len(text) < 1500, f"a refusal of {len(text)} characters: {text[:300]}"
+        assert str(path) in text, f"a refusal that does not name the file: {text}"
+        assert " object at 0x" not in text, text
+        return text
+    splits = [each for each in (data.train, data.test, data.validation) if each is not None]
+    for split in splits:
+        assert str(split.images.dtype) == "torch.uint8"
+        assert split.images.shape[1:] == data.train.images.shape[1:]
+        assert len(split.images) == len(split.labels) > 0
+        assert 0 <= split.labels.min() <= split.labels.max() < len(data.classes)
+        assert split.names is None or len(split.names) == len(split)
+    for name, why in data.left_out:
+        assert name
+        assert why
+        assert why.isprintable(), repr(why)
+        assert not re.match(r"\w+(Error|Exception|Warning)\b", why), f"{name}: {why}"
+    for note in data.notes:
+        assert note.isprintable(), repr(note)
+    assert len(data.fingerprint) == 64
+    return data
 
 
-def idx_bytes(array):
-    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+def load_pictures(room, kind, numbers, seed):
+    """Load damaged pictures among good ones; return an outcome for each."""
+    folder = room.root / "in" / "pictures"
+    names = {}
+    good = [hostile_files.saved(hostile_files.Image.fromarray(hostile_files.smooth(k)), "PNG") for k in range(_GOOD)]
+    for split in ("train", "test"):
+        for label in "ab":
+            (folder / split / label).mkdir(parents=True)
+            for k, content in enumerate(good):
+                (folder / split / label / f"good{k}.png").write_bytes(content)
+    for number in numbers:
+        ending, content, what = hostile_files.picture(kind, number, seed)
+        name = f"{('train', 'test')[number % 2]}/{'ab'[number // 2 % 2]}/{number}{ending}"
+        names[name] = number, what
+        (folder / name).write_bytes(content)
+    sized = numbers[0] // AT_ONCE % 2 == 0
+    try:
+        data = load(folder, allow_unreadable=True, **({"size": hostile_files.SIDE} if sized else {}))
+        assert not isinstance(data, str), data
+        left = dict(data.left_out)
+        for split, part in (("train", data.train), ("test", data.test)):
+            there = {name: k for k, name in enumerate(part.names)}
+            for place in (f"{split}/{label}/good{k}.png" for label in "ab" for k in range(_GOOD)):
+                right = hostile_files.smooth(int(place[-5])).transpose(2, 0, 1)
+                found = part.images[there[place]].numpy()
+                assert not sized or (found == right).all(), f"{place} came out otherwise"
+        loaded = {*data.train.names, *data.test.names}
+        outcomes = []
+        for name, (number, what) in names.items():
+            result = "left out" if name in left else "loaded" if name in loaded else "passed over"
+            assert result != "passed over" or name.endswith((".npz", ".csv", ".parquet", ".zip", ".gz")), name
+            words = left.get(name, "")
+            result = "hang" if "it took more than" in words else result
+            outcomes.append(Outcome(kind, number, result, words, what=what))
+    finally:
+        shutil.rmtree(folder)
+    return outcomes
 
 
-def sound_files(kind, draw):
-    """Return the files of a tiny set of one kind: name and content, the one to mutate first."""
-    images = np.frombuffer(draw.randbytes(24 * 36), np.uint8).reshape(24, 6, 6)
-    labels = (np.arange(24) % 3).astype(np.uint8)
-    file = io.BytesIO()
-    if kind in ("idx", "gz"):
-        names = (
-            "train-images-idx3-ubyte",
-            "train-labels-idx1-ubyte",
-            "t10k-images-idx3-ubyte",
-            "t10k-labels-idx1-ubyte",
-        )
-        arrays = (images, labels, images[:6], labels[:6])
-        made = [(name, idx_bytes(array)) for name, array in zip(names, arrays, strict=True)]
-        first = draw.randrange(4)
-        made = [made[first], *made[:first], *made[first + 1 :]]
-        return [(f"{name}.gz", gzip.compress(content)) for name, content in made] if kind == "gz" else made
-    if kind == "npz":
-        draw.choice([np.savez, np.savez_compressed])(file, images=images, labels=labels)
-        return [("set.npz", file.getvalue())]
-    if kind == "npy":
-        np.save(file, images)
-        other = io.BytesIO()
-        np.save(other, labels.astype(np.int64))
-        made = [("images.npy", file.getvalue()), ("labels.npy", other.getvalue())]
-        return made if draw.random() < 0.5 else made[::-1]
-    pngs = []
-    for one in images:
-        png = io.BytesIO()
-        Image.fromarray(one).save(png, "PNG")
-        pngs.append(png.getvalue())
-    if kind == "parquet":
-        cells = [{"bytes": png, "path": f"{k}.png"} for k, png in enumerate(pngs)]
-        table = pa.table({"image": cells, "label": [f"class {k}" for k in labels]})
-        pq.write_table(table, file, compression=draw.choice(["snappy", "none", "zstd", "gzip"]))
-        return [("set.parquet", file.getvalue())]
-    rows = "".join(f"p/{k}.png,class {label}\n" for k, label in enumerate(labels))
-    return [("set.csv", ("path,label\n" + rows).encode()), *((f"p/{k}.png", png) for k, png in enumerate(pngs))]
+def load_set(room, kind, number, seed):
+    """Load a set with one damaged file."""
+    made = hostile_files.source(kind, number, seed)
+    folder = room.root / "in" / f"{kind}-{number}"
+    for name, content in made.files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    try:
+        data = load(folder / made.source, allow_unreadable=number % 3 == 0)
+    finally:
+        shutil.rmtree(folder)
+    if isinstance(data, str):
+        return Outcome(kind, number, "refused", data, what=made.what)
+    return Outcome(kind, number, "loaded", "; ".join(why for _, why in data.left_out), what=made.what)
 
 
-def mutate_inside(kind, content, draw, others):
-    """Damage what is compressed, so that the damage is not found by a checksum already."""
-    if kind == "gz":
-        return gzip.compress(mutate(gzip.decompress(content), draw, others))
-    parts = []
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        parts = [(name, archive.read(name)) for name in archive.namelist()]
-    file = io.BytesIO()
-    chosen = draw.randrange(len(parts))
-    with zipfile.ZipFile(file, "w") as archive:
-        for k, (name, part) in enumerate(parts):
-            archive.writestr(name, mutate(part, draw, others) if k == chosen else part)
-    return file.getvalue()
+def load_archive(room, number, seed):
+    """Load a hostile archive; look around afterwards."""
+    name, content, what = hostile_archives.archive(number, seed, room.root)
+    path = room.root / "in" / name
+    path.write_bytes(content)
+    room.written.clear()
+    before = room.listing()
+    try:
+        data = load(path, allow_unreadable=number % 3 != 0)
+    finally:
+        after = room.listing()
+        path.unlink()
+    changed = [each for each in {*before, *after} if before.get(each) != after.get(each)]
+    changed += [each for each in room.written if each not in changed]
+    changed += [each for each in hostile_archives.far_away() if Path(each).exists()]
+    size = sum(max(1, after[each][1] if each in after else 1) for each in changed)
+    words = f"written outside: {changed[:3]}" if changed else data if isinstance(data, str) else ""
+    return Outcome("archive", number, "refused" if isinstance(data, str) else "loaded", words, outside=size, what=what)
 
 
-def write_files(folder, kind, draw, others):
-    """Write a set of which one file is mutated; return what to load."""
-    folder.mkdir(parents=True)
-    (first, content), *rest = sound_files(kind, draw)
-    if draw.random() < 0.05 and kind in ("npz", "parquet", "csv"):
-        first = "set." + draw.choice(["npz", "parquet", "csv", "png", "zip", "tar", "txt"])
-    elif kind in ("gz", "npz") and draw.random() < 0.5:
-        content = mutate_inside(kind, content, draw, others)
-    else:
-        content = mutate(content, draw, others)
-    for name, part in [(first, content), *rest]:
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_bytes(part)
-    return folder if kind in ("idx", "gz", "npy") else folder / first
+def measured(room, kind, numbers, seed, base=None, decoders=None):
+    """Load; add seconds and memory to the outcomes, and whatever a load must not do.
+
+    Args:
+        room: where.
+        kind: of the files.
+        numbers: of the files.
+        seed: of the campaign.
+        base: bytes of this process and of one that decodes before the first file; None does not measure memory.
+        decoders: who knows of the processes that decode.
+    """
+    if base:
+        Path("/proc/self/clear_refs").write_text("5")  # the highest memory of this load, not of all before it
+        decoders.highest = base[1]
+    printed, start, clock = _printed(), _seconds(), time.monotonic()
+    try:
+        if kind == "archive":
+            outcomes = [load_archive(room, numbers[0], seed)]
+        elif kind in hostile_files.PICTURES:
+            outcomes = load_pictures(room, kind, numbers, seed)
+        else:
+            outcomes = [load_set(room, kind, numbers[0], seed)]
+    except Exception:
+        outcomes = [Outcome(kind, number, "traceback", traceback.format_exc()) for number in numbers]
+    seconds, clock = _seconds() - start, time.monotonic() - clock
+    growth = max(0, _highest() - base[0]) + decoders.highest - base[1] if base else 0
+    for each in outcomes:
+        each.seconds, each.growth = seconds, growth
+        if _printed() != printed:
+            each.result, each.words = "traceback", "something was printed: see the end of the log"
+        if seconds > HANG_SECONDS or clock > HANG_CLOCK_SECONDS:
+            each.result, each.words = "hang", f"{seconds:.1f} s of processor time, {clock:.1f} s"
+    return outcomes
 
 
-NAMES = (
-    "../escaped.png", "a/../../escaped.png", "/tmp/escaped.png", "/escaped.png", "C:\\escaped.png", "..\\escaped.png",
-    "a\\..\\..\\escaped.png", "a/" + "x" * 5000 + ".png", "a/\x1b[31m.png", "a/\n.png", "a/./../b.png", "//escaped.png",
-    "a/con.png", "a/.png", "a", "", ".", "..", "a/b/c/d/e/f/g.png", "~/escaped.png", "$HOME/escaped.png",
-    "a/\udcff.png",
-)  # fmt: skip
+def _seconds():
+    """Processor time of this process, and of those that it has ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
-KINDS = (
-    tarfile.REGTYPE, tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE,
-    tarfile.FIFOTYPE, tarfile.DIRTYPE, tarfile.GNUTYPE_SPARSE, b"Z",
-)  # fmt: skip
+def _highest(process="self"):
+    """The highest resident memory of a process, in bytes."""
+    with contextlib.suppress(OSError):
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+        return next((int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM")), 0)
+    return 0
 
 
-def write_zip(path, draw):
-    """Write a zip with some hostile members."""
-    good = picture("PNG", draw)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with zipfile.ZipFile(path, "w", draw.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])) as archive:
-            for k in range(draw.choice([0, 12])):
-                archive.writestr(f"{'ab'[k % 2]}/{k}.png", good)
-            for _ in range(draw.randint(1, 4)):
-                info = zipfile.ZipInfo(draw.choice(NAMES).encode("utf-8", "replace").decode())
-                what = draw.choice(["name", "name", "link", "bomb", "device", "twice"])
-                if what == "link":
-                    info.external_attr = 0o120777 << 16
-                    archive.writestr(info, draw.choice(["/etc/passwd", "../../..", "/tmp"]))
-                elif what == "device":
-                    info.external_attr = draw.choice([0o020666, 0o060666, 0o010666]) << 16
-                    archive.writestr(info, b"")
-                elif what == "bomb":
-                    archive.writestr("a/bomb.png", bytes(30 << 20), zipfile.ZIP_DEFLATED)
-                else:
-                    for _ in range(1 + (what == "twice")):
-                        archive.writestr(info, good)
-    content = bytearray(path.read_bytes())
-    if draw.random() < 0.4:  # lies about sizes, checksums, flags or places
-        for signature, offsets in ((b"PK\1\2", (8, 16, 20, 24, 42)), (b"PK\3\4", (6, 14, 18, 22))):
-            places = [k for k in range(len(content) - 46) if content[k : k + 4] == signature]
-            for place in places[-2:]:
-                offset = place + draw.choice(offsets)
-                content[offset : offset + 4] = draw.choice(FIELDS)
-        path.write_bytes(content)
+class Decoders:
+    """Looks at the memory of each process that decodes, when it is ended.
 
-
-def write_tar(path, draw):
-    """Write a tar with some hostile members, compressed or not."""
-    good = picture("PNG", draw)
-    with tarfile.open(path, "w" + draw.choice(["", ":gz", ":xz"]), format=draw.choice([0, 1, 2])) as archive:
-        for k in range(draw.choice([0, 12])):
-            info = tarfile.TarInfo(f"{'ab'[k % 2]}/{k}.png")
-            info.size = len(good)
-            archive.addfile(info, io.BytesIO(good))
-        for _ in range(draw.randint(1, 4)):
-            info = tarfile.TarInfo(draw.choice([name for name in NAMES if len(name) < 90]))
-            info.type = draw.choice(KINDS)
-            info.linkname = draw.choice(["/etc/passwd", "../../../../etc/passwd", "/tmp", "a/0.png", ".."])
-            info.size = len(good) if info.type == tarfile.REGTYPE else 0
-            if archive.format == tarfile.PAX_FORMAT and draw.random() < 0.5:
-                info.pax_headers = {
-                    "path": draw.choice(["../escaped.png", "/escaped.png"]),
-                    "size": draw.choice(["9" * 18, "-1"]),
-                }
-            archive.addfile(info, io.BytesIO(good))
-    if draw.random() < 0.3 and path.read_bytes()[:2] != b"\x1f\x8b":
-        path.write_bytes(mutate(path.read_bytes(), draw, [good]))
-
-
-class Watch:
-    """The most memory that this process and those that it started hold together."""
+    What the system says of ended processes will not do: it counts what the process was before it became another one.
+    """
 
     def __init__(self):
-        self.process, self.most, self.running = psutil.Process(), 0, True
-        self.thread = threading.Thread(target=self._look, daemon=True)
-        self.thread.start()
+        self.highest = 0
+        self._end = pool._Process.end  # noqa: SLF001 - there is no other way to be told
+        pool._Process.end = lambda process: self._look(process)  # noqa: SLF001, PLW0108 - a method of theirs, not of ours
 
-    def now(self):
-        total = 0
-        for process in [self.process, *self.process.children(recursive=True)]:
-            try:
-                total += process.memory_info().rss
-            except psutil.Error:
-                continue
-        return total
-
-    def _look(self):
-        while self.running:
-            self.most = max(self.most, self.now())
-            time.sleep(0.05)
+    def _look(self, process):
+        for each in list(process._pool._processes or ()):  # noqa: SLF001
+            self.highest = max(self.highest, _highest(each))
+        self._end(process)
 
 
-def tried(source, files, report, **settings):
-    """Load a source; return what came of it, as a dictionary."""
-    began, processor = time.monotonic(), os.times()
-    answer = {"files": files, "outcome": "loaded", "left_out": 0, "why": ""}
+def _printed():
+    return [os.fstat(stream).st_size for stream in (1, 2)]
+
+
+def work(connection, root, log):
+    """Load what comes through the connection, until nothing more does; the standard streams are a file."""
+    number = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(number, stream)
+    room = Room(root)
+    for name, folder in (("XDG_CACHE_HOME", "cache"), ("HOME", "home"), ("TMPDIR", "tmp")):
+        os.environ[name] = str(room.root / folder)
+    tempfile.tempdir = str(room.root / "tmp")
+    os.chdir(room.root / "work")
+    decoders = Decoders()
+    for kind in hostile_files.SHARES:  # what is imported on first use
+        measured(room, kind, [-1], 0)
+    measured(room, "archive", [-1], 0)
+    os.ftruncate(1, 0)
+    room.watch()
+    base = _highest(), decoders.highest
+    connection.send(None)
+    while (job := connection.recv()) is not None:
+        connection.send(measured(room, *job, base, decoders))
+
+
+class Worker:
+    """A process that loads, and what it is at."""
+
+    def __init__(self, root):
+        self.root, self.log = root, root.with_suffix(".log")
+        self.start()
+
+    def start(self):
+        shutil.rmtree(self.root, ignore_errors=True)
+        self.connection, other = multiprocessing.get_context("spawn").Pipe()
+        self.process = multiprocessing.get_context("spawn").Process(target=work, args=(other, self.root, self.log))
+        self.process.start()
+        other.close()
+        self.job, self.until = None, time.monotonic() + 300
+
+    def give(self, job):
+        self.job, self.until = job, time.monotonic() + _JOB_SECONDS[len(job[1]) == 1]
+        self.connection.send(job)
+
+    def end(self):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            tree = psutil.Process(self.process.pid)
+            for each in (*tree.children(recursive=True), tree):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    each.kill()
+        self.process.join()
+
+    def finish(self):
+        self.connection.send(None)
+        self.process.join(30)
+
+
+def campaign(files, archives, seed, folder, workers=2, progress=None):
+    """Load so many files and archives; return the outcomes."""
+    jobs = deque()
+    for kind, count in hostile_files.plan(files).items():
+        step = AT_ONCE if kind in hostile_files.PICTURES else 1
+        jobs.extend((kind, range(start, min(start + step, count)), seed) for start in range(0, count, step))
+    jobs.extend(("archive", range(number, number + 1), seed) for number in range(archives))
+    outcomes = []
+    staff = [Worker(folder / f"worker{k}") for k in range(workers)]
     try:
-        data = mz.load(source, progress=False, **settings)
-        answer["left_out"] = len(data.left_out)
-        answer["names"] = [Path(name).name for name, _ in data.left_out]
-        answer["hangs"] = sum("took more than" in why for _, why in data.left_out)
-        for split in (data.train, data.test):
-            sound = str(split.images.dtype) == "torch.uint8" and len(split.images) == len(split.labels) > 0
-            if not sound or not 0 <= int(split.labels.min()) <= int(split.labels.max()) < len(data.classes):
-                answer.update(outcome="TRACEBACK", why="an unsound set came out")
-    except mz.ModelZeroError as error:
-        answer.update(outcome="refused", why=str(error))
-        if "\n" in str(error) or len(str(error)) < 20:
-            answer.update(outcome="TRACEBACK", why=f"unclear: {error}")
-    except BaseException:
-        answer.update(outcome="TRACEBACK", why=traceback.format_exc())
-    after = os.times()
-    answer["seconds"] = sum(after[:4]) - sum(processor[:4])
-    answer["wall"] = time.monotonic() - began
-    with report.open("a") as file:
-        file.write(json.dumps(answer) + "\n")
-    return answer
-
-
-def listing(*folders):
-    return {
-        str(path): (path.lstat().st_size, path.lstat().st_mtime_ns) for folder in folders for path in folder.rglob("*")
-    }
-
-
-def work(number, share, archives, seed, home, kept):
-    """Do a share of the campaign; runs in a process of its own."""
-    draw = random.Random(f"{seed} {number}")
-    for variable in ("HOME", "XDG_CACHE_HOME", "TMPDIR"):
-        os.environ[variable] = str(home / variable.lower())
-        (home / variable.lower()).mkdir(parents=True)
-    tempfile.tempdir = None
-    os.chdir(home / "home")
-    told = os.open(home / "printed", os.O_WRONLY | os.O_CREAT)
-    os.dup2(told, 1)
-    os.dup2(told, 2)
-    others = [picture(kind, draw) for kind in PICTURES] + [sound_files(kind, draw)[0][1] for kind in FILES]
-    place = home / "source"
-    write_pictures(place, "PNG", random.Random(0), others)
-    tried(place, 0, home / "warm-up", allow_unreadable=True)  # imports take memory too
-    shutil.rmtree(place)
-    watch = Watch()
-    before = watch.now()
-
-    def keep(kind, source, answer):
-        """Keep what broke a promise, and say so."""
-        over = answer["files"] == 1 and (answer["seconds"] > MOST_SECONDS or answer["wall"] > MOST_WALL_SECONDS)
-        answer["hangs"] = answer.get("hangs", 0) + over
-        if answer["outcome"] == "TRACEBACK" or answer["hangs"]:
-            target = kept / f"{kind}-{number}-{time.monotonic_ns()}"
-            shutil.copytree(place, target, symlinks=True)
-            Path(f"{target}.txt").write_text(f"{source}\n{json.dumps(answer, indent=1)}")
-
-    kinds = [kind for kind, count in share.items() for _ in range(count)]
-    draw.shuffle(kinds)
-    for kind in kinds:
-        if kind in PICTURES:
-            names = write_pictures(place, kind, draw, others)
-            answer = tried(place, BUNDLE, home / kind, allow_unreadable=True)
-            if set(answer.get("names", [])) - {n for name in names for n in _spellings(name)}:
-                answer.update(outcome="TRACEBACK", why="a sound picture was left out")
-            keep(kind, place, answer)
-        else:
-            source = write_files(place, kind, draw, others)
-            keep(kind, source, tried(source, 1, home / kind))
-        shutil.rmtree(place)
-        shutil.rmtree(home / "xdg_cache_home", ignore_errors=True)
-    for k in range(archives):
-        place.mkdir()
-        kind = ("zip", "tar")[k % 2]
-        source = place / f"hostile.{kind}"
-        (write_zip if kind == "zip" else write_tar)(source, draw)
-        seen = listing(home / "home", home / "tmpdir", place)
-        answer = tried(source, 1, home / kind, allow_unreadable=True)
-        if (
-            listing(home / "home", home / "tmpdir", place) != seen
-            or Path("/tmp/escaped.png").exists()
-            or Path("/escaped.png").exists()
-        ):
-            answer.update(outcome="TRACEBACK", why="something was written outside")
-            with (home / "outside").open("a") as file:
-                file.write("1\n")
-        keep(kind, source, answer)
-        shutil.rmtree(place)
-    watch.running = False
-    (home / "memory").write_text(f"{watch.most - before}")
-
-
-def _spellings(name):
-    return [f"{Path(name).stem}.{extension}" for extension in EXTENSIONS.values()]
-
-
-def campaign(files, archives, seed, temporary, kept, processes=2):
-    """Run it; return the rows of the table, the growth of memory in bytes, what was printed, and what got outside."""
-    share = Counter()
-    for kind in PICTURES:
-        share[kind] = max(1, round(files * 0.6 / len(PICTURES) / BUNDLE))
-    for kind in FILES:
-        share[kind] = max(1, math.ceil(files * 0.4 / len(FILES)))
-    homes, children = [], []
-    for number in range(processes):
-        own = {kind: (count + number) // processes for kind, count in share.items()}
-        homes.append(Path(temporary, f"worker-{number}"))
-        homes[-1].mkdir()
-        children.append(child(work, number, own, (archives + number) // processes, seed, homes[-1], kept))
-    codes = [ended(number) for number in children]
-    if any(codes):
-        printed = "".join(
-            (home / "printed").read_text(errors="replace")[-2000:] for home in homes if (home / "printed").exists()
-        )
-        sys.exit(f"a process of the campaign ended with {codes}: {printed}")
-    rows = defaultdict(Counter)
-    slowest = Counter()
-    for home in homes:
-        for kind in (*PICTURES, *FILES, "zip", "tar"):
-            for line in (home / kind).read_text().splitlines() if (home / kind).exists() else ():
-                answer = json.loads(line)
-                row = rows[kind]
-                row["files"] += answer["files"]
-                row["hangs"] += answer.get("hangs", 0)
-                slowest[kind] = max(slowest[kind], answer["seconds"])
-                if answer["outcome"] == "loaded":
-                    row["left out"] += answer["left_out"]
-                    row["loaded"] += answer["files"] - (answer["left_out"] if answer["files"] > 1 else 0)
+        while jobs or any(each.job for each in staff):
+            busy = [each for each in staff if each.job or each.until]
+            for worker in staff:
+                if not worker.until and jobs:
+                    worker.give(jobs.popleft())
+            ready = wait([each.connection for each in busy], 0.5)
+            for worker in staff:
+                if not worker.until:
+                    continue
+                if worker.connection in ready:
+                    try:
+                        answer = worker.connection.recv()
+                    except EOFError:
+                        answer = "traceback", "the process ended"
+                elif time.monotonic() > worker.until:
+                    answer = "hang", f"more than {_JOB_SECONDS[len(worker.job[1]) == 1]:.0f} s by the clock"
                 else:
-                    row[answer["outcome"]] += answer["files"]
-    growth = max(float((home / "memory").read_text()) for home in homes)
-    printed = "".join((home / "printed").read_text(errors="replace") for home in homes)
-    outside = sum(len((home / "outside").read_text().split()) for home in homes if (home / "outside").exists())
-    broken = len(list(Path(kept).glob("*.txt")))
-    return rows, slowest, growth, printed, outside, broken
+                    continue
+                job, worker.job, worker.until = worker.job, None, None
+                if job is None and answer is not None:
+                    raise SystemExit(f"a process that loads does not start: see {worker.log}")
+                if isinstance(answer, tuple):
+                    worker.end()
+                    worker.start()
+                    answer = [Outcome(job[0], number, *answer) for number in job[1]]
+                odd = any(each.result in ("traceback", "hang") or each.growth > MOST_GROWTH for each in answer or ())
+                if odd and len(answer) > 1:  # which of them was it?
+                    jobs.extendleft((job[0], range(number, number + 1), job[2]) for number in job[1])
+                    continue
+                outcomes.extend(answer or ())
+                if progress:
+                    progress(outcomes)
+    finally:
+        for worker in staff:
+            if worker.job is None:
+                worker.finish()
+            worker.end()
+    return outcomes
+
+
+def is_bad(outcome):
+    """Whether a promise is broken."""
+    return outcome.result in ("traceback", "hang") or outcome.outside > 0 or outcome.growth > MOST_GROWTH
+
+
+def table(outcomes):
+    """Count by kind what became of the files."""
+    results = ("loaded", "left out", "passed over", "refused", "traceback", "hang")
+    lines = [
+        f"| kind | files | {' | '.join(results)} | longest s | memory MB | bytes outside |",
+        f"| --- |{' ---: |' * (len(results) + 4)}",
+    ]
+    for kind in (*hostile_files.SHARES, "all files", "archive"):
+        of = [each for each in outcomes if each.kind == kind or (kind == "all files" and each.kind != "archive")]
+        counts = [sum(each.result == result for each in of) for result in results]
+        cells = [len(of), *counts, f"{max((each.seconds for each in of), default=0):.2f}"]
+        cells += [f"{max((each.growth for each in of), default=0) / 1e6:.0f}", sum(each.outside for each in of)]
+        lines.append(f"| {kind} | {' | '.join(f'{each:,}' if isinstance(each, int) else each for each in cells)} |")
+    return "\n".join(lines)
+
+
+def keep(outcome, seed, folder):
+    """Write a failing input into a folder; return it."""
+    folder = folder / f"{outcome.kind}-{outcome.number}"
+    folder.mkdir(parents=True, exist_ok=True)
+    if outcome.kind == "archive":
+        name, content, _ = hostile_archives.archive(outcome.number, seed, folder)
+        files = {name: content}
+    elif outcome.kind in hostile_files.PICTURES:
+        ending, content, _ = hostile_files.picture(outcome.kind, outcome.number, seed)
+        files = {f"{outcome.number}{ending}": content}
+    else:
+        files = hostile_files.source(outcome.kind, outcome.number, seed).files
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    again = f"python benchmarks/hostile_input.py --seed {seed} --again {outcome.kind}:{outcome.number}"
+    (folder / "why.txt").write_text(f"{outcome.what}\n{outcome.words}\n{again}\n", errors="backslashreplace")
+    return folder
 
 
 def main():
@@ -425,34 +443,31 @@ def main():
     parser.add_argument("--files", type=int, default=20_000)
     parser.add_argument("--archives", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    _ = read_idx  # imported before the processes begin
-    kept = Path(tempfile.mkdtemp(prefix="hostile-"))
-    with tempfile.TemporaryDirectory() as temporary:
-        rows, slowest, growth, printed, outside, broken = campaign(
-            arguments.files, arguments.archives, arguments.seed, temporary, kept
-        )
-    print("| kind | files | loaded | left out by name | refused | tracebacks | hangs | slowest load, processor s |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
-    total = Counter()
-    for kind, row in rows.items():
-        total += row
-        print(
-            f"| {kind} | {row['files']:,} | {row['loaded']:,} | {row['left out']:,} | {row['refused']:,} | "
-            f"{row['TRACEBACK']} | {row['hangs']} | {slowest[kind]:.2f} |"
-        )
-    print(
-        f"{total['files']:,} files and archives: {total['TRACEBACK']} tracebacks, {total['hangs']} hangs, memory grew "
-        f"by {growth / 1e6:.0f} MB, {len(printed)} letters printed, {outside} archives wrote outside"
-    )
-    if printed:
-        print(printed[:2000], file=sys.stderr)
-    wrong = bool(broken or printed or outside or growth > MOST_GROWTH)
-    if broken:
-        print(f"{broken} broke a promise; they are kept in {kept}", file=sys.stderr)
-    else:
-        shutil.rmtree(kept)
-    sys.exit(wrong)
+    parser.add_argument("--keep", type=Path, help="where failing inputs are put; a new temporary folder by default")
+    parser.add_argument("--again", help="load one file only, such as png:12 or archive:7, and say what became of it")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        if given.again:
+            kind, _, number = given.again.partition(":")
+            print(measured(Room(folder), kind, [int(number)], given.seed)[0])
+            return
+        begin = time.monotonic()
+
+        def progress(outcomes):
+            if sys.stderr.isatty():
+                print(f"\r{len(outcomes):,} of {given.files + given.archives:,}", end="", file=sys.stderr, flush=True)
+
+        outcomes = campaign(given.files, given.archives, given.seed, Path(folder), progress=progress)
+    print(table(outcomes))
+    print(f"seed {given.seed}, {(time.monotonic() - begin) / 60:.0f} minutes")
+    bad = [each for each in outcomes if is_bad(each)]
+    if bad:
+        kept = given.keep or Path(tempfile.mkdtemp(prefix="hostile-"))
+        for each in bad:
+            print(f"{each.kind}:{each.number} {each.result}, {each.what}: {each.words.strip().splitlines()[-1:]}")
+            keep(each, given.seed, kept)
+        print(f"{len(bad)} files that broke a promise are in {kept}, each with how to load it again")
+    raise SystemExit(bool(bad))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from modelzero.runs.seal import DamagedError, fingerprint, sealed, unsealed
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(), lambda inner: st.lists(inner)
 )
-RECORDS = st.dictionaries(st.text(), VALUES).map(lambda record: {"format": 1, **record})
+RECORDS = st.dictionaries(st.text(), VALUES).map(lambda record: {**record, "format": 1})
 
 
 @given(RECORDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import stat
 import tarfile
@@ -19,6 +20,9 @@ from modelzero.errors import DataError, quoted
 
 MOST_MEMBER_BYTES = 256 << 20
 MOST_BYTES = 8 << 30
+# How much larger what is in it may be than an archive of more than some megabytes. Files of pictures are packed already
+# and grow by a few percent, bitmaps by about ten times; a bomb by a thousand and more.
+MOST_GROWTH, _SMALL_BYTES = 50, 64 << 20
 _CHUNK = 1 << 20
 # Headers, among them those of long names, are read in one piece; none that is honest is larger.
 _MOST_HEADER_BYTES = 4 << 20
@@ -161,8 +165,9 @@ def _tar_members(path: Path) -> Iterator[tuple[str, bytes | None]]:
             yield name, _read(content, member.size, name, path)
         if not measured.last:  # tarfile takes a file that was cut between two members for a whole one
             raise DataError(f"{path} breaks off: it lacks the mark at its end; needed is a whole archive")
-        while file.read(_CHUNK):  # to the end, where compressed files have their checksum
-            _check_total(file.tell(), path)
+        if measured.packed:
+            while file.read(_CHUNK):  # to the end, where compressed files have their checksum
+                _check_total(file.tell(), path)
 
 
 def _read(file: IO[bytes], size: int, name: str, path: Path) -> bytes:
@@ -185,6 +190,11 @@ def _check_size(size: int, name: str, path: Path) -> None:
 
 
 def _check_total(total: int, path: Path) -> None:
+    if total > _SMALL_BYTES and total > MOST_GROWTH * path.stat().st_size:
+        raise DataError(
+            f"{path} of {path.stat().st_size:,} bytes holds more than {MOST_GROWTH} times as much, as bombs do: needed "
+            "is an archive of pictures; if it is one, unpack it and give the folder"
+        )
     if total > MOST_BYTES:
         raise DataError(
             f"{path} holds more than {MOST_BYTES >> 30} GiB: needed is less, since archives are read into memory; "
@@ -213,6 +223,7 @@ class _Measured:
 
     def __init__(self, file: IO[bytes], path: Path) -> None:
         self.file, self.path, self.last = file, path, b""
+        self.packed = not isinstance(file, io.BufferedReader)
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= _MOST_HEADER_BYTES:

@@ -129,10 +129,12 @@ def decode(
             size = None
         extent = image.size if size is None else _draft(image, header, size)
         image.load()
+        undo = _UNDO.get(_orientation(image))
         picture = _plain(image, header.alpha)
         mode = "L" if (channels or (1 if header.grey else 3)) == 1 else "RGB"
         picture = picture if picture.mode == mode else picture.convert(mode)  # which copies even what has the mode
-        undo = _UNDO.get(_orientation(image))
+        if picture is not image:
+            image.close()  # its pixels are not needed any more, and may be 200 MB
         if size is not None:
             aside = undo in _ASIDE
             picture = _fitted(picture, extent, size[::-1] if aside else size, fit)
@@ -140,8 +142,7 @@ def decode(
             picture = picture.transpose(undo)
         if size is not None and (picture.height, picture.width) != size:
             picture = _padded(picture, size)
-        array = np.asarray(picture, np.uint8)
-    return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
+        return _as_array(picture)
 
 
 @contextmanager
@@ -244,6 +245,18 @@ def _plain(image: Image.Image, alpha: bool) -> Image.Image:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image
+
+
+def _as_array(picture: Image.Image) -> NDArray[np.uint8]:
+    """Return the pixels, uint8 [C, H, W]; of a large picture piece by piece, for Pillow copies them twice."""
+    if picture.width * picture.height <= _BAND_PIXELS:
+        small = np.asarray(picture, np.uint8)
+        return small[None] if small.ndim == 2 else np.ascontiguousarray(small.transpose(2, 0, 1))
+    array = np.empty((len(picture.getbands()), picture.height, picture.width), np.uint8)
+    for left, top, right, bottom in _bands(picture.size):
+        band = np.asarray(picture.crop((left, top, right, bottom)))
+        array[:, top:bottom, left:right] = band if band.ndim == 2 else band.transpose(2, 0, 1)
+    return array
 
 
 def _fitted(picture: Image.Image, extent: tuple[float, float], size: tuple[int, int], fit: str) -> Image.Image:

@@ -32,7 +32,7 @@ from modelzero.data.cache import cache_folder
 from modelzero.data.decode import Header
 from modelzero.data.listing import Item
 from modelzero.data.pool import Processes, in_bundles
-from modelzero.errors import DataError
+from modelzero.errors import DataError, quoted
 
 # Changes whenever the same bytes would be decoded to other numbers.
 VERSION = 2
@@ -245,7 +245,7 @@ def _check_share(unreadable: Sequence[tuple[str, str]], count: int, *, allow_unr
     most = count - 1 if allow_unreadable else MOST_UNREADABLE * count
     if len(unreadable) <= most:
         return
-    first = "; ".join(f"{name}: {why}" for name, why in unreadable[:3])
+    first = "; ".join(f"{_shown(name)}: {why}" for name, why in unreadable[:3])
     more = f"; and {len(unreadable) - 3:,} more" if len(unreadable) > 3 else ""
     needed = (
         "at least one is needed"
@@ -253,6 +253,11 @@ def _check_share(unreadable: Sequence[tuple[str, str]], count: int, *, allow_unr
         else f"more than {MOST_UNREADABLE:.0%} are refused; mend or remove them, or give --allow-unreadable"
     )
     raise DataError(f"{len(unreadable):,} of {count:,} pictures cannot be read ({first}{more}): {needed}")
+
+
+def _shown(name: str) -> str:
+    """Return a name as it is, or quoted where it is long or cannot be printed."""
+    return name if name.isprintable() and len(name) <= 200 else quoted(name, 200)
 
 
 def _make_room(folder: Path, shape: tuple[int, ...]) -> Path:
