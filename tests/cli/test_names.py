@@ -24,7 +24,7 @@ from modelzero.climbing import account
 from modelzero.climbing.table import rung_table
 from modelzero.data.folder import read_folder
 from modelzero.models.linear import softmax
-from modelzero.report.text import plain
+from modelzero.printable import plain
 from modelzero.training.bars import Bars
 
 FAMILY = "\U0001f469\u200d\U0001f467"  # one emoji of two, joined

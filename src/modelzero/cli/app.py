@@ -16,7 +16,7 @@ import typer
 
 from modelzero import __version__
 from modelzero.errors import InputError, ModelZeroError, SettingError, TrainingError
-from modelzero.report.text import plain
+from modelzero.printable import plain
 from modelzero.stopping import SIGNALS, exit_code, raised
 
 if TYPE_CHECKING:
@@ -96,6 +96,12 @@ Seed = Annotated[int, typer.Option(help="What weights and batch order follow fro
 CheckpointEvery = Annotated[
     str, typer.Option(help="Time between two checkpoints of a long training, such as 60s or 5m.", metavar="TIME")
 ]
+TakeOver = Annotated[
+    bool,
+    typer.Option(
+        "--take-over", help="With --resume: go on with what another host wrote, which you know to have ended."
+    ),
+]
 HiddenUnits = Annotated[int, typer.Option(help="Width of the chapter's models.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps; auto takes what a short trial finds faster.")]
 Threads = Annotated[
@@ -145,6 +151,14 @@ def refuse_beside(context: typer.Context, option: str, allowed: set[str]) -> Non
     ]
     if given:
         raise SettingError(f"{', '.join(given)} beside {option}: the record has all that; leave it out")
+
+
+def refuse_without_resume(take_over: bool) -> None:
+    """Raise SettingError for --take-over where nothing is taken over."""
+    if take_over:
+        raise SettingError(
+            "--take-over without --resume: nothing is taken over; give the folder to go on in, or leave it"
+        )
 
 
 def is_given(context: typer.Context, name: str) -> bool:

@@ -26,14 +26,16 @@ from modelzero.cli.app import (
     Share,
     Size,
     SplitSeed,
+    TakeOver,
     TestShare,
     command,
     console,
     print_json,
     refuse_beside,
+    refuse_without_resume,
 )
 from modelzero.errors import DataUnavailableError
-from modelzero.report.text import plain
+from modelzero.printable import plain
 from modelzero.stopping import SIGNALS
 
 if TYPE_CHECKING:
@@ -89,6 +91,7 @@ def climb(
             "--rungs of your own."
         ),
     ] = None,
+    take_over: TakeOver = False,
     runs_dir: RunsDir = Path("runs"),
     data_dir: DataDir = None,
     json: Json = False,
@@ -121,14 +124,18 @@ def climb(
         allow_unreadable=allow_unreadable,
     )
     if resume is not None:
-        refuse_beside(context, "--resume", {"json", "rungs", "budget", "workers", "audit"})
+        refuse_beside(context, "--resume", {"json", "rungs", "budget", "workers", "audit", "take_over"})
+    else:
+        refuse_without_resume(take_over)
     out = console()
     live = out.is_terminal and not json
     try:
         with _live(out) if live else _lines() as listener:
             try:
                 pictures = None if resume else partial(load, data or "fashion-mnist")
-                ladder = modelzero.climb(pictures, names, **settings, resume=resume, progress=listener)
+                ladder = modelzero.climb(
+                    pictures, names, **settings, resume=resume, take_over=take_over, progress=listener
+                )
             except DataUnavailableError as error:
                 if data is not None:
                     raise

@@ -9,7 +9,7 @@ import typer
 
 from modelzero.cli.app import Json, RunsDir, command, console, print_json
 from modelzero.errors import RunError, check_margin
-from modelzero.report.text import plain
+from modelzero.printable import plain
 
 if TYPE_CHECKING:
     from modelzero.runs.record import Run

@@ -23,7 +23,7 @@ from modelzero.cli.app import (
     console,
     print_json,
 )
-from modelzero.report.text import plain
+from modelzero.printable import plain
 
 if TYPE_CHECKING:
     from modelzero.data.audit import Audit

@@ -8,7 +8,7 @@ import typer
 
 from modelzero.cli.app import SENTENCE_LETTERS, HiddenUnits, Json, command, console, print_json
 from modelzero.errors import SettingError
-from modelzero.report.text import plain
+from modelzero.printable import plain
 
 _LAYER_LETTERS = 60  # of the path of a layer within layers
 

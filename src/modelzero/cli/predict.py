@@ -41,7 +41,7 @@ def predict(
     check_count("top", top)
     found = find_run(run, runs_dir)
 
-    from modelzero.report.text import plain
+    from modelzero.printable import plain
     from modelzero.using.pictures import Decoder, Preprocessing
     from modelzero.using.predict import Predictor
     from modelzero.using.table import as_dicts, header, most_probable, write_rows

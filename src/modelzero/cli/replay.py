@@ -13,11 +13,17 @@ _SHOWN = 5
 
 
 @command
-def replay(run: Annotated[Path, typer.Argument(help="The folder of a finished run.")], json: Json = False) -> None:
+def replay(
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    model: Annotated[
+        str | None, typer.Option(help="module:name of what makes the model, where it is one of your own.")
+    ] = None,
+    json: Json = False,
+) -> None:
     """Train again from the record of a run alone, and say whether the very same came out."""
     import modelzero
 
-    result = modelzero.replay(run)
+    result = modelzero.replay(run, model=model)
     if json:
         print_json({"format": 1, **result.as_dict()})
     else:

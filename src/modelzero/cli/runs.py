@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from modelzero.cli.app import NAME_LETTERS, Json, RunsDir, command, console, percent, print_json
-from modelzero.report.text import plain
+from modelzero.printable import plain
 
 
 @command

@@ -29,6 +29,7 @@ from modelzero.cli.app import (
     Share,
     Size,
     SplitSeed,
+    TakeOver,
     TestShare,
     Threads,
     command,
@@ -38,9 +39,10 @@ from modelzero.cli.app import (
     percent,
     print_json,
     refuse_beside,
+    refuse_without_resume,
 )
 from modelzero.errors import SettingError
-from modelzero.report.text import plain
+from modelzero.printable import plain
 
 if TYPE_CHECKING:
     from modelzero.runs.record import Run
@@ -76,6 +78,7 @@ def train(
         Path | None,
         typer.Option(help="Go on with this run, in its own folder; all is in its record but a --model of your own."),
     ] = None,
+    take_over: TakeOver = False,
     runs_dir: RunsDir = Path("runs"),
     data_dir: DataDir = None,
     json: Json = False,
@@ -86,10 +89,11 @@ def train(
 
     every = parse_budget(checkpoint_every, "checkpoint every")
     if resume is not None:
-        refuse_beside(context, "--resume", {"json", "model", "checkpoint_every"})
+        refuse_beside(context, "--resume", {"json", "model", "checkpoint_every", "take_over"})
         own = model if is_given(context, "model") else None
-        _show(modelzero.resume(resume, model=own, checkpoint_every=every), json)
+        _show(modelzero.resume(resume, model=own, checkpoint_every=every, take_over=take_over), json)
         return
+    refuse_without_resume(take_over)
     if data is None:
         raise SettingError("no data: give a name, a folder or a file, or --resume RUN")
 

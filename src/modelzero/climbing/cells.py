@@ -57,6 +57,7 @@ class Job:
         device: as for `train`.
         ladder: the id of the ladder.
         unfinished: the folder of a run of this cell that was cut off, where it goes on.
+        take_over: as for `resume`.
     """
 
     rung: int
@@ -67,6 +68,7 @@ class Job:
     device: str
     ladder: str
     unfinished: Path | None = None
+    take_over: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def train_cell(job: Job, stopped: Callable[[], bool] | None = None) -> Path | Fa
             data = job.data if isinstance(job.data, ImageData) else open_shared(job.data)
             progress = False if stopped is None else _UntilStopped(stopped)
             if job.unfinished is not None:
-                return resume(job.unfinished, data, rung, progress=progress).path
+                return resume(job.unfinished, data, rung, take_over=job.take_over, progress=progress).path
             run = train(
                 data,
                 rung,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import time
@@ -42,9 +43,10 @@ from modelzero.runs.process import this_process
 from modelzero.runs.record import FORMAT, LADDER_RECORD, environment
 from modelzero.runs.store import create_folder, write_record
 from modelzero.stopping import SIGNALS, Interruption, exit_code, ignored, raised
+from modelzero.training.cell import UNDER_WAY
 from modelzero.training.device import DEVICES, available_cores, use_threads
 from modelzero.training.fused.stack import what_hinders
-from modelzero.training.resume import alone
+from modelzero.training.resume import alone, refuse_while_written
 
 # What a budget keeps back for the comparisons and for ending what still runs.
 _RESERVE_SECONDS = 2.0
@@ -78,6 +80,7 @@ def climb(
     data_dir: str | Path | None = None,
     audit: bool | None = None,
     resume: str | Path | None = None,
+    take_over: bool = False,
     progress: Listener | None = None,
 ) -> Ladder:
     """Train each rung of a ladder with several seeds, and say which is worth its price.
@@ -109,7 +112,9 @@ def climb(
             rungs are without them. None does so where it takes seconds: up to 1e9 pairs, and within the budget.
         resume: the folder of a ladder that was cut off, in which to go on: what is finished is read back, what is not
             goes on from its last checkpoint. Of the other arguments then only `data`, `rungs` where one is of your own,
-            `budget` as further time, `workers`, `executor`, `audit` and `progress` count: the rest is in its record.
+            `budget` as further time, `workers`, `executor`, `audit`, `take_over` and `progress` count: the rest is in
+            its record.
+        take_over: resume a ladder that a process on another host wrote, which is known to have ended.
         progress: is given the ladder once it is declared, and whenever a cell has ended.
 
     Returns:
@@ -124,7 +129,7 @@ def climb(
     seconds = parse_budget(budget)
     count = available_cores() if workers is None else check_count("workers", workers, 10_000)
     if resume is not None:
-        expedition = _found(Path(resume), data, rungs, executor is None)
+        expedition = _found(Path(resume), data, rungs, executor is None, take_over)
         if expedition is None:
             return Ladder.read(resume)
     elif data is None:
@@ -133,8 +138,12 @@ def climb(
         expedition = _begun(data, rungs, seeds, seed, device, margin, Path(runs_dir), data_dir, executor is None)
     expedition.record.update(budget_seconds=seconds, workers=count if executor is None else None)
     expedition.progress, expedition.workers = progress, Workers(count, executor, runs_here)
-    with raised(*SIGNALS[1:]):
-        _carry_out(expedition, began, seconds, audit)
+    UNDER_WAY.add(expedition.path.absolute())
+    try:
+        with raised(*SIGNALS[1:]):
+            _carry_out(expedition, began, seconds, audit)
+    finally:
+        UNDER_WAY.discard(expedition.path.absolute())
     return expedition.ladder()
 
 
@@ -157,7 +166,8 @@ def _carry_out(expedition: Expedition, began: float, seconds: float | None, audi
         if not record["cells"]:  # nothing was trained, nothing stays
             shutil.rmtree(path, ignore_errors=True)
         else:
-            expedition.end("failed", began)
+            with contextlib.suppress(RunError):  # why it failed has to be told, also where a full disk takes no record
+                expedition.end("failed", began)
         raise
     expedition.end("finished", began)
     try:
@@ -216,12 +226,13 @@ def _found(
     data: ImageData | str | Path | Callable[[], ImageData] | None,
     rungs: Sequence[str | Rung | Callable[..., Any]] | None,
     own_workers: bool,
+    take_over: bool,
 ) -> Expedition | None:
     """Take up a climb that was cut off; None where it is finished."""
     if _is_finished(Ladder.read(path)):
         return None
     with alone(path, "a ladder"):
-        return _taken_up(path, data, rungs, own_workers)
+        return _taken_up(path, data, rungs, own_workers, take_over)
 
 
 def _is_finished(ladder: Ladder) -> bool:
@@ -234,14 +245,14 @@ def _taken_up(
     data: ImageData | str | Path | Callable[[], ImageData] | None,
     rungs: Sequence[str | Rung | Callable[..., Any]] | None,
     own_workers: bool,
+    take_over: bool,
 ) -> Expedition | None:
     ladder = Ladder.read(path)  # it may have ended meanwhile
     if _is_finished(ladder):
         return None
     record = dict(ladder.record)
-    owner = record.get("process")
-    if record["status"] == "running" and owner is not None:
-        raise RunError(f"{path} is being written by process {owner['pid']} on {owner['host']}: wait for it, or end it")
+    if record["status"] == "running":
+        refuse_while_written(path, record.get("process"), take_over=take_over)
     if not record["cells"]:
         raise RunError(f"{path} was cut off before anything was planned: climb anew")
     given = {rung.name: rung for rung in map(as_rung, rungs or [])}
@@ -269,8 +280,9 @@ def _taken_up(
     here = here if record["device"] == "cpu" and own_workers else set()
     record.update(status="running", process=this_process(), left_out=list(record.get("not_planned", [])))
     expedition = Expedition(path, record, data, chosen, random, here)
-    expedition.take_up()
+    expedition.take_up(take_over=take_over)
     write_record(path, record, LADDER_RECORD)  # from here on it is this process's
+    UNDER_WAY.add(path.absolute())
     return expedition
 
 

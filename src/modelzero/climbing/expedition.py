@@ -49,6 +49,7 @@ class Expedition:
         self.workers: Workers[Job]
         self.runs: list[Run] = []
         self.unfinished: dict[tuple[str, int], Path] = {}
+        self.take_over = False
         self.predicted: dict[str, float] = {}
         self._saved = -math.inf
 
@@ -80,8 +81,9 @@ class Expedition:
         self._save()
         self._tell()
 
-    def take_up(self) -> None:
+    def take_up(self, *, take_over: bool) -> None:
         """Read back what is finished, and find what can go on: the folders beside say more than the last record."""
+        self.take_over = take_over
         cells = {(cell["rung"], cell["seed"]): cell for cell in self.record["cells"]}
         deadline = time.monotonic() + _SECONDS_TO_END
         for found in read_all(self.path.parent)[0]:
@@ -222,6 +224,7 @@ class Expedition:
             self.record["device"],
             self.record["id"],
             self.unfinished.get((rung.name, seed)),
+            self.take_over,
         )
 
     def _save(self) -> None:

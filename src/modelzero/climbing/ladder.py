@@ -12,7 +12,7 @@ from modelzero.climbing.account import Account, account
 from modelzero.climbing.comparison import Comparison, compare_accounts
 from modelzero.climbing.leaks import Cleaned, without_leaks
 from modelzero.errors import RunError
-from modelzero.report.text import plain
+from modelzero.printable import plain
 from modelzero.runs.process import still_there
 from modelzero.runs.record import FORMAT, LADDER_RECORD, Run
 from modelzero.runs.seal import unsealed

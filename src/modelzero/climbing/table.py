@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from modelzero.report.text import plain
+from modelzero.printable import plain
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

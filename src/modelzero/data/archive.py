@@ -17,6 +17,7 @@ from modelzero.data.folder import MOST_FILES, arrange, is_junk, may_be_picture
 from modelzero.data.listing import Item, Listing
 from modelzero.data.splits import class_order
 from modelzero.errors import DataError, quoted
+from modelzero.printable import reason
 
 MOST_MEMBER_BYTES = 256 << 20
 MOST_BYTES = 8 << 30
@@ -45,8 +46,7 @@ def read_archive(path: Path) -> Listing:
         raise
     except Exception as error:
         # A damaged archive makes zipfile and tarfile raise whatever their parsing ends in, also IndexError and such.
-        why = " ".join(str(error).split())[:120] or type(error).__name__
-        raise DataError(f"{path} is damaged or no archive ({why}): needed is a whole .zip or .tar") from None
+        raise DataError(f"{path} is damaged or no archive ({reason(error)}): needed is a whole .zip or .tar") from None
     arranged, notes = arrange(contents, str(path))
     items = tuple(Item(name, label, split, None, contents[name]) for name, label, split in arranged)
     classes = class_order(item.label for item in items)

@@ -25,6 +25,7 @@ from PIL import (  # importing a plugin makes its format known
 )
 
 from modelzero.errors import DataError
+from modelzero.printable import reason
 
 # Told apart by content. The MPO files of many telephones begin as JPEG and are opened as such.
 _PLUGINS = (
@@ -167,8 +168,7 @@ def _opened(content: bytes) -> Iterator[Image.Image]:
     except MemoryError:
         raise DataError("it takes more memory than a picture is given") from None
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, EOFError and others
-        words = " ".join(str(error).split())[:120]
-        raise DataError(f"damaged: {words or type(error).__name__}") from None
+        raise DataError(f"damaged: {reason(error)}") from None
 
 
 def _check_pixels(image: Image.Image) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from modelzero.data.arrays import from_arrays
 from modelzero.data.dataset import ImageData
 from modelzero.data.splits import Rule
 from modelzero.errors import DataError, InputError, counted, some
+from modelzero.printable import reason
 
 MOST_BYTES = 16 << 30
 _CHUNK = 1 << 20
@@ -53,8 +55,7 @@ def read_npz(path: Path, rule: Rule, *, channels_last: bool | None = None) -> Im
     except InputError:
         raise
     except Exception as error:  # zipfile raises whatever the parsing of a damaged file ends in
-        why = " ".join(str(error).split())[:120] or type(error).__name__
-        raise DataError(f"{path} is damaged or no .npz ({why}): needed is a whole file") from None
+        raise DataError(f"{path} is damaged or no .npz ({reason(error)}): needed is a whole file") from None
 
 
 def read_npy_folder(folder: Path, rule: Rule, *, channels_last: bool | None = None) -> ImageData:
@@ -136,10 +137,11 @@ def _read_array(file: IO[bytes], what: str, most: int, size: int) -> NDArray[Any
     try:
         version = np.lib.format.read_magic(file)
         read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        shape, fortran, dtype = read_header[version](file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a parser that is given what is no Python
+            shape, fortran, dtype = read_header[version](file)
     except Exception as error:  # a header is parsed as Python; what that ends in is not documented
-        why = " ".join(str(error).split())[:120] or type(error).__name__
-        raise DataError(f"{what} is no .npy array ({why}): needed is one as numpy.save writes it") from None
+        raise DataError(f"{what} is no .npy array ({reason(error)}): needed is one as numpy.save writes it") from None
     if dtype.hasobject:
         raise DataError(
             f"{what} holds Python objects, which only a pickle can hold: needed are numbers or strings; save it with "

@@ -15,6 +15,7 @@ from modelzero.data.folder import MOST_FILES, SPLIT_NAMES, natural
 from modelzero.data.listing import Item, Listing
 from modelzero.data.splits import class_order
 from modelzero.errors import DataError, quoted, some
+from modelzero.printable import reason
 
 _ROWS = 1024  # at once
 
@@ -83,8 +84,7 @@ def _read(files: Sequence[tuple[Path, str | None]], source: Path, name: str, gro
         except DataError:
             raise
         except Exception as error:  # pyarrow raises many kinds on a damaged file, some of them Python's own
-            why = " ".join(str(error).split())[:120] or type(error).__name__
-            raise DataError(f"{path} is damaged or no Parquet ({why}): needed is a whole file") from None
+            raise DataError(f"{path} is damaged or no Parquet ({reason(error)}): needed is a whole file") from None
     if not items:
         raise DataError(f"{source} has no row: needed is one for each picture")
     found = class_order(item.label for item in items)

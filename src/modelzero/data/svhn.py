@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from modelzero.data.published import Arrays, File, check, turn
 from modelzero.errors import DataError
+from modelzero.printable import reason
 
 _PICTURE = (32, 32, 3)
 _MOST_PICTURES = 600_000  # "extra", the largest split, has 531,131
@@ -59,8 +60,7 @@ def _read_mat(path: Path) -> dict[str, NDArray[Any]]:
     except DataError:
         raise
     except Exception as error:  # what scipy raises depends on where the damage is
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{path} is no whole MATLAB 5 file ({why}): fetch it again") from None
+        raise DataError(f"{path} is no whole MATLAB 5 file ({reason(error)}): fetch it again") from None
     return variables
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from modelzero.errors import SettingError
-from modelzero.report.text import plain
+from modelzero.printable import plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

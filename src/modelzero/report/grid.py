@@ -10,7 +10,7 @@ from torch import Tensor
 
 from modelzero.data.dataset import ImageData
 from modelzero.errors import DataError
-from modelzero.report.text import plain
+from modelzero.printable import plain
 
 _COLUMNS, _MOST_ROWS = 10, 50
 _TILE, _GAP, _TEXT = 56, 4, 14  # pixels

@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from modelzero.climbing.table import percent, seconds
-from modelzero.report.text import plain
+from modelzero.printable import plain
 
 if TYPE_CHECKING:
     from modelzero.runs.record import Run

@@ -17,10 +17,10 @@ from markupsafe import Markup
 
 import modelzero
 from modelzero.errors import DataError, counted
+from modelzero.printable import plain
 from modelzero.report.again import as_data_uri
 from modelzero.report.charts import curve_chart, price_chart, reliability_chart
 from modelzero.report.shown import UNKNOWN, show
-from modelzero.report.text import plain
 from modelzero.runs.text import to_json
 
 if TYPE_CHECKING:

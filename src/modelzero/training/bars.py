@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from modelzero.report.text import plain
+from modelzero.printable import plain
 from modelzero.runs.record import Epoch
 
 # An epoch gets a bar of its own only when it takes longer than this.

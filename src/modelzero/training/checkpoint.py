@@ -130,7 +130,7 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
     tensors["losses"], tensors["rights"] = torch.from_numpy(checkpoint.losses), torch.from_numpy(checkpoint.rights)
     tensors = {name: tensor.clone() for name, tensor in tensors.items()}  # weights that layers share are stored twice
     _check_room(path, sum(tensor.nbytes for tensor in tensors.values()))
-    name = f"checkpoint-{checkpoint.epoch:06}-{checkpoint.step:06}"
+    name = f"checkpoint-{checkpoint.epoch:09}-{checkpoint.step:09}"
     file = path / f"{name}.safetensors"
     written = write_tensors(file, tensors)
     described = {

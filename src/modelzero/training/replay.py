@@ -105,6 +105,7 @@ def replay(
     run = Run.read(path, changed=True)  # a record that was changed is what one may want to see through
     if run.status != "finished":
         raise RunError(f"run {run.id} is {run.status}: a finished run is needed; modelzero train --resume {run.path}")
+    run.check_tensors()  # before long work, not after it
     again = make_again(run, data, model, by="mz.replay")
     before = run.record["environment"]
     settled = {

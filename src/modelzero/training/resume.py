@@ -50,6 +50,7 @@ def resume(
     model: str | Rung | Callable[..., Any] | None = None,
     *,
     checkpoint_every: float | None = EVERY_SECONDS,
+    take_over: bool = False,
     progress: Progress | bool | None = None,
 ) -> Run:
     """Go on with a run that was interrupted, killed, or failed for want of room, in its own folder.
@@ -68,6 +69,7 @@ def resume(
             `from_torch`, or a folder that was moved.
         model: the model, where it is one of your own.
         checkpoint_every: as for `train`.
+        take_over: go on with a run that a process on another host wrote, which is known to have ended.
         progress: as for `train`.
 
     Raises:
@@ -90,11 +92,8 @@ def resume(
         if run.status == "finished":
             return run
         record = dict(run.record)
-        owner = record.get("process")
-        if record["status"] == "running" and owner is not None and _at_work(owner, path):
-            raise RunError(
-                f"{path} is being written by process {owner['pid']} on {owner['host']}: wait for it, or end it first"
-            )
+        if record["status"] == "running":
+            refuse_while_written(path, record.get("process"), take_over=take_over)
         UNDER_WAY.add(path.absolute())  # from here on, not only from the first step on
         claim.callback(UNDER_WAY.discard, path.absolute())
         again = make_again(run, data, model)
@@ -135,11 +134,28 @@ def resume(
     )
 
 
-def _at_work(owner: Mapping[str, Any], path: Path) -> bool:
-    """Tell whether the process that began a run is still at it; this one may have given it up."""
-    if owner == this_process():
-        return path.absolute() in UNDER_WAY
-    return still_there(owner) is not False
+def refuse_while_written(path: Path, owner: Mapping[str, Any] | None, *, take_over: bool) -> None:
+    """Refuse to go on with a run or a ladder that is `running`, unless its process is gone.
+
+    Args:
+        path: its folder.
+        owner: the process that writes it, or did; this one may have given it up.
+        take_over: the user says that a process on another host is gone, which nobody here can know.
+
+    Raises:
+        RunError: the process is at work, or may be.
+    """
+    if owner is None or (owner == this_process() and path.absolute() not in UNDER_WAY):
+        return
+    alive = still_there(owner)
+    writer = f"process {owner['pid']} on {owner['host']}"
+    if alive:
+        raise RunError(f"{path} is being written by {writer}: wait for it, or end it first")
+    if alive is None and not take_over:
+        raise RunError(
+            f"{path} is being written by {writer}, or was: whether that is still there cannot be known here; if it has "
+            "ended, --take-over (take_over=True) goes on"
+        )
 
 
 def make_again(

@@ -1,11 +1,14 @@
-"""Names that others chose, made fit to be printed and drawn. It uses nothing, so every room may use it."""
+"""Names and messages that others chose, made fit to be printed and drawn. It uses nothing, so every room may use it."""
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 _JOINER = "\u200d"  # within emoji and some scripts, the only invisible character that belongs to what is seen
 _FILLERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters and symbols by their category, but blank
+
+_ADDRESS = re.compile(r"<(?:\w+\.)*(\w+) object at 0x[0-9a-f]+>")
 
 
 def plain(text: str, most: int | None = 40) -> str:
@@ -32,6 +35,17 @@ def plain(text: str, most: int | None = 40) -> str:
         for place, character in enumerate(kept)
     )
     return shown if most is None or len(shown) <= most else shown[: most - 1].rstrip(_JOINER) + "…"
+
+
+def reason(error: BaseException, most: int = 120) -> str:
+    r"""Return what somebody else's code says went wrong, in one line that can be printed.
+
+    >>> reason(ValueError("no such\n byte \x0f")), reason(KeyError())
+    ('no such byte \\u000f', 'KeyError')
+    >>> reason(ValueError(f"malformed node {object()!r}"))
+    'malformed node object'
+    """
+    return plain(_ADDRESS.sub(r"\1", str(error)), most) or type(error).__name__
 
 
 def _visible(character: str) -> str:
