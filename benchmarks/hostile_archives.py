@@ -41,6 +41,8 @@ def archive(number, seed, root):
     packed = Packed(members)
     for trick in chosen:
         trick(packed, draws, str(root))
+        if not packed.members:  # the next one needs something to work on
+            packed.members.append(Member(b"a.txt", b"a"))
     if draws.random() < 0.3:
         draws.shuffle(packed.members)
     content = packed.zip() if kind == "zip" else packed.tar()
@@ -412,8 +414,6 @@ def sparse(packed, draws, root):
 
 def pax_headers(packed, draws, root):
     """Another name, size or link than the header says, or lines that are none."""
-    if not packed.members:  # another trick took them all
-        packed.members.append(Member(b"cat/0.png", picture(0)))
     member = draws.choice(packed.members)
     out = draws.choice(_outside(root))
     member.pax = draws.choice((

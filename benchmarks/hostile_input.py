@@ -94,6 +94,8 @@ class Room:
             for name in (*folders, *names):
                 path = os.path.join(folder, name)  # noqa: PTH118 - names that no Path can hold
                 status = os.lstat(path)
+                if Path(path) == self.root / "tmp":
+                    continue  # what lies in it counts, not when something last did
                 found[path] = status.st_mode, status.st_size, status.st_mtime_ns, status.st_ino
         return found
 
@@ -203,11 +205,16 @@ def load_set(room, kind, number, seed):
     return Outcome(kind, number, "loaded", "; ".join(why for _, why in data.left_out), what=made.what)
 
 
-def load_archive(room, number, seed):
-    """Load a hostile archive; look around afterwards."""
+def write_archive(room, number, seed):
+    """Write a hostile archive; return where, and what is wrong with it."""
     name, content, what = hostile_archives.archive(number, seed, room.root)
     path = room.root / "in" / name
     path.write_bytes(content)
+    return path, what
+
+
+def load_archive(room, number, path, what):
+    """Load a hostile archive; look around afterwards."""
     room.written.clear()
     before = room.listing()
     try:
@@ -234,13 +241,15 @@ def measured(room, kind, numbers, seed, base=None, decoders=None):
         base: bytes of this process and of one that decodes before the first file; None does not measure memory.
         decoders: who knows of the processes that decode.
     """
+    if kind == "archive":  # to make one takes seconds and memory too
+        made = write_archive(room, numbers[0], seed)
     if base:
         Path("/proc/self/clear_refs").write_text("5")  # the highest memory of this load, not of all before it
         decoders.highest = base[1]
     printed, start, clock = _printed(), _seconds(), time.monotonic()
     try:
         if kind == "archive":
-            outcomes = [load_archive(room, numbers[0], seed)]
+            outcomes = [load_archive(room, numbers[0], *made)]
         elif kind in hostile_files.PICTURES:
             outcomes = load_pictures(room, kind, numbers, seed)
         else:

@@ -19,7 +19,7 @@ from modelzero.data.splits import class_order
 from modelzero.errors import DataError, quoted
 from modelzero.printable import reason
 
-MOST_MEMBER_BYTES = 256 << 20
+MOST_MEMBER_BYTES = 64 << 20
 MOST_BYTES = 8 << 30
 # How much larger what is in it may be than an archive of more than some megabytes. Files of pictures are packed already
 # and grow by a few percent, bitmaps by about ten times; a bomb by a thousand and more.
@@ -185,7 +185,8 @@ def _read(file: IO[bytes], size: int, name: str, path: Path) -> bytes:
 def _check_size(size: int, name: str, path: Path) -> None:
     if size > MOST_MEMBER_BYTES:
         raise DataError(
-            f"{path}: {quoted(name)} has {size:,} bytes: at most {MOST_MEMBER_BYTES:,} are read of one picture"
+            f"{path}: {quoted(name)} has {size:,} bytes: at most {MOST_MEMBER_BYTES:,} are read of one picture in an "
+            "archive; unpack it and give the folder"
         )
 
 

@@ -300,14 +300,11 @@ def _drop(path: Path, shape: tuple[int, ...], failed: dict[int, str]) -> None:
         np.lib.format.read_magic(file)
         _, _, dtype = np.lib.format.read_array_header_1_0(file)
         start = file.tell()
-        with tempfile.TemporaryFile() as fresh:
-            np.lib.format.write_array_header_1_0(
-                fresh, {"descr": dtype.str, "fortran_order": False, "shape": (len(kept), *shape[1:])}
-            )
-            assert fresh.tell() == start  # numpy keeps room for a growing first dimension
-            fresh.seek(0)
-            file.seek(0)
-            file.write(fresh.read())
+        file.seek(0)
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": dtype.str, "fortran_order": False, "shape": (len(kept), *shape[1:])}
+        )
+        assert file.tell() == start  # numpy keeps room for a growing first dimension
         file.truncate(start + len(kept) * int(np.prod(shape[1:])))
 
 
