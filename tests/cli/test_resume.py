@@ -132,6 +132,8 @@ def test_a_model_of_ones_own_is_given_by_its_name(digits, mine):
     answer = invoke(f"train --resume {path} --model {mine}:RUNG --json")
     assert answer.exit_code == 0, answer.output
     assert json.loads(answer.stdout)["files"] == whole["files"]
+    assert invoke(f"replay {path}").exit_code == 2
+    assert invoke(f"replay {path} --model {mine}:RUNG").stdout.startswith("identical")
 
 
 def test_rungs_of_ones_own_are_given_by_their_names(mine):

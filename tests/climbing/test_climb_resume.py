@@ -206,6 +206,22 @@ def test_a_ladder_that_somebody_climbs_is_left_to_him(digits, refuses):
     assert go_on(path, progress=meddle).record["status"] == "finished"
 
 
+def test_a_ladder_of_another_host_goes_on_when_it_is_said_to_have_ended(digits, refuses):
+    """With its cells, of which one may have been under way there."""
+    path = cut_off(digits, ["majority", "softmax"], count=1, seeds=1)
+    with pytest.raises(KeyboardInterrupt):
+        mz.train(digits, "softmax", seed=42, threads=1, ladder=path.name, progress=Stops(2000))
+    (unfinished,) = path.parent.glob("*softmax-seed42*")
+    away = {**this_process(), "host": "another.example"}
+    for folder, name in ((path, LADDER_RECORD), (unfinished, "run.json")):
+        write_record(folder, {**json.loads((folder / name).read_text()), "status": "running", "process": away}, name)
+    with refuses(mz.RunError, "on another.example, or was", "--take-over"):
+        go_on(path)
+    ladder = go_on(path, take_over=True)
+    assert [cell["status"] for cell in ladder.record["cells"]] == ["finished"] * 2
+    assert unfinished.name in {run.id for run in ladder.runs}
+
+
 def test_the_workers_of_a_killed_climb_are_waited_for(digits):
     """They end by themselves within seconds; their cells then go on, and no rung is given up for it."""
     path = cut_off(digits, ["majority", "softmax"], count=1, seeds=2)

@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from sklearn.exceptions import ConvergenceWarning
@@ -14,6 +15,7 @@ from torch import nn
 from torch.nn.functional import dropout
 
 import modelzero as mz
+from modelzero.runs.process import this_process
 from modelzero.runs.store import write_record
 from modelzero.training import cell
 from modelzero.training.bars import Silence
@@ -212,6 +214,24 @@ def test_warnings_are_told_once(digits):
             mz.train(digits, Warns, runs_dir="cut")
     run = mz.resume(next(Path("cut").iterdir()), model=Warns)
     assert run.record["warnings"] == ["ConvergenceWarning: not yet"]
+
+
+def test_a_run_of_another_host_goes_on_when_it_is_said_to_have_ended(digits, refuses):
+    """Nobody here can know that; of this host one can, and a living process is left alone all the same."""
+    whole = mz.train(digits, "mlp", threads=1, progress=False, **SMALL)
+    path = cut_off(digits, "mlp")
+    record = json.loads((path / "run.json").read_text())
+    away = {**this_process(), "host": "another.example"}
+    write_record(path, {**record, "status": "running", "process": away})
+    assert mz.Run.read(path).status == "running"
+    with refuses(mz.RunError, "on another.example, or was", "--take-over"):
+        mz.resume(path)
+    here = {**this_process(), "pid": 1, "started": psutil.Process(1).create_time()}
+    write_record(path, {**record, "status": "running", "process": here})
+    with refuses(mz.RunError, "is being written by process 1 on"):
+        mz.resume(path, take_over=True)
+    write_record(path, {**record, "status": "running", "process": away})
+    assert same(mz.resume(path, take_over=True, progress=False), whole)
 
 
 def test_of_two_threads_one_goes_on(digits):

@@ -87,7 +87,7 @@ class Workers(Generic[Job]):
             done, _ = wait(self._running, remaining, FIRST_COMPLETED)
             if not done and self._running:
                 return
-            for future in done:
+            for future in [each for each in self._running if each in done]:  # in the order of the jobs
                 job, attempt, worker = self._running.pop(future)
                 answer = _answer(future)
                 died = isinstance(answer, BrokenExecutor)

@@ -131,9 +131,8 @@ def decode(
         extent = image.size if size is None else _draft(image, header, size)
         image.load()
         undo = _UNDO.get(_orientation(image))
-        picture = _plain(image, header.alpha)
         mode = "L" if (channels or (1 if header.grey else 3)) == 1 else "RGB"
-        picture = picture if picture.mode == mode else picture.convert(mode)  # which copies even what has the mode
+        picture = _plain(image, header.alpha, mode)
         if picture is not image:
             image.close()  # its pixels are not needed any more, and may be 200 MB
         if size is not None:
@@ -221,30 +220,30 @@ def _draft(image: Image.Image, header: Header, size: tuple[int, int]) -> tuple[f
     return image.size if made is None else made[1][2:]
 
 
-def _plain(image: Image.Image, alpha: bool) -> Image.Image:
-    """Bring deep pixels to 8 bits, and transparent ones onto white."""
-    if image.width * image.height > 2 * _BAND_PIXELS and (alpha or image.mode in ("F", *_DEEP)):
-        whole = None
+def _plain(image: Image.Image, alpha: bool, mode: str) -> Image.Image:
+    """Bring deep pixels to 8 bits, transparent ones onto white, and all to a mode."""
+    if image.mode == mode and not alpha:
+        return image
+    if image.width * image.height > 2 * _BAND_PIXELS:
+        whole = Image.new(mode, image.size)
         for box in _bands(image.size):
-            band = _plain(image.crop(box), alpha)
-            whole = whole or Image.new(band.mode, image.size)
-            whole.paste(band, box)
-        assert whole is not None
+            whole.paste(_plain(image.crop(box), alpha, mode), box)
         return whole
     if image.mode in _DEEP:
         numbers = np.asarray(image).astype(np.int64)
         if numbers.size and not 0 <= numbers.min() <= numbers.max() <= 0xFFFF:
             raise DataError(f"pixels from {numbers.min()} to {numbers.max()}: 0 to 65535 are read")
-        return Image.fromarray((numbers >> 8).astype(np.uint8))
+        return Image.fromarray((numbers >> 8).astype(np.uint8)).convert(mode)
     if image.mode == "F":
         numbers = np.asarray(image)
         if not (numbers.size and 0 <= numbers.min() <= numbers.max() <= 1):
             raise DataError("pixels that are fractions outside 0 to 1: scale them, or store 8 or 16 bits")
-        return Image.fromarray(np.rint(numbers * 255).astype(np.uint8))
+        return Image.fromarray(np.rint(numbers * 255).astype(np.uint8)).convert(mode)
     if alpha:
         image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        return image.convert("RGB").convert(mode)
+    return image.convert(mode)
 
 
 def _as_array(picture: Image.Image) -> NDArray[np.uint8]:

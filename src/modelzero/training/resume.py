@@ -181,7 +181,9 @@ def make_again(
     record, recipe = run.record, run.record["recipe"]
     trained = f"run {run.id} trained {record['model']!r}" + ("" if recipe["model"] else ", a model of your own")
     if model is None and recipe["model"] is None:
-        raise ModelError(f"{trained}, which the record does not have: give it as {by}({str(run.path)!r}, model=...)")
+        raise ModelError(
+            f"{trained}, which the record does not have: give it with --model, or as {by}({str(run.path)!r}, model=...)"
+        )
     rung = rung_named(recipe["model"]) if model is None else as_rung(model)
     if rung.built_in != recipe["model"]:
         raise ModelError(f"{trained}, given is {rung.name!r}: the very same model is needed")
