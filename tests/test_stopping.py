@@ -1,5 +1,6 @@
 """Signals: noted, raised, left alone."""
 
+import math
 import os
 import signal
 import subprocess
@@ -10,7 +11,13 @@ import time
 import psutil
 import pytest
 
-from modelzero.stopping import SIGNALS, Interruption, exit_code, noted, raised
+from modelzero.stopping import SIGNALS, Interruption, exit_code, held_back, noted, raised
+
+
+@pytest.fixture(autouse=True)
+def _long_ago(monkeypatch):
+    """Nothing was raised within the last second."""
+    monkeypatch.setattr("modelzero.stopping._raised_at", -math.inf)
 
 
 def send(number):
@@ -53,6 +60,41 @@ def test_raised_signals_are_interruptions():
         send_and_wait(signal.SIGHUP)
     assert exit_code(caught.value) == 129
     assert exit_code(KeyboardInterrupt()) == 130
+
+
+def test_who_cleans_up_is_not_interrupted_again():
+    """Three Ctrl-C at once are one; after a second the next one counts."""
+    raised_at = []
+    with raised(signal.SIGINT):
+        for _ in range(3):
+            try:
+                send(signal.SIGINT)
+                time.sleep(0.45)
+            except Interruption:
+                raised_at.append(time.monotonic())
+        with pytest.raises(Interruption):
+            send_and_wait(signal.SIGINT)
+    assert len(raised_at) == 1
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_what_must_not_be_left_half_done_is_done_first(number):
+    """Then the signal is raised; without one nothing is."""
+    done = []
+
+    def work():
+        with held_back():
+            send(number)
+            time.sleep(0.05)
+            done.append("it came")
+        done.append("too much")
+
+    with held_back():
+        done.append("nothing came")
+    with raised(*SIGNALS), pytest.raises(Interruption) as caught:
+        work()
+    assert done == ["nothing came", "it came"]
+    assert exit_code(caught.value) == 128 + number
 
 
 def test_handlers_of_others_are_left_alone():

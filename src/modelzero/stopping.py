@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -32,9 +33,15 @@ class Interruption(KeyboardInterrupt):
         self.number = number
 
 
+_raised_at = -math.inf
+
+
 def raise_interruption(number: int, _frame: FrameType | None = None) -> None:
-    """Handle a signal by raising Interruption."""
-    raise Interruption(number)
+    """Handle a signal by raising Interruption; not again within a second, when who was interrupted cleans up."""
+    global _raised_at
+    if time.monotonic() - _raised_at > _SECONDS_OF_PATIENCE:
+        _raised_at = time.monotonic()
+        raise Interruption(number)
 
 
 def leave_with_parent() -> None:
@@ -83,6 +90,16 @@ def noted() -> Iterator[Callable[[], int | None]]:
 
     with _handled(SIGNALS, note):
         yield lambda: first[0][0] if first else None
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Let signals wait until the block is over and raise then: what is in it would be left half done."""
+    came: list[int] = []
+    with _handled(SIGNALS, lambda number, _frame: came.append(number)):
+        yield
+    if came:
+        raise_interruption(came[0])
 
 
 @contextmanager

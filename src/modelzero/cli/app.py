@@ -119,7 +119,7 @@ def command(function: Callable[_P, None]) -> Callable[_P, None]:
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
         try:
-            with raised(*SIGNALS[1:]):  # SIGINT raises by itself
+            with raised(*SIGNALS):
                 function(*args, **kwargs)
             sys.stdout.flush()
         except ModelZeroError as error:

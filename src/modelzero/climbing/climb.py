@@ -140,7 +140,7 @@ def climb(
     expedition.progress, expedition.workers = progress, Workers(count, executor, runs_here)
     UNDER_WAY.add(expedition.path.absolute())
     try:
-        with raised(*SIGNALS[1:]):
+        with raised(*SIGNALS):
             _carry_out(expedition, began, seconds, audit)
     finally:
         UNDER_WAY.discard(expedition.path.absolute())

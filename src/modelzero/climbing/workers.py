@@ -24,7 +24,7 @@ from typing import Any, Generic, TypeVar
 
 import loky
 
-from modelzero.stopping import SECONDS_TO_SAY_GOODBYE, leave_with_parent, raise_interruption
+from modelzero.stopping import SECONDS_TO_SAY_GOODBYE, held_back, leave_with_parent, raise_interruption
 
 Job = TypeVar("Job")
 
@@ -141,7 +141,7 @@ class _Worker:
         return self._thread.submit(function, job, stopped)
 
     def submit(self, function: Callable[[Job], Any], job: Job) -> Future[Any]:
-        with _interrupt_blocked():
+        with held_back(), _interrupt_blocked():  # one that is half started could never be ended
             if self._pool is None:
                 self._pool = loky.ProcessPoolExecutor(1, initializer=_begin, env=_ONE_THREAD)
             future: Future[Any] = self._pool.submit(_do, function, job)
