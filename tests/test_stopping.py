@@ -69,7 +69,7 @@ def test_who_cleans_up_is_not_interrupted_again():
         for _ in range(3):
             try:
                 send(signal.SIGINT)
-                time.sleep(0.45)
+                time.sleep(0.55)
             except Interruption:
                 raised_at.append(time.monotonic())
         with pytest.raises(Interruption):

@@ -38,7 +38,7 @@ _raised_at = -math.inf
 
 def raise_interruption(number: int, _frame: FrameType | None = None) -> None:
     """Handle a signal by raising Interruption; not again within a second, when who was interrupted cleans up."""
-    global _raised_at
+    global _raised_at  # noqa: PLW0603 - a process has one set of handlers
     if time.monotonic() - _raised_at > _SECONDS_OF_PATIENCE:
         _raised_at = time.monotonic()
         raise Interruption(number)
