@@ -206,8 +206,9 @@ def test_a_ladder_that_somebody_climbs_is_left_to_him(digits, refuses):
     assert go_on(path, progress=meddle).record["status"] == "finished"
 
 
-def test_a_ladder_of_another_host_goes_on_when_it_is_said_to_have_ended(digits, refuses):
+def test_a_ladder_of_another_host_goes_on_when_it_is_said_to_have_ended(digits, monkeypatch, refuses):
     """With its cells, of which one may have been under way there."""
+    monkeypatch.setattr("modelzero.climbing.expedition._SECONDS_TO_END", 0.2)
     path = cut_off(digits, ["majority", "softmax"], count=1, seeds=1)
     with pytest.raises(KeyboardInterrupt):
         mz.train(digits, "softmax", seed=42, threads=1, ladder=path.name, progress=Stops(2000))

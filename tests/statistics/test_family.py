@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,6 +14,14 @@ from modelzero.statistics.comparison import compare
 from modelzero.statistics.family import compare_with_best_below, holm, holm_rows, verdict
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _frozen():
+    """statsmodels collects garbage at each call, which takes half a second where many tests ran before."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 def drawn(seeds, n, accuracy=0.9, seed_effect=0.0, seed=0, pictures=None):
     """Which pictures each seed gets right: pictures of Beta-distributed difficulty, seeds of normal skill."""
     rng = np.random.default_rng(seed)
@@ -19,7 +29,7 @@ def drawn(seeds, n, accuracy=0.9, seed_effect=0.0, seed=0, pictures=None):
     return rng.random((seeds, n)) < shares + rng.normal(0, seed_effect, (seeds, 1))
 
 
-@settings(derandomize=True, deadline=None, max_examples=25)  # statsmodels takes its time
+@settings(derandomize=True, deadline=None, max_examples=100)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_equals_statsmodels(p_values):
     """Adjusted p-values, to 1e-10, in the order in which they came."""
@@ -37,7 +47,7 @@ def test_verdicts():
     assert verdict(compare(a, b), 0.06) == "cannot tell"
 
 
-@settings(derandomize=True, deadline=None, max_examples=25)  # statsmodels takes its time
+@settings(derandomize=True, deadline=None, max_examples=100)
 @given(st.lists(st.floats(0, 1), max_size=8), st.integers(0, 5))
 def test_comparisons_that_could_not_be_made_count_as_p_1(p_values, missing):
     """The declared size stays: as if the missing ones had come out with p = 1, to 1e-10 of statsmodels."""
