@@ -26,6 +26,7 @@ from modelzero.data.folder import read_folder
 from modelzero.models.linear import softmax
 from modelzero.printable import plain
 from modelzero.training.bars import Bars
+from modelzero.using.export import export
 
 FAMILY = "\U0001f469\u200d\U0001f467"  # one emoji of two, joined
 ESCAPES = "\x1b[31mred\x1b[0m\x07"
@@ -330,6 +331,23 @@ def test_ten_thousand_classes_go_through_every_command():
     again = mz.Ladder.read(ladder)
     assert [rung.accuracy for rung in again.rungs][:2] == [0.02, 1.0]
     assert all("test_logits" not in vars(run) for run in again.runs)  # with 10,000 test pictures 400 MB for each
+    answer = invoke("report", ladder, "-o", "many.html")
+    assert answer.exit_code == 0, answer.output
+    assert Path("many.html").stat().st_size < 3e6
+
+
+@pytest.mark.usefixtures("many")
+def test_ten_thousand_classes_can_be_predicted_and_exported(tmp_path):
+    """With as many probabilities, of which the first are shown."""
+    invoke("train", "it", "--model", "softmax", "--epochs", 1, "--runs-dir", tmp_path)
+    (run,) = tmp_path.glob("*softmax*")
+    Image.new("L", (4, 4), 77).save(tmp_path / "one.png")
+    answer = invoke("predict", run, tmp_path / "one.png", "--top", 3)
+    assert answer.exit_code == 0, answer.output
+    assert len(answer.stdout.splitlines()) < 5
+    made = export(mz.Run.read(run), tmp_path / "one.onnx", data=mz.load("it"))
+    assert made.parity.holds
+    assert made.path.stat().st_size < 3e6
 
 
 @pytest.mark.usefixtures("many")

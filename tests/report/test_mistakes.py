@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import confusion_matrix
 
 import modelzero as mz
 from modelzero.report.mistakes import most_confused, surest_mistakes
@@ -35,11 +36,13 @@ def test_mistakes_that_round_to_certainty_are_still_told_apart(digits, tmp_path)
 
 def test_most_confused_is_that_of_a_sort():
     """Without the diagonal and without zeros, by count and then by place."""
-    matrix = np.random.default_rng(0).integers(0, 5, (20, 20))
+    draws = np.random.default_rng(0)
+    labels, predictions = draws.integers(0, 20, 400), draws.integers(0, 20, (3, 400))
+    matrix = np.sum([confusion_matrix(labels, said, labels=range(20)) for said in predictions], axis=0)
     pairs = [(row, column) for row in range(20) for column in range(20) if row != column and matrix[row, column]]
     expected = sorted(pairs, key=lambda pair: (-matrix[pair], pair))
-    found = most_confused(matrix, most=30)
+    found = most_confused(labels, predictions, most=30)
     assert [(each.truth, each.said) for each in found] == expected[:30]
     assert found[0].share == matrix[expected[0]] / matrix[expected[0][0]].sum()
-    assert most_confused(np.eye(4, dtype=np.int64)) == []
-    assert len(most_confused(matrix, most=1000)) == len(pairs)
+    assert most_confused(labels, [labels]) == []
+    assert len(most_confused(labels, predictions, most=1000)) == len(pairs)

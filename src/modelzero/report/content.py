@@ -182,7 +182,7 @@ def _rungs(ladder: Ladder) -> list[RungReport]:
                 calibration=calibrated(shown),
                 temperatures=[temperature_of(run) for run in runs],
                 mistakes=surest_mistakes(shown, most),
-                confused=most_confused(np.asarray(rung.confusion)),
+                confused=most_confused(shown.test_labels.numpy(), [run.test_predictions.numpy() for run in runs]),
                 recipe=shown.record["recipe"],
                 engine=shown.record.get("engine"),
             )

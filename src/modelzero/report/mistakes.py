@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,26 +81,25 @@ def surest_mistakes(run: Run, most: int) -> list[Mistake]:
     ]
 
 
-def most_confused(matrix: NDArray[np.int64], most: int = _MOST_PAIRS) -> list[Confused]:
-    """List the pairs of classes that are mixed up most often, the most frequent first.
+def most_confused(
+    labels: NDArray[np.int64], predictions: Sequence[NDArray[np.int64]], most: int = _MOST_PAIRS
+) -> list[Confused]:
+    """List the pairs of classes that are mixed up most often, the most frequent first, then by class.
 
-    >>> most_confused(np.array([[8, 2], [1, 9]]))
-    [Confused(truth=0, said=1, count=2, share=0.2), Confused(truth=1, said=0, count=1, share=0.1)]
+    >>> labels = np.array([0, 0, 0, 1, 1])
+    >>> most_confused(labels, [np.array([0, 1, 1, 1, 0])])
+    [Confused(truth=0, said=1, count=2, share=0.666...), Confused(truth=1, said=0, count=1, share=0.5)]
 
     Args:
-        matrix: pictures of each class (row) taken for each class (column).
+        labels: the true classes of the test pictures, [N].
+        predictions: what each seed took them for, [N] each.
         most: pairs to list.
     """
-    wrong = matrix.copy()
-    np.fill_diagonal(wrong, 0)
-    flat = wrong.ravel()
-    # Those with more than the count at the end of the list, and then the first ones with just that count.
-    least = max(1, int(np.partition(flat, -most)[-most]) if len(flat) > most else 1)
-    places = np.flatnonzero(flat >= least).tolist()
-    chosen = sorted(places, key=lambda place: (-flat[place], place))[:most]
-    support = matrix.sum(axis=1)
+    support = np.bincount(labels) * len(predictions)
+    wrong = [np.stack([labels, said], 1)[said != labels] for said in predictions]
+    pairs, counts = np.unique(np.concatenate(wrong), axis=0, return_counts=True)
     return [
-        Confused(truth, said, int(flat[place]), float(flat[place] / support[truth]))
-        for place in chosen
-        for truth, said in [divmod(place, len(matrix))]
+        Confused(int(truth), int(said), int(counts[place]), float(counts[place] / support[truth]))
+        for place in np.argsort(-counts, kind="stable")[:most]
+        for truth, said in [pairs[place]]
     ]
