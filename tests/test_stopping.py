@@ -97,6 +97,19 @@ def test_what_must_not_be_left_half_done_is_done_first(number):
     assert exit_code(caught.value) == 128 + number
 
 
+def test_what_comes_while_something_fails_is_not_lost():
+    """Whatever the block raises, the signal is raised after it."""
+
+    def work():
+        with held_back():
+            send(signal.SIGTERM)
+            time.sleep(0.05)
+            raise ValueError("no")
+
+    with raised(signal.SIGTERM), pytest.raises(Interruption):
+        work()
+
+
 def test_handlers_of_others_are_left_alone():
     """A program that has its own way with SIGTERM keeps it; what is ignored, as by nohup, stays ignored."""
     seen = []

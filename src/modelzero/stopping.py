@@ -86,7 +86,7 @@ def noted() -> Iterator[Callable[[], int | None]]:
         if not first:
             first.append((number, time.monotonic()))
         elif time.monotonic() - first[0][1] > _SECONDS_OF_PATIENCE:
-            raise Interruption(number)
+            raise_interruption(number)
 
     with _handled(SIGNALS, note):
         yield lambda: first[0][0] if first else None
@@ -96,10 +96,12 @@ def noted() -> Iterator[Callable[[], int | None]]:
 def held_back() -> Iterator[None]:
     """Let signals wait until the block is over and raise then: what is in it would be left half done."""
     came: list[int] = []
-    with _handled(SIGNALS, lambda number, _frame: came.append(number)):
-        yield
-    if came:
-        raise_interruption(came[0])
+    try:
+        with _handled(SIGNALS, lambda number, _frame: came.append(number)):
+            yield
+    finally:
+        if came:
+            raise_interruption(came[0])
 
 
 @contextmanager

@@ -182,9 +182,31 @@ def test_rungs_of_ones_own_and_pictures_from_memory_have_to_be_given(digits, ref
         go_on(path, rungs=[mine])
     with refuses(mz.DataError, "fingerprint", data.fingerprint[:12], digits.fingerprint[:12]):
         go_on(path, digits, [mine])
+    with refuses(mz.ModelError, "'other' given", "only 'mine'"):
+        go_on(path, data, [mine, mz.Rung("other", make=linear)])
     assert (path / LADDER_RECORD).read_bytes() == before
     ladder = go_on(path, data, [mz.Rung("mine", make=linear, epochs=7)])  # the recipe is that of the record
     assert [len(run.history) for run in ladder.runs] == [1, 2, 2]
+
+
+def test_a_rung_of_another_size_is_refused(digits, refuses):
+    """Its seeds would be those of two models."""
+    mine = mz.Rung("mine", make=linear, epochs=1)
+    path = cut_off(digits, [mine], count=1, seeds=2)
+
+    def wider():
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 20), nn.Linear(20, 10))
+
+    with refuses(mz.ModelError, "of 650 parameters, given is one of 1,510"):
+        go_on(path, rungs=[mz.Rung("mine", make=wider)])
+    assert len(go_on(path, rungs=[mine]).runs) == 2
+
+
+def test_what_fails_while_it_is_taken_up_is_told_as_it_is(digits):
+    """Not as a folder that cannot be written."""
+    path = cut_off(digits, count=1, seeds=1)
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        go_on(path, lambda: Path("nowhere").read_bytes())
 
 
 def test_a_ladder_that_somebody_climbs_is_left_to_him(digits, refuses):

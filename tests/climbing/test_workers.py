@@ -1,12 +1,15 @@
 """Jobs on processes that may die, and on executors that somebody brings."""
 
+import math
 import os
+import signal
 import time
 from collections import deque
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+import loky
 import pytest
 
 from modelzero.climbing.workers import WorkerDiedError, Workers
@@ -75,6 +78,42 @@ def test_a_process_that_dies_costs_its_own_job_only(workers, tmp_path):
     assert "died 2 times" in str(died)
     assert answers == {job: job for job in ("a", "b", "once", "c")}
     assert sorted((tmp_path / "done").read_text().split()) == ["a", "b", "c", "once"]
+
+
+def test_a_process_that_dies_while_it_has_nothing_to_do_costs_nothing():
+    """It is replaced, and no job is blamed for it."""
+    workers = Workers(1)
+    try:
+        answers = []
+        for job, pid in workers.run(lambda _: os.getpid(), deque(range(3))):
+            answers.append((job, pid))
+            os.kill(pid, signal.SIGKILL)
+            time.sleep(0.5)
+        assert [job for job, _ in answers] == [0, 1, 2]
+        assert len({pid for _, pid in answers}) == 3
+    finally:
+        workers.stop()
+
+
+def test_a_signal_while_a_job_is_handed_over_leaves_nothing_running(monkeypatch):
+    """It is raised once the process is started, and `stop` ends that, though nobody waits for its answer."""
+    workers = Workers(1)
+    submit, pools = loky.ProcessPoolExecutor.submit, []
+
+    def interrupted(pool, *job):
+        pools.append(pool)
+        future = submit(pool, *job)
+        os.kill(os.getpid(), signal.SIGINT)
+        return future
+
+    monkeypatch.setattr(loky.ProcessPoolExecutor, "submit", interrupted)
+    monkeypatch.setattr("modelzero.stopping._raised_at", -math.inf)
+    with pytest.raises(KeyboardInterrupt):
+        list(workers.run(time.sleep, deque([60])))
+    pids = list(pools[0]._processes)
+    workers.stop()
+    assert pids
+    assert not any(alive(pid) for pid in pids)
 
 
 def test_the_deadline_ends_it(workers):

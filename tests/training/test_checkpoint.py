@@ -44,10 +44,21 @@ def test_the_last_two_are_kept(tmp_path):
     for step in (1, 2, 30, 100):
         write(tmp_path, made(step=step))
     assert names(tmp_path) == [
-        f"checkpoint-000000001-000000{step}.{kind}" for step in ("030", "100") for kind in ("json", "safetensors")
+        f"checkpoint-000001-000{step}.{kind}" for step in ("030", "100") for kind in ("json", "safetensors")
     ]
     remove_all(tmp_path)
     assert names(tmp_path) == []
+
+
+def test_the_last_one_is_told_by_numbers(tmp_path):
+    """Also above 999,999, where names do not sort any more; other files are none of its business."""
+    (tmp_path / "checkpoint-of-mine.json").write_text("{}")
+    for epoch, step in ((2, 999_999), (2, 1_000_000), (2, 1_000_001), (3, 5)):
+        write(tmp_path, made(epoch, step))
+    found, trouble = last_good(tmp_path)
+    assert (found.epoch, found.step, trouble) == (3, 5, [])
+    remove_all(tmp_path)
+    assert names(tmp_path) == ["checkpoint-of-mine.json"]
 
 
 @pytest.mark.parametrize("kind", ["json", "safetensors"])
@@ -55,15 +66,15 @@ def test_a_damaged_one_gives_way_to_the_one_before(tmp_path, kind):
     """And says so; the damaged one is removed, so that it does not stand in the way of later ones."""
     write(tmp_path, made(step=1, value=1.0))
     write(tmp_path, made(step=2, value=2.0))
-    file = tmp_path / f"checkpoint-000000001-000000002.{kind}"
+    file = tmp_path / f"checkpoint-000001-000002.{kind}"
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 4
     file.write_bytes(content)
     found, trouble = last_good(tmp_path)
     assert (found.step, found.tensors["rows"][0, 0].item()) == (1, 1.0)
     assert len(trouble) == 1
-    assert "checkpoint-000000001-000000002 is damaged" in trouble[0]
-    assert names(tmp_path) == ["checkpoint-000000001-000000001.json", "checkpoint-000000001-000000001.safetensors"]
+    assert "checkpoint-000001-000002 is damaged" in trouble[0]
+    assert names(tmp_path) == ["checkpoint-000001-000001.json", "checkpoint-000001-000001.safetensors"]
 
 
 def test_one_that_cannot_be_read_now_is_left_alone(tmp_path, monkeypatch):
@@ -87,7 +98,7 @@ def test_tensors_without_a_description_are_no_checkpoint(tmp_path):
     """The process was killed between the two files."""
     write(tmp_path, made(step=1))
     write(tmp_path, made(step=2))
-    (tmp_path / "checkpoint-000000001-000000002.json").unlink()
+    (tmp_path / "checkpoint-000001-000002.json").unlink()
     assert last_good(tmp_path)[0].step == 1
 
 

@@ -5,6 +5,8 @@ import json
 import pytest
 import safetensors.torch
 import torch
+from sklearn.linear_model import SGDClassifier
+from sklearn.neural_network import MLPClassifier
 from torch import nn
 from typer.testing import CliRunner
 
@@ -32,6 +34,35 @@ def test_a_model_of_ones_own_can_be_given(digits, refuses):
     assert mz.replay(run.path, model=linear, progress=False).identical
     with refuses(mz.ModelError, "given is 'model0'"):
         mz.replay(run.path, model="model0")
+
+
+@pytest.mark.parametrize("model", [lambda: MLPClassifier(max_iter=2), lambda: SGDClassifier(max_iter=2)])
+@pytest.mark.filterwarnings("ignore")
+def test_a_classifier_of_scikit_learn_is_replayed(digits, model):
+    """Also where its parameters are called as those of a recipe are: `learning_rate`, `batch_size`, `momentum`."""
+    run = mz.train(digits, model)
+    assert mz.replay(run.path, model=model, progress=False).identical
+
+
+def test_what_fails_in_a_replay_is_told_without_a_folder_that_is_gone(digits, refuses):
+    """The replay's own folder is removed before anybody reads of it."""
+
+    class Fails(nn.Sequential):
+        broken = False
+
+        def __init__(self):
+            super().__init__(nn.Flatten(), nn.Linear(64, 10))
+
+        def forward(self, images):
+            if self.broken and self.training:
+                raise ZeroDivisionError("no more")
+            return super().forward(images)
+
+    run = mz.train(digits, mz.Rung("fails", make=Fails, epochs=1))
+    Fails.broken = True
+    with refuses(mz.TrainingError, f"the replay of {run.id} failed", "no more") as caught:
+        mz.replay(run.path, model=mz.Rung("fails", make=Fails), progress=False)
+    assert "modelzero-replay" not in str(caught.value)
 
 
 def test_pictures_from_memory_can_be_given(digits, refuses):

@@ -68,6 +68,11 @@ class Frozen(nn.Sequential):
         first = nn.Linear(64, 32).requires_grad_(False)
         super().__init__(nn.Flatten(), first, nn.ReLU(), nn.BatchNorm1d(32), nn.Linear(32, 10))
         self[4].weight = nn.Parameter(self[4].weight.detach().t().contiguous().t())
+        self.register_buffer("odd", torch.zeros(8, 3, 3, 3).to(memory_format=torch.channels_last))
+
+    def forward(self, images):
+        assert not self.odd.is_contiguous()  # it lies as it lay, also after going on
+        return super().forward(images)
 
 
 @pytest.fixture(autouse=True)
@@ -251,6 +256,9 @@ def test_of_two_threads_one_goes_on(digits):
         thread.start()
     for thread in threads:
         thread.join()
+    assert len(told) == 6
+    assert "finished" in told
+    assert set(told) <= {"finished", "another", str(path)}  # the first words of the two refusals
     assert len(mz.Run.read(path).record["resumed"]) == 1
     mz.Run.read(path).check()
 

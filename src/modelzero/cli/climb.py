@@ -137,7 +137,7 @@ def climb(
                     pictures, names, **settings, resume=resume, take_over=take_over, progress=listener
                 )
             except DataUnavailableError as error:
-                if data is not None:
+                if data is not None or resume is not None:
                     raise
                 print(f"digits instead of fashion-mnist: {plain(str(error), None)}", file=sys.stderr)
                 ladder = modelzero.climb(partial(load, "digits"), names, **settings, progress=listener)

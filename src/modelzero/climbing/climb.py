@@ -39,10 +39,11 @@ from modelzero.models.classifier import has_seed
 from modelzero.models.fitted import Fitted
 from modelzero.models.ladder import LADDER, Rung, as_rung, rung_named
 from modelzero.models.recipe import Recipe
+from modelzero.models.summary import parameters
 from modelzero.runs.process import this_process
-from modelzero.runs.record import FORMAT, LADDER_RECORD, environment
+from modelzero.runs.record import FORMAT, LADDER_RECORD, Run, environment
 from modelzero.runs.store import create_folder, write_record
-from modelzero.stopping import SIGNALS, Interruption, exit_code, ignored, raised
+from modelzero.stopping import SIGNALS, Interruption, exit_code, held_back, ignored, raised
 from modelzero.training.cell import UNDER_WAY
 from modelzero.training.device import DEVICES, available_cores, use_threads
 from modelzero.training.fused.stack import what_hinders
@@ -162,18 +163,20 @@ def _carry_out(expedition: Expedition, began: float, seconds: float | None, audi
             expedition.end("interrupted", began)
         raise Interrupted(expedition.ladder(), exit_code(interrupt) - 128) from None
     except BaseException:
-        expedition.workers.stop()
+        with ignored():
+            expedition.workers.stop()
         if not record["cells"]:  # nothing was trained, nothing stays
             shutil.rmtree(path, ignore_errors=True)
         else:
             with contextlib.suppress(RunError):  # why it failed has to be told, also where a full disk takes no record
                 expedition.end("failed", began)
         raise
-    expedition.end("finished", began)
     try:
+        with held_back():  # what still runs is ended, which takes seconds
+            expedition.end("finished", began)
         left = None if deadline is None else deadline - time.monotonic()
         record["leaks"] = look_for_leaks(data, search=audit, seconds=left)
-    except KeyboardInterrupt as interrupt:  # everything is trained and recorded already
+    except KeyboardInterrupt as interrupt:  # all that counts is recorded already
         raise Interrupted(expedition.ladder(), exit_code(interrupt) - 128) from None
     record["seconds"] = time.monotonic() - began
     write_record(path, record, LADDER_RECORD)
@@ -256,6 +259,10 @@ def _taken_up(
     if not record["cells"]:
         raise RunError(f"{path} was cut off before anything was planned: climb anew")
     given = {rung.name: rung for rung in map(as_rung, rungs or [])}
+    own = [described["name"] for described in record["rungs"] if described["model"] is None]
+    if extra := [name for name in given if name not in own]:
+        needed = f"only {', '.join(map(repr, own))} of this ladder" if own else "no rung of this ladder"
+        raise ModelError(f"{', '.join(map(repr, extra))} given: {needed} has to be given again; leave it out")
     known = {field.name for field in fields(Recipe)}
     chosen = []
     for described in record["rungs"]:
@@ -281,9 +288,22 @@ def _taken_up(
     record.update(status="running", process=this_process(), left_out=list(record.get("not_planned", [])))
     expedition = Expedition(path, record, data, chosen, random, here)
     expedition.take_up(take_over=take_over)
+    for run in expedition.runs:
+        if run.record["model"] in own and run.record["engine"]:
+            _check_size(next(rung for rung in chosen if rung.name == run.record["model"]), run, data)
     write_record(path, record, LADDER_RECORD)  # from here on it is this process's
     UNDER_WAY.add(path.absolute())
     return expedition
+
+
+def _check_size(rung: Rung, run: Run, data: ImageData) -> None:
+    """Raise ModelError where a rung that was given makes another model than that of a finished run."""
+    model = build(rung.make, data.image_shape, len(data.classes), hidden_units=10, seed=run.seed)
+    if isinstance(model, nn.Module) and parameters(model) != run.record["parameters"]:
+        raise ModelError(
+            f"run {run.id} trained {rung.name!r} of {run.record['parameters']:,} parameters, given is one of "
+            f"{parameters(model):,}: the very same model is needed"
+        )
 
 
 def _check_names(rungs: list[Rung]) -> None:

@@ -78,11 +78,21 @@ class Workers(Generic[Job]):
             while jobs and (self._brought or self._free):
                 job = jobs.popleft()
                 attempt = attempts.pop(id(job), 1)
-                worker = None if self._brought else self._free.pop()
+                worker = None if self._brought else self._free[-1]  # it stays where `stop` finds it until its job runs
                 try:
-                    self._running[self._submit(worker, function, job)] = job, attempt, worker
-                except BrokenExecutor as error:  # one that was brought, and cannot be replaced here
-                    yield job, WorkerDiedError(f"the executor takes no more jobs: {error}")
+                    future = self._submit(worker, function, job)
+                except BrokenExecutor as error:
+                    if worker is None:  # one that was brought, and cannot be replaced here
+                        yield job, WorkerDiedError(f"the executor takes no more jobs: {error}")
+                    else:  # its process died while it had nothing to do, which is not the job's fault
+                        worker.end()
+                        self._free[-1] = _Worker()
+                        attempts[id(job)] = attempt
+                        jobs.appendleft(job)
+                    continue
+                self._running[future] = job, attempt, worker
+                if worker is not None:
+                    self._free.pop()
             remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
             done, _ = wait(self._running, remaining, FIRST_COMPLETED)
             if not done and self._running:

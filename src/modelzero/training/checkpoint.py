@@ -9,6 +9,7 @@ need no place here. The JSON is written last: a checkpoint without it does not e
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -30,6 +31,7 @@ from modelzero.stopping import Interruption
 
 EVERY_SECONDS = 60.0
 FORMAT = 1
+_NAME = re.compile(r"checkpoint-(\d+)-(\d+)\.json")
 _KEPT = 2
 # So many times the size of a checkpoint has to be free: for this one, for the next, and for the end of the run.
 _ROOM = 3
@@ -130,7 +132,7 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
     tensors["losses"], tensors["rights"] = torch.from_numpy(checkpoint.losses), torch.from_numpy(checkpoint.rights)
     tensors = {name: tensor.clone() for name, tensor in tensors.items()}  # weights that layers share are stored twice
     _check_room(path, sum(tensor.nbytes for tensor in tensors.values()))
-    name = f"checkpoint-{checkpoint.epoch:09}-{checkpoint.step:09}"
+    name = f"checkpoint-{checkpoint.epoch:06}-{checkpoint.step:06}"
     file = path / f"{name}.safetensors"
     written = write_tensors(file, tensors)
     described = {
@@ -202,7 +204,8 @@ def remove_all(path: Path) -> None:
 
 
 def _all(path: Path) -> list[Path]:
-    return sorted(path.glob("checkpoint-*.json"))
+    found = ((_NAME.fullmatch(each.name), each) for each in path.glob("checkpoint-*.json"))
+    return [each for _, each in sorted(((int(name[1]), int(name[2])), each) for name, each in found if name)]
 
 
 def _remove(described: Path) -> None:

@@ -144,7 +144,8 @@ def _put_back(state: Mapping[str, Tensor], model: nn.Module, optimizer: torch.op
     weights = {name.removeprefix("model."): tensor for name, tensor in state.items() if name.startswith("model.")}
     for module in model.modules():
         for name, buffer in list(module.named_buffers(recurse=False)):
-            setattr(module, name, buffer.contiguous())  # into one number that stands for many nothing can be copied
+            if any(size > 1 and not stride for size, stride in zip(buffer.shape, buffer.stride(), strict=True)):
+                setattr(module, name, buffer.contiguous())  # nothing can be copied into one number that stands for many
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from modelzero.data.dataset import ImageData
-from modelzero.errors import RunError
+from modelzero.errors import RunError, TrainingError, UnfinishedError
 from modelzero.models.ladder import Rung
 from modelzero.runs.process import this_process
 from modelzero.runs.record import MODEL, PREDICTIONS, Run, environment
@@ -129,7 +129,17 @@ def replay(
     }
     with tempfile.TemporaryDirectory(prefix="modelzero-replay-") as folder:
         new = create_folder(folder, run.record["model"], record)
-        done = carry_out(new, record, again.data, again.rung, again.module, checkpoint_every=None, progress=progress)
+        try:
+            done = carry_out(
+                new, record, again.data, again.rung, again.module, checkpoint_every=None, progress=progress
+            )
+        except UnfinishedError:
+            raise RunError(
+                f"the replay of {run.id} cannot be written into {tempfile.gettempdir()}: make room there, or set TMPDIR"
+            ) from None
+        except TrainingError as error:
+            why = str(error).partition("; recorded in ")[0]  # in a folder that is gone by now
+            raise TrainingError(f"the replay of {run.id} failed: {why}") from error
         differences = [*_in_history(run, done)]
         if isinstance(again.module, nn.Module):
             differences += _in_tensors("weights", run, done, MODEL)

@@ -188,7 +188,9 @@ def make_again(
     if rung.built_in != recipe["model"]:
         raise ModelError(f"{trained}, given is {rung.name!r}: the very same model is needed")
     known = {field.name for field in fields(Recipe)}
-    rung = replace(rung, name=record["model"], **{key: value for key, value in recipe.items() if key in known})
+    # The recipe of a model without gradient steps has that model's own parameters, some of which are called alike.
+    settled = {key: value for key, value in recipe.items() if key in known} if record["engine"] else {}
+    rung = replace(rung, name=record["model"], **settled)
     device = record["environment"]["device"]
     if device.partition(":")[0] not in ("cpu", *accelerators()):
         raise RunError(
@@ -252,9 +254,12 @@ def alone(path: Path, what: str) -> Iterator[None]:
     """
     lock = filelock.FileLock(path / ".lock")  # it stays: who removes it may remove another one's
     try:
-        with lock.acquire(timeout=0):
-            yield
+        lock.acquire(timeout=0)
     except filelock.Timeout:
         raise RunError(f"another process is taking over {path} right now: let it") from None
     except OSError as error:
         raise RunError(f"{path} cannot be written ({error.strerror}): {what} goes on in its own folder") from None
+    try:
+        yield
+    finally:
+        lock.release()
