@@ -94,10 +94,25 @@ class Room:
             for name in (*folders, *names):
                 path = os.path.join(folder, name)  # noqa: PTH118 - names that no Path can hold
                 status = os.lstat(path)
-                if Path(path) == self.root / "tmp":
-                    continue  # what lies in it counts, not when something last did
+                if Path(path) in (self.root / "tmp", self.root / "in"):
+                    continue  # what lies in them counts, not when something last did
                 found[path] = status.st_mode, status.st_size, status.st_mtime_ns, status.st_ino
         return found
+
+    def changes(self, before, *, inputs):
+        """Return how many bytes were written outside the cache since a listing, and where.
+
+        Args:
+            before: the listing.
+            inputs: the folder `in` was written by the campaign itself meanwhile.
+        """
+        after = self.listing()
+        changed = [each for each in {*before, *after} if before.get(each) != after.get(each)]
+        own = str(self.root / "in") + os.sep
+        changed += [each for each in self.written if each not in changed and not (inputs and each.startswith(own))]
+        changed += [each for each in hostile_archives.far_away() if Path(each).exists()]
+        size = sum(max(1, after[each][1] if each in after else 1) for each in changed)
+        return size, f"written outside: {changed[:3]}" if changed else ""
 
     def watch(self):
         """Look at each path that this process makes or opens for writing, from now on."""
@@ -213,21 +228,12 @@ def write_archive(room, number, seed):
     return path, what
 
 
-def load_archive(room, number, path, what):
-    """Load a hostile archive; look around afterwards."""
-    room.written.clear()
-    before = room.listing()
-    try:
-        data = load(path, allow_unreadable=number % 3 != 0)
-    finally:
-        after = room.listing()
-        path.unlink()
-    changed = [each for each in {*before, *after} if before.get(each) != after.get(each)]
-    changed += [each for each in room.written if each not in changed]
-    changed += [each for each in hostile_archives.far_away() if Path(each).exists()]
-    size = sum(max(1, after[each][1] if each in after else 1) for each in changed)
-    words = f"written outside: {changed[:3]}" if changed else data if isinstance(data, str) else ""
-    return Outcome("archive", number, "refused" if isinstance(data, str) else "loaded", words, outside=size, what=what)
+def load_archive(number, path, what):
+    """Load a hostile archive."""
+    data = load(path, allow_unreadable=number % 3 != 0)
+    if isinstance(data, str):
+        return Outcome("archive", number, "refused", data, what=what)
+    return Outcome("archive", number, "loaded", what=what)
 
 
 def measured(room, kind, numbers, seed, base=None, decoders=None):
@@ -246,10 +252,11 @@ def measured(room, kind, numbers, seed, base=None, decoders=None):
     if base:
         Path("/proc/self/clear_refs").write_text("5")  # the highest memory of this load, not of all before it
         decoders.highest = base[1]
-    printed, start, clock = _printed(), _seconds(), time.monotonic()
+    room.written.clear()
+    before, printed, start, clock = room.listing(), _printed(), _seconds(), time.monotonic()
     try:
         if kind == "archive":
-            outcomes = [load_archive(room, numbers[0], *made)]
+            outcomes = [load_archive(numbers[0], *made)]
         elif kind in hostile_files.PICTURES:
             outcomes = load_pictures(room, kind, numbers, seed)
         else:
@@ -258,8 +265,12 @@ def measured(room, kind, numbers, seed, base=None, decoders=None):
         outcomes = [Outcome(kind, number, "traceback", traceback.format_exc()) for number in numbers]
     seconds, clock = _seconds() - start, time.monotonic() - clock
     growth = max(0, _highest() - base[0]) + decoders.highest - base[1] if base else 0
+    outside, words = room.changes(before, inputs=kind != "archive")
+    if kind == "archive":
+        made[0].unlink()
     for each in outcomes:
-        each.seconds, each.growth = seconds, growth
+        each.seconds, each.growth, each.outside = seconds, growth, outside
+        each.words = words or each.words
         if _printed() != printed:
             each.result, each.words = "traceback", "something was printed: see the end of the log"
         if seconds > HANG_SECONDS or clock > HANG_CLOCK_SECONDS:
@@ -363,7 +374,7 @@ def campaign(files, archives, seed, folder, workers=2, progress=None):
         step = AT_ONCE if kind in hostile_files.PICTURES else 1
         jobs.extend((kind, range(start, min(start + step, count)), seed) for start in range(0, count, step))
     jobs.extend(("archive", range(number, number + 1), seed) for number in range(archives))
-    outcomes = []
+    outcomes, together = [], []
     staff = [Worker(folder / f"worker{k}") for k in range(workers)]
     try:
         while jobs or any(each.job for each in staff):
@@ -393,6 +404,7 @@ def campaign(files, archives, seed, folder, workers=2, progress=None):
                     answer = [Outcome(job[0], number, *answer) for number in job[1]]
                 odd = any(each.result in ("traceback", "hang") or each.growth > MOST_GROWTH for each in answer or ())
                 if odd and len(answer) > 1:  # which of them was it?
+                    together.append(answer)
                     jobs.extendleft((job[0], range(number, number + 1), job[2]) for number in job[1])
                     continue
                 outcomes.extend(answer or ())
@@ -403,6 +415,12 @@ def campaign(files, archives, seed, folder, workers=2, progress=None):
             if worker.job is None:
                 worker.finish()
             worker.end()
+    bad = {(each.kind, each.number) for each in outcomes if is_bad(each)}
+    for answer in together:
+        if not any((each.kind, each.number) in bad for each in answer):  # what is odd among others only is odd, too
+            first = next((each for each in answer if is_bad(each)), answer[0])
+            words = f"only among {len(answer)} others: {first.words}"
+            outcomes.append(dataclasses.replace(first, result="traceback", words=words))
     return outcomes
 
 
