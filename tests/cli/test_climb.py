@@ -129,7 +129,7 @@ def test_compare_refuses_what_it_cannot_compare(folder):
     assert "at least two are needed" in invoke(f"compare {run}").stderr
     answer = invoke(f"compare {run} nothing")
     assert answer.exit_code == 2
-    assert "holds no run" in answer.stderr
+    assert "no run 'nothing'" in answer.stderr
 
 
 def test_runs_are_listed_without_the_ladder(folder):

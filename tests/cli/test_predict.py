@@ -168,7 +168,10 @@ def test_runs_that_cannot_predict(make, run, pictures):
         (["digit", "empty"], "no pictures"),
         (["digit", "--top", "0"], "top 0"),
         (["digit", "-o", "no/where.csv"], "cannot be written"),
-        (["digit", "-o", "digit"], "cannot be written"),
+        (["digit", "-o", "digit"], "cannot be written (a folder)"),
+        (["digit", "-o", "."], "cannot be written (a folder)"),
+        (["digit", "-o", "-"], "cannot be written (no name)"),
+        (["digit", "-o", "/dev/null"], "cannot be written (no regular file)"),
     ],
 )
 def test_bad_usage(arguments, words, run, pictures):
@@ -179,6 +182,34 @@ def test_bad_usage(arguments, words, run, pictures):
     assert words in answer.stderr
     assert len(answer.stderr.splitlines()) == 1
     assert sorted(path.name for path in Path().iterdir()) == ["digit", "empty"]
+
+
+def test_nothing_predicted_replaces_nothing(run, pictures):
+    """Neither an empty list nor pictures of which none can be read cost what was there before."""
+    Path("before.csv").write_text("good")
+    for words in (["-"], ["nowhere.png"]):
+        answer = predict(run.path, *words, "-o", "before.csv", given="")
+        assert answer.exit_code == 2
+        assert Path("before.csv").read_text() == "good"
+
+
+def test_a_link_is_written_through(run, pictures):
+    """With the permissions that the file had."""
+    Path("real.csv").touch(0o600)
+    Path("link.csv").symlink_to("real.csv")
+    assert predict(run.path, "digit", "-o", "link.csv").exit_code == 0
+    assert Path("link.csv").is_symlink()
+    assert Path("real.csv").stat().st_mode & 0o777 == 0o600
+    assert Path("real.csv").read_text().startswith("picture,class")
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="there is no device that is always full")
+def test_a_full_disk_behind_standard_output(run, pictures):
+    """One line, no traceback; a real process."""
+    command = f"{sys.executable} -m modelzero predict {run.path} digit > /dev/full"
+    answer = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120, check=False)
+    assert answer.returncode == 1
+    assert answer.stderr == "error: standard output cannot be written (No space left on device): make room for it\n"
 
 
 def test_a_reader_that_has_seen_enough(run, pictures):

@@ -72,8 +72,8 @@ def test_open_shows_it_in_the_browser(ladder, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("gone", ["runs/gone holds no run"]),
-        ("LADDER -o gone/report.html", ["gone/report.html cannot be written", "a folder that exists"]),
+        ("gone", ["no run 'gone'", "'modelzero runs' lists them"]),
+        ("LADDER -o gone/report.html", ["gone/report.html cannot be written", "there is no folder", "-o"]),
         ("LADDER -o .", ["cannot be written"]),
         ("", ["no ladder in runs", "modelzero climb"]),
     ],

@@ -51,7 +51,7 @@ def test_a_signal_ends_a_training_with_a_checkpoint(number, code):
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert process.returncode == code
-    assert (out, err) == ("", "interrupted\n")
+    assert (out, err) == ("", f"interrupted; to go on: modelzero train --resume {path}\n")
     assert len(list(path.glob("checkpoint-*.json"))) == 1
     assert mz.Run.read(path).status == "interrupted"
 
@@ -146,12 +146,12 @@ def test_what_cannot_be_resumed_is_refused_in_one_line(digits):
     """With exit code 2, before anything is done."""
     known = mz.train(digits, "model0", epochs=1)
     for words, told in (
-        (["train", "--resume", "nothing"], "holds no run"),
+        (["train", "--resume", "nothing"], "no run 'nothing'"),
         (["train", "digits", "--seed", "3", "--resume", str(known.path)], "DATA, --seed beside --resume"),
-        (["climb", "--resume", str(known.path)], "holds no ladder"),
+        (["climb", "--resume", str(known.path)], "is one run, no ladder"),
         (["climb", "digits", "--resume", "x"], "DATA beside --resume"),
         (["train"], "no data"),
-        (["replay", "nothing"], "holds no run"),
+        (["replay", "nothing"], "no run 'nothing'"),
         (["train", "digits", "--checkpoint-every", "soon"], "checkpoint every"),
     ):
         code, out, err = modelzero(*words)

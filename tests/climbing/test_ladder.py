@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -171,3 +172,21 @@ def test_a_missing_or_newer_ladder_is_named(tmp_path, refuses):
     (tmp_path / "ladder.json").write_text('{"format": 99, "cells": []}')
     with refuses(mz.RunError, "newer modelzero", "99"):
         mz.Ladder.read(tmp_path)
+
+
+def test_a_lost_run_costs_its_own_training_only(digits):
+    """The ladder says so, and going on trains it again; only where all are lost there is nothing to show."""
+    whole = mz.climb(digits, ["majority", "model0"], seeds=2, audit=False)
+    accuracies = [rung.accuracy for rung in whole.rungs]
+    shutil.rmtree(whole.runs[1].path)
+    ladder = mz.Ladder.read(whole.path)
+    assert [run.id for run in ladder.runs] == [whole.runs[0].id, whole.runs[2].id]
+    (left_out,) = ladder.left_out
+    assert left_out["why"].startswith("1 of 2 trainings lost: ")
+    again = mz.climb(digits, resume=whole.path, audit=False)
+    assert [rung.accuracy for rung in again.rungs] == accuracies
+    assert again.left_out == []
+    for run in again.runs:
+        shutil.rmtree(run.path)
+    with pytest.raises(mz.RunError, match="holds no run"):
+        mz.Ladder.read(whole.path)

@@ -251,9 +251,9 @@ def test_ladder_report_writes_the_file(ladder, tmp_path, refuses):
     """`ladder.report(path)` gives the path back; a folder that is not there is one line."""
     path = ladder[0].report(tmp_path / "out.html")
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
-    with refuses(mz.DataError, "gone", "give a path like report.html"):
+    with refuses(mz.SettingError, "gone", "there is no folder"):
         ladder[0].report(tmp_path / "gone" / "out.html")
-    with refuses(mz.DataError, "cannot be written"):
+    with refuses(mz.SettingError, "cannot be written"):
         ladder[0].report(tmp_path)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["out.html"]
     assert write_report([ladder[0].runs[0]], tmp_path / "one.html").stat().st_size > 10_000

@@ -189,8 +189,10 @@ def test_files_of_other_runs_and_kinds(written, run_of, tmp_path, refuses):
         check(run_of("model1"), written)
     with refuses(mz.SettingError, "can run any code"):
         check(run_of("softmax"), tmp_path / "x.pt2")
-    with refuses(ExportError, "cannot be read"):
+    with refuses(mz.DataError, "is no file"):
         check(run_of("softmax"), tmp_path / "nowhere.onnx")
+    with refuses(mz.SettingError, "x.pt2", "ends with .onnx"):
+        export(run_of("softmax"), tmp_path / "x.pt2")
 
 
 @pytest.mark.parametrize("change", [scaled_weights, other_operator])

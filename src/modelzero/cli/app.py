@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import functools
 import io
 import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import (
+    Callable,
+    Mapping,
+)
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 
 from modelzero import __version__
-from modelzero.errors import InputError, ModelZeroError, SettingError, TrainingError
+from modelzero.errors import (
+    InputError,
+    ModelZeroError,
+    RunError,
+    SettingError,
+    TrainingError,
+    counted,
+    quoted,
+)
 from modelzero.printable import plain
 from modelzero.stopping import SIGNALS, exit_code, raised
 
@@ -130,13 +143,21 @@ def command(function: Callable[_P, None]) -> Callable[_P, None]:
         except KeyboardInterrupt as interrupt:
             for number in SIGNALS:  # it ends now; another one would only print a traceback
                 signal.signal(number, signal.SIG_IGN)
-            print("interrupted", file=sys.stderr)
+            folder = getattr(interrupt, "folder", None)
+            how = f"; to go on: modelzero {function.__name__} --resume {folder}" if folder else ""
+            print("interrupted" + plain(how, None), file=sys.stderr)
             raise typer.Exit(exit_code(interrupt)) from None
         except MemoryError:
             print("error: out of memory: needed are fewer or smaller pictures, or more of it", file=sys.stderr)
             raise typer.Exit(1) from None
         except BrokenPipeError:  # the reader, such as `head`, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
+        except OSError as error:
+            if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT):
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of it cannot be told
+            print(f"error: standard output cannot be written ({error.strerror}): make room for it", file=sys.stderr)
             raise typer.Exit(1) from None
 
     return guarded
@@ -159,6 +180,29 @@ def refuse_without_resume(take_over: bool) -> None:
         raise SettingError(
             "--take-over without --resume: nothing is taken over; give the folder to go on in, or leave it"
         )
+
+
+def notes_of(described: Mapping[str, Any]) -> list[str]:
+    """Return what a record of a run, or of a ladder, notes of its data; what could not be read is counted."""
+    notes = list(described.get("notes", []))
+    if count := described.get("left_out"):
+        notes.append(f"{counted(count, 'picture')} could not be read and left out: 'modelzero data' names them")
+    return notes
+
+
+def folder_of(name: str | Path, runs_dir: Path) -> Path:
+    """Return the folder of a run or a ladder that was given by its id, or as a folder.
+
+    Raises:
+        RunError: there is none.
+    """
+    for path in (Path(name), runs_dir / name):
+        with contextlib.suppress(OSError, ValueError):  # too long, or with a null byte
+            if str(name) and path.is_dir():
+                return path
+    raise RunError(
+        f"no run {quoted(str(name), 200)}, neither as a folder nor in {runs_dir}: 'modelzero runs' lists them"
+    )
 
 
 def is_given(context: typer.Context, name: str) -> bool:

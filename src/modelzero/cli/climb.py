@@ -30,6 +30,8 @@ from modelzero.cli.app import (
     TestShare,
     command,
     console,
+    folder_of,
+    notes_of,
     print_json,
     refuse_beside,
     refuse_without_resume,
@@ -124,7 +126,8 @@ def climb(
         allow_unreadable=allow_unreadable,
     )
     if resume is not None:
-        refuse_beside(context, "--resume", {"json", "rungs", "budget", "workers", "audit", "take_over"})
+        refuse_beside(context, "--resume", {"json", "rungs", "budget", "workers", "audit", "take_over", "runs_dir"})
+        resume = folder_of(resume, runs_dir)
     else:
         refuse_without_resume(take_over)
     out = console()
@@ -174,7 +177,7 @@ def _headline(ladder: Ladder) -> str:
     return (
         f"{plain(data['name'])}: {data['train_images']:,} pictures to train on, {data['test_images']:,} to test on\n"
         f"{environment['processor']}, torch {environment['versions']['torch']}, one thread for each training"
-    ) + "".join(f"\nnote: {plain(note, SENTENCE_LETTERS)}" for note in data.get("notes", []))
+    ) + "".join(f"\nnote: {plain(note, SENTENCE_LETTERS)}" for note in notes_of(data))
 
 
 @contextmanager

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelzero.cli.app import Json, RunsDir, command, console, print_json
+from modelzero.cli.app import (
+    Json,
+    RunsDir,
+    command,
+    console,
+    folder_of,
+    print_json,
+)
 from modelzero.errors import RunError, check_margin
 from modelzero.printable import plain
 
@@ -62,7 +69,7 @@ def _find(name: str, runs_dir: Path) -> list[Run]:
     from modelzero.climbing.ladder import Ladder
     from modelzero.runs.record import LADDER_RECORD, Run
 
-    path = Path(name) if Path(name).is_dir() else runs_dir / name
+    path = folder_of(name, runs_dir)
     if (path / LADDER_RECORD).is_file():
         return Ladder.read(path).runs
     return [Run.read(path)]

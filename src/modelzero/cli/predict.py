@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import sys
@@ -14,8 +13,22 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from modelzero.cli.app import Json, RunsDir, command, console, print_json
-from modelzero.errors import RunError, SettingError, check_count, counted
+from modelzero.cli.app import (
+    Json,
+    RunsDir,
+    command,
+    console,
+    folder_of,
+    print_json,
+)
+from modelzero.errors import (
+    DataError,
+    RunError,
+    SettingError,
+    check_count,
+    counted,
+)
+from modelzero.files import check_writable, replacing
 
 if TYPE_CHECKING:
     from modelzero.runs.record import Run
@@ -39,6 +52,8 @@ def predict(
 ) -> None:
     """Say the class of pictures, with calibrated probabilities; a picture that cannot be read is named, with code 1."""
     check_count("top", top)
+    if output is not None:
+        check_writable(output)
     found = find_run(run, runs_dir)
 
     from modelzero.printable import plain
@@ -67,9 +82,14 @@ def predict(
             names = [paths[place] for place in kept]
             count += len(names)
             if csv is not None:
-                write_rows(csv, [shown(name) for name in names], ranked)
+                said = [[(shown(each), value) for each, value in row] for row in ranked]
+                write_rows(csv, [shown(name) for name in names], said)
             if json:
                 document += as_dicts(names, ranked)
+        if not count and not left_out:
+            raise DataError("no pictures: standard input names none; needed is one a line")
+        if not count and output is not None:
+            raise DataError(f"none of {counted(len(left_out), 'picture')} can be read: {output} is left as it was")
     if json:
         print_json(
             {
@@ -98,9 +118,9 @@ def find_run(name: str, runs_dir: Path) -> Run:
     """
     from modelzero.runs.record import LADDER_RECORD, Run
 
-    path = Path(name) if Path(name).is_dir() else runs_dir / name
+    path = folder_of(name, runs_dir)
     if (path / LADDER_RECORD).is_file():
-        raise RunError(f"{path} is a ladder of several runs: one run is needed; climb --json lists them under runs")
+        raise RunError(f"{path} is a ladder of several runs: one run is needed, 'modelzero runs' lists them")
     return Run.read(path)
 
 
@@ -129,19 +149,17 @@ def _csv(output: Path | None, json: bool) -> Iterator[IO[str] | None]:
     if output is None:
         yield None if json else sys.stdout
         return
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     try:
         # Names that are no text go into the file as the bytes that they are.
-        with temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        with (
+            replacing(output) as temporary,
+            temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+        ):
             yield file
-        os.replace(temporary, output)
     except BrokenPipeError:  # of standard error
         raise
     except OSError as error:
         raise SettingError(f"{output} cannot be written ({error.strerror}): choose another file with -o") from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def _tensor(images: Any) -> Any:

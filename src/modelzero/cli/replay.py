@@ -7,23 +7,24 @@ from typing import Annotated
 
 import typer
 
-from modelzero.cli.app import Json, command, console, print_json
+from modelzero.cli.app import Json, RunsDir, command, console, folder_of, print_json
 
 _SHOWN = 5
 
 
 @command
 def replay(
-    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    run: Annotated[Path, typer.Argument(help="The id or folder of a finished run.")],
     model: Annotated[
         str | None, typer.Option(help="module:name of what makes the model, where it is one of your own.")
     ] = None,
+    runs_dir: RunsDir = Path("runs"),
     json: Json = False,
 ) -> None:
     """Train again from the record of a run alone, and say whether the very same came out."""
     import modelzero
 
-    result = modelzero.replay(run, model=model)
+    result = modelzero.replay(folder_of(run, runs_dir), model=model)
     if json:
         print_json({"format": 1, **result.as_dict()})
     else:

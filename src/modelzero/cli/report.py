@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 import webbrowser
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from modelzero.cli.app import DataDir, Json, RunsDir, command, console, print_json
-from modelzero.errors import counted
+from modelzero.cli.app import (
+    DataDir,
+    Json,
+    RunsDir,
+    command,
+    console,
+    folder_of,
+    print_json,
+)
+from modelzero.errors import (
+    RunError,
+    counted,
+)
+from modelzero.files import check_writable
+from modelzero.printable import plain
 
 
 @command
@@ -41,9 +55,14 @@ def report(
     from modelzero.report.page import page, save_page
     from modelzero.report.shown import show
 
-    named = [Path(name) if Path(name).is_dir() else runs_dir / name for name in runs or []]
-    found = named or [newest_ladder(runs_dir)]
+    check_writable(output)
+    found = [folder_of(name, runs_dir) for name in runs or []] or [newest_ladder(runs_dir)]
     gathered = gather(found, pictures=pictures, data=data, data_dir=data_dir)
+    left_out = [f"{each['id']}: {each['why']}" for each in gathered.runs if each["why"] and each["id"]]
+    if left_out and not gathered.rungs:
+        raise RunError(f"nothing to report: {'; '.join(left_out)}")
+    for each in left_out:
+        print("left out: " + plain(each, None), file=sys.stderr)
     path = save_page(page(gathered), output)
     size = path.stat().st_size
     if json:

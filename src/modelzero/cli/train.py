@@ -34,8 +34,10 @@ from modelzero.cli.app import (
     Threads,
     command,
     console,
+    folder_of,
     interval,
     is_given,
+    notes_of,
     percent,
     print_json,
     refuse_beside,
@@ -89,9 +91,11 @@ def train(
 
     every = parse_budget(checkpoint_every, "checkpoint every")
     if resume is not None:
-        refuse_beside(context, "--resume", {"json", "model", "checkpoint_every", "take_over"})
+        refuse_beside(context, "--resume", {"json", "model", "checkpoint_every", "take_over", "runs_dir"})
         own = model if is_given(context, "model") else None
-        _show(modelzero.resume(resume, model=own, checkpoint_every=every, take_over=take_over), json)
+        _show(
+            modelzero.resume(folder_of(resume, runs_dir), model=own, checkpoint_every=every, take_over=take_over), json
+        )
         return
     refuse_without_resume(take_over)
     if data is None:
@@ -139,7 +143,7 @@ def _show(run: Run, json: bool) -> None:
     described = run.record["data"]
     model, name, source = run.record["model"], described["name"], described["source"]
     out.print(f"{plain(model, None)} on {plain(name)} ({plain(source, None)}), seed {run.seed}")
-    for note in described.get("notes", []):
+    for note in notes_of(described):
         out.print(f"note    {plain(note, SENTENCE_LETTERS)}")
     out.print(f"device  {run.record['derived']['device']}")
     if run.record["engine"]:

@@ -64,6 +64,7 @@ class Interrupted(Interruption):
     def __init__(self, ladder: Ladder, number: int = signal.SIGINT) -> None:
         super().__init__(number)
         self.ladder = ladder
+        self.folder = ladder.path
 
 
 def climb(

@@ -14,7 +14,7 @@ from modelzero.climbing.leaks import Cleaned, without_leaks
 from modelzero.errors import RunError
 from modelzero.printable import plain
 from modelzero.runs.process import still_there
-from modelzero.runs.record import FORMAT, LADDER_RECORD, Run
+from modelzero.runs.record import FORMAT, LADDER_RECORD, RECORD, Run
 from modelzero.runs.seal import unsealed
 
 if TYPE_CHECKING:
@@ -62,12 +62,14 @@ class Ladder:
             if record.get("status") == "running" and still_there(record.get("process")) is False:
                 record["status"] = "interrupted"
         except OSError as error:
+            if (path / RECORD).is_file():
+                raise RunError(f"{path} is one run, no ladder: the folder of a ladder is needed") from None
             raise RunError(f"{path} holds no ladder ({error.strerror}): the folder of a ladder is needed") from None
         except (ValueError, KeyError, TypeError):
             raise RunError(f"{path / LADDER_RECORD} is damaged: a whole record is needed; climb again") from None
         if newer:
             raise RunError(f"{path} was written by a newer modelzero (format {record['format']}): update modelzero")
-        return cls(path, record, [Run.read(path.parent / run) for run in runs])
+        return cls(path, record, _still_whole(path, record, runs))
 
     @cached_property
     def rungs(self) -> list[Account]:
@@ -191,3 +193,25 @@ class Ladder:
         from modelzero.climbing.table import as_html
 
         return as_html(self)
+
+
+def _still_whole(path: Path, record: dict[str, Any], names: list[str]) -> list[Run]:
+    """Read the finished runs; what was lost since is said in the record, and can be trained again."""
+    runs, lost = [], {}
+    for name in names:
+        try:
+            runs.append(Run.read(path.parent / name))
+        except RunError as error:
+            lost[name] = str(error)
+    if names and not runs:
+        raise RunError(next(iter(lost.values())))
+    for rung in record["rungs"]:
+        cells = [cell for cell in record["cells"] if cell["rung"] == rung["name"]]
+        gone = [cell for cell in cells if cell["run"] in lost]
+        for cell in gone:
+            cell.update(status="lost", why=lost[cell["run"]])
+        if gone:
+            why = f"{len(gone)} of {len(cells)} trainings lost: {gone[0]['why']}"
+            left_out = {"name": rung["name"], "why": why, "predicted_seconds": None, "failed": False}
+            record["left_out"] = [*record.get("left_out", []), left_out]
+    return runs

@@ -92,6 +92,10 @@ def sentences(ladder: Ladder) -> list[str]:
         )
     elif len(ladder.rungs) > 1:
         said.append("No rung is shown to be better than the best one below it.")
+    else:
+        (only,) = ladder.rungs
+        ends = f"{100 * only.low:.2f} to {percent(only.high)}"
+        said.append(f"One rung: {_named(only.name)}, {percent(only.accuracy)} ({ends}).")
     best = max(ladder.rungs, key=lambda rung: rung.accuracy)
     near = ladder.rung(str(ladder.nearly_as_good))
     if near is not best:

@@ -151,7 +151,7 @@ def _opened(content: bytes) -> Iterator[Image.Image]:
     if not content:
         raise DataError("the file is empty")
     if len(content) > MOST_BYTES:
-        raise DataError(f"{len(content):,} bytes: at most {MOST_BYTES:,} are read")
+        raise DataError(f"more than {MOST_BYTES:,} bytes: at most so many are read of one picture")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -44,7 +44,8 @@ def run_figure(run: Run) -> Figure:
         axes.set(xlabel="epoch", ylabel=name, title=_title(f"{run.record['model']}, seed {run.seed}"))
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
-        axes.legend()
+        if axes.lines:
+            axes.legend()
     return figure
 
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import base64
-import contextlib
-import errno
 import hashlib
 import json
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +14,7 @@ from markupsafe import Markup
 
 import modelzero
 from modelzero.errors import DataError, counted
+from modelzero.files import replacing
 from modelzero.printable import plain
 from modelzero.report.again import as_data_uri
 from modelzero.report.charts import curve_chart, price_chart, reliability_chart
@@ -119,17 +117,9 @@ def save_page(text: str, path: str | Path) -> Path:
         DataError: a path that cannot be written.
     """
     path = Path(path)
-    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        try:
+        with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="\n")
-            os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise DataError(

@@ -114,12 +114,15 @@ class Run:
             if record["status"] == "running" and not newer:
                 # The epochs since the record was last written.
                 record["history"] = _read_history(path / HISTORY)
+                record["train_seconds"] = sum(line["train_seconds"] for line in record["history"])
                 if still_there(record.get("process")) is False:
                     record["status"] = "interrupted"
             if not missing and not newer:
                 [epoch_of(line) for line in record["history"]]
                 _ = record["data"]["name"] + record["recipe"].get("loss", "") + record.get("created", "")
         except OSError as error:
+            if (path / LADDER_RECORD).is_file():
+                raise RunError(f"{path} is a ladder of several runs: the folder of one run is needed") from None
             raise RunError(f"{path} holds no run ({error.strerror}): the folder of a run is needed") from None
         except DamagedError as error:
             raise RunError(f"{path / RECORD} is damaged ({error}): what was written is needed; train again") from None
@@ -222,6 +225,13 @@ class Run:
         with self._reading(name) as file:
             return safetensors.torch.load_file(file)
 
+    @property
+    def what_to_do(self) -> str:
+        """What makes a finished run of one that is not."""
+        if self.status == "interrupted":
+            return f"go on with 'modelzero train --resume {self.path}'"
+        return "wait for it" if self.status == "running" else "train it again"
+
     def check_tensors(self) -> None:
         """Make sure that weights and predictions of a finished run are what was written.
 
@@ -277,7 +287,7 @@ class Run:
     def _reading(self, name: str) -> Iterator[Path]:
         if not (self.path / name).is_file():
             raise RunError(
-                f"run {self.id} is {self.status} and has no {name}: a finished run is needed; train it again"
+                f"run {self.id} is {self.status} and has no {name}: a finished run is needed; {self.what_to_do}"
             )
         try:
             written = self.record.get("files", {}).get(name)

@@ -91,7 +91,7 @@ def decide_seeds(
         least = np.asarray(-special.ndtri(tail) * np.sqrt(2) / (n + 2), dtype=np.float64)
         return np.maximum(np.maximum(half_width(*by_pictures, tail), by_seeds), least)
 
-    error = np.sqrt(np.maximum(by_pictures[0], beyond + welch))
+    error = np.maximum(np.sqrt(np.maximum(by_pictures[0], beyond + welch)), np.sqrt(2) / (n + 2))  # as in `reach`
     return _decision(difference, p, reach, error, chosen_from)
 
 

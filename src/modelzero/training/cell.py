@@ -354,8 +354,9 @@ def _recorded(
     except NonFiniteLossError as error:
         last_word("failed", error.tested, failure={"error": str(error), "epoch": error.epoch, "step": error.step})
         raise
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit) as end:
         last_word("interrupted")
+        end.folder = path  # type: ignore[union-attr]  # the command line says where to go on
         raise
     except RunError as error:
         last_word("failed", failure={"error": str(error), "epoch": len(history)})

@@ -14,6 +14,7 @@ from torch import nn
 import modelzero
 from modelzero.data.dataset import ImageData
 from modelzero.errors import DataError, ExportError, ModelError, RunError, SettingError, nearest
+from modelzero.files import check_writable, replacing
 from modelzero.report.again import load_again
 from modelzero.runs.record import Run
 from modelzero.using import onnx, program
@@ -75,31 +76,33 @@ def export(
     if to == "onnx":
         onnx.check_installed()
     target = run.path / f"model{KINDS[to]}" if path is None else Path(path)
+    check_writable(target)
+    if target.suffix in KINDS.values() and target.suffix != KINDS[to]:
+        raise SettingError(
+            f"{target} is to be written as {to}: a name that ends with {KINDS[to]} is needed, or another --to"
+        )
     predictor, images, own = _own(run, data, data_dir)
     model = predictor.model
     if not isinstance(model, nn.Module):
         raise ModelError(f"run {run.id} fitted a classifier that is no torch model: it cannot be written as a graph")
     graph = as_graph(model, predictor.temperature)
     told = metadata(run, predictor)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        if to == "onnx":
-            onnx.write(graph, predictor.image_shape, told, temporary)
-            _, asked = onnx.read(temporary)
-        else:
-            program.write(graph, predictor.image_shape, json.dumps(told), temporary)
-            asked = program.read(temporary)
-        parity = compare(own, ask(asked, images))
-        refuse(parity, f"the {'ONNX' if to == 'onnx' else 'torch'} file of {run.id}")
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        size = temporary.stat().st_size
-        os.replace(temporary, target)
+        with replacing(target) as temporary:
+            if to == "onnx":
+                onnx.write(graph, predictor.image_shape, told, temporary)
+                _, asked = onnx.read(temporary)
+            else:
+                program.write(graph, predictor.image_shape, json.dumps(told), temporary)
+                asked = program.read(temporary)
+            parity = compare(own, ask(asked, images))
+            refuse(parity, f"the {'ONNX' if to == 'onnx' else 'torch'} file of {run.id}")
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            size = temporary.stat().st_size
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte
         why = getattr(error, "strerror", None) or error
         raise SettingError(f"{target} cannot be written ({why}): choose another file with -o") from None
-    finally:
-        _remove(temporary)
     return Exported(target, to, size, told, parity)
 
 
@@ -123,6 +126,8 @@ def check(
             "can be checked; export it again"
         )
     onnx.check_installed()
+    if not path.is_file():
+        raise DataError(f"{path} is no file: one that was exported is needed")
     told, asked = onnx.read(path)
     predictor, images, own = _own(run, data, data_dir)
     for key, needed in metadata(run, predictor).items():
@@ -173,10 +178,3 @@ def _own(
             f"{1 - same:.1%} of the test pictures; train it again"
         )
     return predictor, found.test.images.numpy(), calibrated(logits, predictor.temperature).numpy()
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except (OSError, ValueError):  # its folder is not there, or its name is impossible
-        return

@@ -72,7 +72,7 @@ def find_pictures(paths: Iterable[str]) -> Iterator[str]:
         DataError: a folder that cannot be read, or that has no pictures.
     """
     for path in paths:
-        if not _is_folder(path):
+        if not path or not _is_folder(path):
             yield path
             continue
         found = False

@@ -54,7 +54,7 @@ class Predictor:
             ModelError: its model cannot be built again: a classifier of scikit-learn, or one of the user's own.
         """
         if run.status != "finished":
-            raise RunError(f"run {run.id} is {run.status}: a finished one is needed; train it again")
+            raise RunError(f"run {run.id} is {run.status}: a finished one is needed; {run.what_to_do}")
         try:
             channels, height, width = map(int, run.record["data"]["image_shape"])
             threads = max(1, min(int(run.record["environment"]["threads"]), available_cores()))

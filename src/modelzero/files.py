@@ -1,0 +1,59 @@
+"""Files that a command writes: whole or not at all, and never in place of what is no file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from modelzero.errors import SettingError
+
+
+def check_writable(path: str | Path) -> Path:
+    """Return where a file that is to be written really lies: links are followed.
+
+    >>> check_writable("/dev/null")
+    Traceback (most recent call last):
+    modelzero.errors.SettingError: /dev/null cannot be written (no regular file): choose another file with -o
+
+    Raises:
+        SettingError: a folder, a device or a pipe is there, the folder that it is to be in is not, or it is no name.
+    """
+    try:
+        target = Path(os.path.realpath(path))
+        if str(path) in ("", "-"):
+            why = "no name"
+        elif target.is_dir():
+            why = "a folder"
+        elif target.exists() and not target.is_file():
+            why = "no regular file"
+        elif not target.parent.is_dir():
+            why = f"there is no folder {target.parent}"
+        else:
+            return target
+    except (OSError, ValueError) as error:  # too long, or with a null byte
+        why = str(getattr(error, "strerror", None) or error)
+    raise SettingError(f"{str(path) or repr('')} cannot be written ({why}): choose another file with -o")
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Give a temporary file's path; at the end of the block that file takes the place of `path`, with its permissions.
+
+    Raises:
+        SettingError: as `check_writable`.
+        OSError: it cannot be written. Then, and with any other exception, what lay there before stays.
+    """
+    target = check_writable(path)
+    temporary = target.parent / f".{target.name[:200]}.{os.getpid()}.tmp"
+    try:
+        yield temporary
+        with contextlib.suppress(FileNotFoundError):
+            temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+        os.replace(temporary, target)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
