@@ -193,6 +193,15 @@ def test_nothing_predicted_replaces_nothing(run, pictures):
         assert Path("before.csv").read_text() == "good"
 
 
+def test_an_empty_folder_in_a_list_costs_nobody_else(run, pictures):
+    """It is named, with exit code 1; the pictures around it are predicted."""
+    Path("empty").mkdir()
+    answer = predict(run.path, "-", given="digit/1.png\nempty\ndigit/2.png\n")
+    assert answer.exit_code == 1
+    assert [line.split(",")[0] for line in answer.stdout.splitlines()[1:]] == ["digit/1.png", "digit/2.png"]
+    assert answer.stderr.startswith("left out: empty: ")
+
+
 def test_a_link_is_written_through(run, pictures):
     """With the permissions that the file had."""
     Path("real.csv").touch(0o600)

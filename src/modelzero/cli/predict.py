@@ -129,7 +129,9 @@ def _files(given: Sequence[str]) -> Iterator[str]:
     from modelzero.using.pictures import find_pictures
 
     listed = {name: list(find_pictures([name])) for name in given if name != "-"}
-    return itertools.chain.from_iterable(find_pictures(_lines()) if name == "-" else listed[name] for name in given)
+    return itertools.chain.from_iterable(
+        find_pictures(_lines(), go_on=True) if name == "-" else listed[name] for name in given
+    )
 
 
 def _lines() -> Iterator[str]:

@@ -63,10 +63,14 @@ class Preprocessing:
         return cls(channels, (height, width), "crop" if asked == "crop" or cropped else "pad")
 
 
-def find_pictures(paths: Iterable[str]) -> Iterator[str]:
+def find_pictures(paths: Iterable[str], *, go_on: bool = False) -> Iterator[str]:
     """Yield files as they are given, and in place of a folder all pictures below it, 2.png before 10.png.
 
     Hidden files are passed over in folders, and endings that no picture has; links to folders are not followed.
+
+    Args:
+        paths: files and folders.
+        go_on: yield a folder that cannot be read, or that has no pictures, in place of raising; no decoder reads it.
 
     Raises:
         DataError: a folder that cannot be read, or that has no pictures.
@@ -75,12 +79,12 @@ def find_pictures(paths: Iterable[str]) -> Iterator[str]:
         if not path or not _is_folder(path):
             yield path
             continue
-        found = False
-        for picture in _below(path):
-            found = True
-            yield picture
-        if not found:
-            raise DataError(f"{path} has no pictures: needed is a folder of PNG, JPEG, WebP, BMP, GIF or TIFF files")
+        try:
+            yield from _some_below(path)
+        except DataError:
+            if not go_on:
+                raise
+            yield path
 
 
 class Decoder:
@@ -144,6 +148,14 @@ def decode_some(jobs: list[tuple[str, int, tuple[int, int], str]]) -> list[NDArr
         except DataError as error:
             answers.append(str(error))
     return answers
+
+
+def _some_below(folder: str) -> Iterator[str]:
+    picture = None
+    for picture in _below(folder):
+        yield picture
+    if picture is None:
+        raise DataError(f"{folder} has no pictures: needed is a folder of PNG, JPEG, WebP, BMP, GIF or TIFF files")
 
 
 def _below(folder: str) -> Iterator[str]:
