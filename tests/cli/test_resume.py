@@ -13,8 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 import modelzero as mz
+from helpers import Stops, start
 from modelzero.cli import app
-from modelzero.training.bars import Silence
 
 MINE = """
 import modelzero as mz
@@ -26,19 +26,6 @@ class Net(nn.Sequential):
 
 RUNG = mz.Rung("mine", make=Net, epochs=3)
 """
-
-
-class Stops(Silence):
-    """Asks to stop after so many pictures."""
-
-    def __init__(self, after):
-        self.after, self.images = after, 0
-
-    def step(self, images):
-        self.images += images
-
-    def stopped(self):
-        return signal.SIGTERM if self.images >= self.after else None
 
 
 @pytest.fixture
@@ -79,16 +66,6 @@ def cut_off(data, model, after, **settings):
     with pytest.raises(KeyboardInterrupt):
         mz.train(data, model, threads=1, progress=Stops(after), **settings)
     return max(Path("runs").iterdir())
-
-
-def start(*words):
-    return subprocess.Popen(
-        [sys.executable, "-m", "modelzero", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
 
 
 def until_convnet_trains(process):

@@ -11,21 +11,10 @@ from pathlib import Path
 import pytest
 
 import modelzero as mz
+from helpers import start
 
 # Some ten thousand steps: nothing that is sent arrives after the end.
 LONG = ["train", "digits", "--model", "convnet", "--epochs", "2000", "--threads", "1"]
-
-
-def start(*words):
-    """Start a command in a session of its own, with Ctrl-C as in a terminal."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "modelzero", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
-    )
 
 
 def modelzero(*words):
@@ -54,6 +43,20 @@ def test_a_signal_ends_a_training_with_a_checkpoint(number, code):
     assert (out, err) == ("", f"interrupted; to go on: modelzero train --resume {path}\n")
     assert len(list(path.glob("checkpoint-*.json"))) == 1
     assert mz.Run.read(path).status == "interrupted"
+
+
+def test_a_replay_that_is_interrupted_sends_nobody_to_a_folder_that_is_gone(tmp_path, monkeypatch):
+    """It cannot be gone on with: one word, and nothing is left of it."""
+    run = mz.train("digits", "convnet", epochs=20, threads=1, progress=False)
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    process = start("replay", str(run.path))
+    while not list(Path("tmp").glob("modelzero-replay-*/*/history.jsonl")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=30) == ("", "interrupted\n")
+    assert not list(Path("tmp").glob("modelzero-replay-*"))
 
 
 def test_a_killed_training_is_interrupted_and_goes_on():

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,20 +17,9 @@ import torch
 from torch import nn
 
 import modelzero as mz
+from helpers import Inline
 from modelzero.climbing.budget import FIRST_SEEDS
 from modelzero.models.ladder import rung_named
-
-
-class Inline(Executor):
-    """Does each job at once, in this process."""
-
-    def submit(self, function, /, *args, **kwargs):
-        future = Future()
-        try:
-            future.set_result(function(*args, **kwargs))
-        except BaseException as error:
-            future.set_exception(error)
-        return future
 
 
 def linear():

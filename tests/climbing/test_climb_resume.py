@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from concurrent.futures import Executor, Future
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,38 +15,13 @@ import pytest
 from torch import nn
 
 import modelzero as mz
+from helpers import Inline, Stops
 from modelzero.runs.process import this_process
 from modelzero.runs.record import LADDER_RECORD
 from modelzero.runs.store import read_all, write_record
 from modelzero.stopping import SIGNALS, ignored
-from modelzero.training.bars import Silence
 
 RUNGS = ["majority", "centroid", "softmax"]
-
-
-class Inline(Executor):
-    """Does each job at once, in this process."""
-
-    def submit(self, function, /, *args, **kwargs):
-        future = Future()
-        try:
-            future.set_result(function(*args, **kwargs))
-        except BaseException as error:
-            future.set_exception(error)
-        return future
-
-
-class Stops(Silence):
-    """Asks to stop after so many pictures."""
-
-    def __init__(self, after):
-        self.after, self.images = after, 0
-
-    def step(self, images):
-        self.images += images
-
-    def stopped(self):
-        return signal.SIGTERM if self.images >= self.after else None
 
 
 def after_cells(count, error):

@@ -1,6 +1,5 @@
 """A run goes on where it was cut off, and ends as if it had not been."""
 
-import signal
 from pathlib import Path
 
 import pytest
@@ -8,24 +7,11 @@ import torch
 from torch import nn
 
 import modelzero as mz
+from helpers import Stops
 from modelzero.runs.process import this_process
 from modelzero.runs.store import write_record
-from modelzero.training.bars import Silence
 from modelzero.training.fused import loop as fused_loop
 from modelzero.training.resume import differing
-
-
-class Stops(Silence):
-    """Asks to stop after so many pictures."""
-
-    def __init__(self, after):
-        self.after, self.images = after, 0
-
-    def step(self, images):
-        self.images += images
-
-    def stopped(self):
-        return signal.SIGTERM if self.images >= self.after else None
 
 
 class Dropping(nn.Sequential):

@@ -1,7 +1,6 @@
 """Going on at the edges: odd models, odd moments, folders that fail, and settings that no longer hold."""
 
 import json
-import signal
 import threading
 import warnings
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import nn
 from torch.nn.functional import dropout
 
 import modelzero as mz
+from helpers import Stops
 from modelzero.runs.process import this_process
 from modelzero.runs.store import write_record
 from modelzero.training import cell
@@ -23,19 +23,6 @@ from modelzero.training.fused import loop as fused_loop
 
 SMALL = {"epochs": 2, "batch_size": 64}  # 23 steps each
 EPOCH_AND = {"half an epoch": 700, "an epoch": 1437, "an epoch and a step": 1500}
-
-
-class Stops(Silence):
-    """Asks to stop, as a signal does, after so many pictures."""
-
-    def __init__(self, after):
-        self.after, self.images = after, 0
-
-    def step(self, images):
-        self.images += images
-
-    def stopped(self):
-        return signal.SIGTERM if self.images >= self.after else None
 
 
 class Draws(nn.Module):

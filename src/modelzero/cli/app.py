@@ -10,25 +10,14 @@ import json
 import os
 import signal
 import sys
-from collections.abc import (
-    Callable,
-    Mapping,
-)
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 
 from modelzero import __version__
-from modelzero.errors import (
-    InputError,
-    ModelZeroError,
-    RunError,
-    SettingError,
-    TrainingError,
-    counted,
-    quoted,
-)
+from modelzero.errors import InputError, ModelZeroError, RunError, SettingError, TrainingError, counted, quoted
 from modelzero.printable import plain
 from modelzero.stopping import SIGNALS, exit_code, raised
 
@@ -143,7 +132,8 @@ def command(function: Callable[_P, None]) -> Callable[_P, None]:
         except KeyboardInterrupt as interrupt:
             for number in SIGNALS:  # it ends now; another one would only print a traceback
                 signal.signal(number, signal.SIG_IGN)
-            folder = getattr(interrupt, "folder", None)
+            # Other commands train too, `replay` in a folder that is gone by now.
+            folder = getattr(interrupt, "folder", None) if function.__name__ in ("train", "climb") else None
             how = f"; to go on: modelzero {function.__name__} --resume {folder}" if folder else ""
             print("interrupted" + plain(how, None), file=sys.stderr)
             raise typer.Exit(exit_code(interrupt)) from None

@@ -7,14 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelzero.cli.app import (
-    Json,
-    RunsDir,
-    command,
-    console,
-    folder_of,
-    print_json,
-)
+from modelzero.cli.app import Json, RunsDir, command, console, folder_of, print_json
 from modelzero.errors import RunError, check_margin
 from modelzero.printable import plain
 

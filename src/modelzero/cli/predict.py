@@ -13,21 +13,8 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from modelzero.cli.app import (
-    Json,
-    RunsDir,
-    command,
-    console,
-    folder_of,
-    print_json,
-)
-from modelzero.errors import (
-    DataError,
-    RunError,
-    SettingError,
-    check_count,
-    counted,
-)
+from modelzero.cli.app import Json, RunsDir, command, console, folder_of, print_json
+from modelzero.errors import DataError, RunError, SettingError, check_count, counted
 from modelzero.files import check_writable, replacing
 
 if TYPE_CHECKING:

@@ -9,19 +9,8 @@ from typing import Annotated
 
 import typer
 
-from modelzero.cli.app import (
-    DataDir,
-    Json,
-    RunsDir,
-    command,
-    console,
-    folder_of,
-    print_json,
-)
-from modelzero.errors import (
-    RunError,
-    counted,
-)
+from modelzero.cli.app import DataDir, Json, RunsDir, command, console, folder_of, print_json
+from modelzero.errors import RunError, counted
 from modelzero.files import check_writable
 from modelzero.printable import plain
 

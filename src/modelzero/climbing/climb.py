@@ -25,15 +25,7 @@ from modelzero.climbing.shared import share
 from modelzero.climbing.workers import Workers
 from modelzero.data.catalog import load, load_again
 from modelzero.data.dataset import ImageData
-from modelzero.errors import (
-    DataError,
-    ModelError,
-    RunError,
-    SettingError,
-    check_count,
-    check_margin,
-    check_seed,
-)
+from modelzero.errors import DataError, ModelError, RunError, SettingError, check_count, check_margin, check_seed
 from modelzero.models.build import build
 from modelzero.models.classifier import has_seed
 from modelzero.models.fitted import Fitted
@@ -131,7 +123,11 @@ def climb(
     seconds = parse_budget(budget)
     count = available_cores() if workers is None else check_count("workers", workers, 10_000)
     if resume is not None:
-        expedition = _found(Path(resume), data, rungs, executor is None, take_over)
+        ladder = Ladder.read(resume)
+        if _is_finished(ladder):
+            return ladder
+        with alone(ladder.path, "a ladder"):
+            expedition = _taken_up(ladder.path, data, rungs, executor is None, take_over)
         if expedition is None:
             return Ladder.read(resume)
     elif data is None:
@@ -225,20 +221,6 @@ def _begun(
     return Expedition(path, record, data, [rung for rung in chosen if rung.name in random], random, here)
 
 
-def _found(
-    path: Path,
-    data: ImageData | str | Path | Callable[[], ImageData] | None,
-    rungs: Sequence[str | Rung | Callable[..., Any]] | None,
-    own_workers: bool,
-    take_over: bool,
-) -> Expedition | None:
-    """Take up a climb that was cut off; None where it is finished."""
-    if _is_finished(Ladder.read(path)):
-        return None
-    with alone(path, "a ladder"):
-        return _taken_up(path, data, rungs, own_workers, take_over)
-
-
 def _is_finished(ladder: Ladder) -> bool:
     cells = ladder.record["cells"]
     return ladder.record["status"] == "finished" and all(cell["status"] == "finished" for cell in cells)
@@ -251,7 +233,8 @@ def _taken_up(
     own_workers: bool,
     take_over: bool,
 ) -> Expedition | None:
-    ladder = Ladder.read(path)  # it may have ended meanwhile
+    """Take up a climb that was cut off; None where it has ended meanwhile."""
+    ladder = Ladder.read(path)
     if _is_finished(ladder):
         return None
     record = dict(ladder.record)
