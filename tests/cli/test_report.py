@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -126,3 +127,18 @@ def test_the_commands_of_the_docs_work_one_after_the_other(page, monkeypatch):
         answer = invoke(line.removeprefix("modelzero "))
         assert answer.exit_code == 0, answer.output
     assert Path("report.html").is_file()
+
+
+def test_runs_that_are_left_out_are_named(ladder, tmp_path):
+    """With the reason; where none is left there is nothing to report."""
+    whole, damaged = ladder.runs[-1], tmp_path / "damaged"
+    shutil.copytree(ladder.runs[-2].path, damaged)
+    (damaged / "predictions.safetensors").write_bytes(b"")
+    answer = invoke(f"report {whole.path} {damaged}")
+    assert answer.exit_code == 0
+    assert "predictions.safetensors is damaged" in answer.stderr
+    assert answer.stderr.startswith("left out: ")
+    answer = invoke(f"report {damaged} -o none.html")
+    assert answer.exit_code == 2
+    assert answer.stderr.startswith("error: nothing to report: ")
+    assert not Path("none.html").exists()

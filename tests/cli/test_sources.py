@@ -99,3 +99,12 @@ def test_names_are_shown_in_every_encoding(pets, encoding):
     assert b"\\udcff\\udcfeodd" in table.stdout
     document = subprocess.run([*run, "--json"], capture_output=True, check=False, timeout=60, env=environment)
     assert [each["name"] for each in json.loads(document.stdout.decode(encoding))["classes"]] == sorted(CLASSES)
+
+
+@pytest.mark.parametrize("command", ["train pets --model majority", "climb pets --rungs majority --seeds 1"])
+def test_pictures_that_could_not_be_read_are_counted(pets, command):
+    """Where they are used, too, and not only where the set is looked at."""
+    Path(pets, CLASSES[0], "0.png").write_bytes(b"no picture")
+    answer = invoke(command + " --allow-unreadable")
+    assert answer.exit_code == 0
+    assert "1 picture could not be read and left out: 'modelzero data' names them" in answer.stdout

@@ -1,10 +1,13 @@
 """A ladder goes on where it was cut off, and ends as if it had not been."""
 
 import json
+import math
+import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,9 +16,14 @@ import numpy as np
 import psutil
 import pytest
 from torch import nn
+from typer.testing import CliRunner
 
 import modelzero as mz
 from helpers import Inline, Stops
+from modelzero.cli import app
+from modelzero.climbing.climb import Interrupted
+from modelzero.climbing.workers import Workers
+from modelzero.errors import DataUnavailableError
 from modelzero.runs.process import this_process
 from modelzero.runs.record import LADDER_RECORD
 from modelzero.runs.store import read_all, write_record
@@ -286,3 +294,34 @@ def test_asking_again_and_again_costs_nothing(digits):
             signal.raise_signal(number)
     assert [signal.getsignal(number) for number in SIGNALS] == before
     assert len(np.unique([asdict(comparison)["rung"] for comparison in climb(digits, RUNGS, seeds=1).comparisons])) == 2
+
+
+def test_a_signal_while_a_ladder_is_being_ended_waits_for_its_record(digits, monkeypatch):
+    """What still runs is ended, which takes seconds; then the ladder is there, with its verdict."""
+    stop = Workers.stop
+
+    def interrupted(workers):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)
+        stop(workers)
+
+    monkeypatch.setattr(Workers, "stop", interrupted)
+    monkeypatch.setattr("modelzero.stopping._raised_at", -math.inf)
+    with pytest.raises(Interrupted) as caught:
+        climb(digits, ["majority", "centroid"])
+    assert [rung.name for rung in caught.value.ladder.rungs] == ["majority", "centroid"]
+    assert mz.Ladder.read(caught.value.ladder.path).record["status"] == "finished"
+
+
+def test_without_its_pictures_no_other_ladder_is_climbed(digits, monkeypatch):
+    """On the command line `digits` takes the place of a set that is not there: for a new ladder only."""
+    path = cut_off(digits, count=1, seeds=1)
+
+    def away(_):
+        raise DataUnavailableError("it is not there")
+
+    monkeypatch.setattr("modelzero.climbing.climb.load_again", away)
+    answer = CliRunner().invoke(app, ["climb", "--resume", str(path)])
+    assert answer.exit_code == 2
+    assert "it is not there" in answer.stderr
+    assert len(list(path.parent.glob("*ladder*"))) == 1

@@ -186,6 +186,8 @@ def test_a_lost_run_costs_its_own_training_only(digits):
     again = mz.climb(digits, resume=whole.path, audit=False)
     assert [rung.accuracy for rung in again.rungs] == accuracies
     assert again.left_out == []
+    said = mz.climb(digits, ["centroid"], audit=False).verdict()[0]
+    assert re.fullmatch(r"One rung: centroid, \d\d\.\d\d % \(\d\d\.\d\d to \d\d\.\d\d %\)\.", said)
     for run in again.runs:
         shutil.rmtree(run.path)
     with pytest.raises(mz.RunError, match="holds no run"):

@@ -102,9 +102,9 @@ def test_a_signal_while_a_job_is_handed_over_leaves_nothing_running(monkeypatch)
 
     def interrupted(pool, *job):
         pools.append(pool)
-        future = submit(pool, *job)
         os.kill(os.getpid(), signal.SIGINT)
-        return future
+        time.sleep(0.05)
+        return submit(pool, *job)
 
     monkeypatch.setattr(loky.ProcessPoolExecutor, "submit", interrupted)
     monkeypatch.setattr("modelzero.stopping._raised_at", -math.inf)

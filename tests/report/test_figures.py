@@ -82,3 +82,9 @@ def test_runs_and_ladders_show_themselves(ladder, digits, tmp_path):
     assert "softmax" in ladder._repr_html_()
     data = mz.ImageData("<b>\u202e", digits.train, digits.test, digits.classes)
     assert "&lt;b&gt;\\u202e" in mz.train(data, "majority", runs_dir=tmp_path)._repr_html_()
+
+
+def test_a_run_without_an_epoch_is_an_empty_figure(ladder):
+    """One that was interrupted at once has nothing to draw, and nothing to name in a legend."""
+    run = mz.Run(ladder.runs[0].path, {**ladder.runs[0].record, "history": []})
+    assert [len(axes.lines) for axes in run.plot().axes] == [0, 0]

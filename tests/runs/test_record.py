@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import modelzero as mz
 from modelzero.errors import RunError
+from modelzero.runs.process import this_process
 from modelzero.runs.record import Epoch, Run, environment
 from modelzero.runs.text import from_json, to_json
 
@@ -265,3 +266,12 @@ def test_predictions_are_read_without_keeping_the_logits(monkeypatch):
     assert again.test_predictions.equal(run.test_predictions)
     assert "test_logits" not in vars(again)
     assert again.test_predictions.equal(again.test_logits.argmax(1))
+
+
+def test_a_killed_run_has_the_seconds_of_its_history(tmp_path):
+    """Its record was written before the first epoch, its history after each."""
+    gone = {**this_process(), "started": 0.0}
+    (tmp_path / "run.json").write_text(to_json({**RECORD, "status": "running", "process": gone}))
+    (tmp_path / "history.jsonl").write_text(2 * (to_json(asdict(EPOCH), indent=None) + "\n"))
+    run = Run.read(tmp_path)
+    assert (run.status, run.train_seconds) == ("interrupted", 3.0)

@@ -195,3 +195,9 @@ def test_a_single_picture_decides_nothing(seeds):
     result = compare(np.zeros((seeds, 1), bool), np.ones((seeds, 1), bool))
     assert result.p == 1
     assert np.isfinite([result.low, result.high, result.equivalence_low, result.equivalence_high]).all()
+
+
+def test_two_that_are_always_right_could_have_differed_all_the_same():
+    """What could have been seen is no less than the interval reaches: 28 pictures do not show it to the last digit."""
+    found = compare(np.ones((2, 28), bool), np.ones((2, 28), bool))
+    assert found.least_detectable > found.high > 0

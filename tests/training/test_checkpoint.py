@@ -55,6 +55,7 @@ def test_the_last_one_is_told_by_numbers(tmp_path):
     (tmp_path / "checkpoint-of-mine.json").write_text("{}")
     for epoch, step in ((2, 999_999), (2, 1_000_000), (2, 1_000_001), (3, 5)):
         write(tmp_path, made(epoch, step))
+        assert last_good(tmp_path)[0].step == step
     found, trouble = last_good(tmp_path)
     assert (found.epoch, found.step, trouble) == (3, 5, [])
     remove_all(tmp_path)

@@ -86,7 +86,6 @@ class Workers(Generic[Job]):
                         yield job, WorkerDiedError(f"the executor takes no more jobs: {error}")
                     else:  # its process died while it had nothing to do, which is not the job's fault
                         worker.end()
-                        self._free[-1] = _Worker()
                         attempts[id(job)] = attempt
                         jobs.appendleft(job)
                     continue
@@ -104,7 +103,7 @@ class Workers(Generic[Job]):
                 if worker is not None and died:
                     worker.end()
                 if worker is not None:
-                    self._free.append(_Worker() if died else worker)
+                    self._free.append(worker)
                 if not died:
                     yield job, answer
                 elif attempt < _ATTEMPTS:
@@ -137,7 +136,7 @@ class Workers(Generic[Job]):
 
 
 class _Worker:
-    """A process and a thread, each started with its first job, of which one works at a time."""
+    """A process and a thread, each started with its first job, also after `end`; one of them works at a time."""
 
     def __init__(self) -> None:
         self._pool: loky.ProcessPoolExecutor | None = None
