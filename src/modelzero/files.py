@@ -15,9 +15,9 @@ from modelzero.errors import SettingError
 def check_writable(path: str | Path) -> Path:
     """Return where a file that is to be written really lies: links are followed.
 
-    >>> check_writable("/dev/null")
+    >>> check_writable(".")
     Traceback (most recent call last):
-    modelzero.errors.SettingError: /dev/null cannot be written (no regular file): choose another file with -o
+    modelzero.errors.SettingError: . cannot be written (a folder): choose another file with -o
 
     Raises:
         SettingError: a folder, a device or a pipe is there, the folder that it is to be in is not, or it is no name.

@@ -171,17 +171,19 @@ def test_runs_that_cannot_predict(make, run, pictures):
         (["digit", "-o", "digit"], "cannot be written (a folder)"),
         (["digit", "-o", "."], "cannot be written (a folder)"),
         (["digit", "-o", "-"], "cannot be written (no name)"),
-        (["digit", "-o", "/dev/null"], "cannot be written (no regular file)"),
+        (["digit", "-o", "pipe"], "cannot be written (no regular file)"),
     ],
 )
 def test_bad_usage(arguments, words, run, pictures):
     """One line and exit code 2, and no file is left."""
     Path("empty").mkdir()
+    os.mkfifo("pipe")  # a device of the machine would be gone for good if this failed
     answer = predict(run.path, *arguments)
     assert (answer.exit_code, answer.stdout) == (2, "")
     assert words in answer.stderr
     assert len(answer.stderr.splitlines()) == 1
-    assert sorted(path.name for path in Path().iterdir()) == ["digit", "empty"]
+    assert sorted(path.name for path in Path().iterdir()) == ["digit", "empty", "pipe"]
+    assert Path("pipe").is_fifo()
 
 
 def test_nothing_predicted_replaces_nothing(run, pictures):
