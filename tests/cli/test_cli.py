@@ -15,6 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 from modelzero.cli import app
+from modelzero.runs.seal import unsealed
+from modelzero.runs.store import write_record
 
 
 def modelzero(command: str, **settings) -> subprocess.CompletedProcess[str]:
@@ -88,6 +90,31 @@ def test_runs_lists_what_was_recorded_and_names_what_is_damaged():
     assert "damaged" in answer.stderr
     assert second["id"] in answer.stdout
     assert "no runs in nowhere" in invoke("runs --runs-dir nowhere").stdout
+
+
+def test_runs_lists_ladders_too():
+    """Finished, cut off with a name that hides nothing, and damaged: the last costs its own line."""
+    for _ in range(3):
+        assert invoke("climb digits --rungs majority,centroid --no-audit").exit_code == 0
+    first, second, third = sorted(Path("runs").glob("*-ladder-*"))
+    record = unsealed((second / "ladder.json").read_text())
+    record["status"], record["cells"][1]["status"], record["data"]["name"] = "interrupted", "planned", "[red]x"
+    write_record(second, record, "ladder.json")
+    (third / "ladder.json").write_text("{")
+    answer = invoke("runs")
+    assert answer.exit_code == 0
+    assert answer.stderr == f"left out: {third / 'ladder.json'} is damaged: a whole record is needed; climb again\n"
+    rows = [line.split() for line in answer.stdout.splitlines() if "-ladder-" in line]
+    assert rows == [
+        [first.name, "finished", "digits", "majority,", "centroid", "2/2"],
+        [second.name, "interrupted", "[red]x", "majority,", "centroid", "1/2"],
+    ]
+    shown = json.loads(invoke("runs --json").stdout)
+    assert len(shown["runs"]) == 6
+    assert [(each["id"], each["finished_runs"], each["planned_runs"]) for each in shown["ladders"]] == [
+        (first.name, 2, 2),
+        (second.name, 1, 2),
+    ]
 
 
 def test_data_shows_counts_and_draws_a_picture():

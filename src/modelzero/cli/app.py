@@ -8,6 +8,7 @@ import functools
 import io
 import json
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -134,7 +135,7 @@ def command(function: Callable[_P, None]) -> Callable[_P, None]:
                 signal.signal(number, signal.SIG_IGN)
             # Other commands train too, `replay` in a folder that is gone by now.
             folder = getattr(interrupt, "folder", None) if function.__name__ in ("train", "climb") else None
-            how = f"; to go on: modelzero {function.__name__} --resume {folder}" if folder else ""
+            how = f"; to go on: modelzero {function.__name__} --resume {shlex.quote(str(folder))}" if folder else ""
             print("interrupted" + plain(how, None), file=sys.stderr)
             raise typer.Exit(exit_code(interrupt)) from None
         except MemoryError:

@@ -3,29 +3,56 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from modelzero.cli.app import NAME_LETTERS, Json, RunsDir, command, console, percent, print_json
 from modelzero.printable import plain
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from modelzero.climbing.ladder import Ladder
+    from modelzero.runs.record import Run
+
 
 @command
 def runs(runs_dir: RunsDir = Path("runs"), json: Json = False) -> None:
-    """List the recorded runs, the oldest first."""
+    """List the recorded runs and ladders, the oldest first."""
+    from modelzero.climbing.ladder import read_ladders
     from modelzero.runs.store import read_all
 
     found, trouble = read_all(runs_dir)
+    ladders, more = read_ladders(runs_dir)
+    trouble += more
     for line in trouble:
         print(f"left out: {plain(line, None)}", file=sys.stderr)
     if json:
-        print_json({"format": 1, "runs_dir": str(runs_dir), "runs": [run.record for run in found], "left_out": trouble})
+        print_json(
+            {
+                "format": 1,
+                "runs_dir": str(runs_dir),
+                "runs": [run.record for run in found],
+                "ladders": [_summary(ladder) for ladder in ladders],
+                "left_out": trouble,
+            }
+        )
         return
     out = console()
-    if not found:
+    if not (found or ladders):
         out.print(
             f"no runs in {plain(str(runs_dir), None)}; 'modelzero train DATA' makes one, --runs-dir looks elsewhere"
         )
-        return
+    if found:
+        out.print(_table_of_runs(found))
+    if found and ladders:
+        out.print()
+    if ladders:
+        out.print(_table_of_ladders(ladders))
+
+
+def _table_of_runs(found: Sequence[Run]) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -45,4 +72,35 @@ def runs(runs_dir: RunsDir = Path("runs"), json: Json = False) -> None:
             percent(run.history[-1].test_accuracy) if run.history else "",
             f"{run.train_seconds:.2f}",
         )
-    out.print(table)
+    return table
+
+
+def _table_of_ladders(ladders: Sequence[Ladder]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("ladder", overflow="fold")  # likewise
+    for heading in ("status", "data", "rungs"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("finished runs", justify="right")
+    for ladder in ladders:
+        summary = _summary(ladder)
+        table.add_row(
+            plain(summary["id"], None),
+            plain(summary["status"], NAME_LETTERS),
+            plain(summary["data"], NAME_LETTERS),
+            plain(", ".join(summary["rungs"]), 2 * NAME_LETTERS),
+            f"{summary['finished_runs']}/{summary['planned_runs']}",
+        )
+    return table
+
+
+def _summary(ladder: Ladder) -> dict[str, Any]:
+    return {
+        "id": ladder.path.name,
+        "status": ladder.record["status"],
+        "data": ladder.record["data"]["name"],
+        "rungs": [rung["name"] for rung in ladder.record["rungs"]],
+        "finished_runs": len(ladder.runs),
+        "planned_runs": len(ladder.record["cells"]),
+    }

@@ -195,6 +195,18 @@ class Ladder:
         return as_html(self)
 
 
+def read_ladders(runs_dir: str | Path) -> tuple[list[Ladder], list[str]]:
+    """Read every ladder in a folder of runs, the oldest first, and say what could not be read."""
+    ladders, trouble = [], []
+    for record in sorted(Path(runs_dir).glob(f"*/{LADDER_RECORD}")):
+        if not record.parent.name.startswith("."):
+            try:
+                ladders.append(Ladder.read(record.parent))
+            except RunError as error:
+                trouble.append(str(error))
+    return ladders, trouble
+
+
 def _still_whole(path: Path, record: dict[str, Any], names: list[str]) -> list[Run]:
     """Read the finished runs; what was lost since is said in the record, and can be trained again."""
     runs, lost = [], {}

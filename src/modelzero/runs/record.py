@@ -6,6 +6,7 @@ Format 1 (2026-11): the first.
 from __future__ import annotations
 
 import platform
+import shlex
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -229,7 +230,7 @@ class Run:
     def what_to_do(self) -> str:
         """What makes a finished run of one that is not."""
         if self.status == "interrupted":
-            return f"go on with 'modelzero train --resume {self.path}'"
+            return f"to go on: modelzero train --resume {shlex.quote(str(self.path))}"
         return "wait for it" if self.status == "running" else "train it again"
 
     def check_tensors(self) -> None:

@@ -104,7 +104,7 @@ def replay(
     """
     run = Run.read(path, changed=True)  # a record that was changed is what one may want to see through
     if run.status != "finished":
-        raise RunError(f"run {run.id} is {run.status}: a finished run is needed; modelzero train --resume {run.path}")
+        raise RunError(f"run {run.id} is {run.status}: a finished run is needed; {run.what_to_do}")
     run.check_tensors()  # before long work, not after it
     again = make_again(run, data, model, by="mz.replay")
     before = run.record["environment"]
