@@ -39,7 +39,7 @@ def test_classes_by_folder(tree):
     ]
     assert listing.classes == ("cat", "dog")
     assert listing.name == "pets"
-    assert all(item.content == root / item.name for item in listing.items)
+    assert all(item.content == str(root / item.name) for item in listing.items)
 
 
 @pytest.mark.parametrize("validation", ["val", "valid", "validation", "VAL"])

@@ -38,7 +38,7 @@ def test_pictures_as_the_hub_writes_them(tmp_path):
     assert found(listing) == [
         ("pets[1] 1.png", "cat", b"one"),
         ("pets[2]", "dog", b"two"),
-        ("x/3.png", "cat", tmp_path / "x/3.png"),
+        ("x/3.png", "cat", str(tmp_path / "x/3.png")),
     ]
     assert listing.classes == ("dog", "cat", "owl")
     assert "3 names" in listing.notes[0]

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def make(folder, count=12, sides=(20, 30), seed=0):
         path = folder / f"{k:03d}.png"
         Image.fromarray(draws.integers(256, size=(*sides, 3)).astype(np.uint8)).save(path)
         settle(path)
-        items.append(Item(path.name, "a", None, None, path))
+        items.append(Item(path.name, "a", None, None, str(path)))
     return items
 
 
@@ -64,8 +65,8 @@ def test_all_pictures_come_out_in_order(tmp_path):
     assert decoded.kept.tolist() == list(range(230))
     assert decoded.notes == ()
     for k in (0, 63, 64, 229):
-        np.testing.assert_array_equal(decoded.images[k], decode(items[k].content.read_bytes()))
-    inside = [Item(item.name, "a", None, None, item.content.read_bytes()) for item in items]
+        np.testing.assert_array_equal(decoded.images[k], decode(Path(items[k].content).read_bytes()))
+    inside = [Item(item.name, "a", None, None, Path(item.content).read_bytes()) for item in items]
     np.testing.assert_array_equal(load(inside).images, decoded.images)
 
 
@@ -74,7 +75,7 @@ def test_the_second_load_decodes_nothing(tmp_path, monkeypatch):
     calls = count_decodes(monkeypatch)
     items = make(tmp_path / "p")
     first = load(items).images
-    settle(items[3].content, 50)
+    settle(Path(items[3].content), 50)
     copies = make(tmp_path / "q")
     for again in (load(items), load(copies)):
         np.testing.assert_array_equal(again.images, first)
@@ -93,13 +94,13 @@ def test_a_changed_file_is_noticed(tmp_path):
     """Also one of the same size whose times are set back, as long as it changed after all had settled."""
     items = make(tmp_path / "p")
     first = load(items).images.copy()
-    old = items[5].content.read_bytes()
+    old = Path(items[5].content).read_bytes()
     Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(items[5].content)
-    settle(items[5].content)
+    settle(Path(items[5].content))
     second = load(items).images
     assert (second[5] == 0).all()
     np.testing.assert_array_equal(np.delete(second, 5, 0), np.delete(first, 5, 0))
-    items[5].content.write_bytes(old)
+    Path(items[5].content).write_bytes(old)
     np.testing.assert_array_equal(load(items).images, first)
 
 
@@ -124,15 +125,15 @@ def test_mixed_sizes_get_the_median_one_and_a_note(tmp_path):
 def test_an_unreadable_file_is_left_out_by_name(tmp_path):
     """Never replaced; the others keep their places."""
     items = make(tmp_path / "p", 300, (8, 8))
-    items[7].content.write_bytes(items[7].content.read_bytes()[:60])
-    items[200].content.unlink()
+    Path(items[7].content).write_bytes(Path(items[7].content).read_bytes()[:60])
+    Path(items[200].content).unlink()
     decoded = load(items)
     assert [name for name, _ in decoded.unreadable] == ["007.png", "200.png"]
     assert "damaged" in decoded.unreadable[0][1]
     assert "cannot be opened" in decoded.unreadable[1][1]
     assert decoded.kept.tolist() == [k for k in range(300) if k not in (7, 200)]
     assert len(decoded.images) == 298
-    np.testing.assert_array_equal(decoded.images[-1], decode(items[-1].content.read_bytes()))
+    np.testing.assert_array_equal(decoded.images[-1], decode(Path(items[-1].content).read_bytes()))
     again = load(items)
     assert again.unreadable == decoded.unreadable
     np.testing.assert_array_equal(again.images, decoded.images)
@@ -140,14 +141,14 @@ def test_an_unreadable_file_is_left_out_by_name(tmp_path):
 
 def test_too_many_unreadable_files_are_an_error(tmp_path, refuses):
     items = make(tmp_path / "p", 50)
-    items[3].content.write_bytes(b"no picture")
+    Path(items[3].content).write_bytes(b"no picture")
     with refuses(mz.DataError, "1 of 50 pictures cannot be read", "003.png: no picture", "--allow-unreadable"):
         load(items)
     assert len(load(items, allow_unreadable=True).images) == 49
     with refuses(mz.DataError, "1 of 50"):  # also from the cache
         load(items)
     for item in items:
-        item.content.write_bytes(b"")
+        Path(item.content).write_bytes(b"")
     with refuses(mz.DataError, "50 of 50", "and 47 more", "at least one is needed"):
         load(items, allow_unreadable=True)
 
@@ -156,9 +157,9 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path):
     """A pipe would block for ever, a folder or a device is no picture."""
     items = make(tmp_path / "p", 300, (8, 8))
     for k in (1, 2):
-        items[k].content.unlink()
+        Path(items[k].content).unlink()
     os.mkfifo(items[1].content)
-    items[2].content.mkdir()
+    Path(items[2].content).mkdir()
     decoded = load(items)
     assert decoded.unreadable == (("001.png", "it is no regular file"), ("002.png", "it is no regular file"))
 
@@ -215,7 +216,7 @@ def test_a_decode_that_is_killed_leaves_no_cache(tmp_path, cache):
         "    time.sleep(60)\n"
         "store._keep = slow\n"
         "paths = sorted(pathlib.Path(sys.argv[2]).iterdir())\n"
-        "items = [Item(p.name, 'a', None, None, p) for p in paths]\n"
+        "items = [Item(p.name, 'a', None, None, str(p)) for p in paths]\n"
         "store.decode_items(items, size=None, fit='pad', allow_unreadable=False, progress=False)\n"
     )
     command = [sys.executable, "-c", script, str(cache.parent), str(tmp_path / "p")]

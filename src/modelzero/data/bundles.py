@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
-from pathlib import Path
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from modelzero.data.decode import MOST_BYTES, Header, decode, read_header
 from modelzero.errors import DataError
 
 
-def read_content(content: Path | bytes) -> bytes:
+def read_content(content: str | bytes) -> bytes:
     """Read the bytes of an item: of a regular file only, since a pipe or a device may never end.
 
     Raises:
@@ -21,10 +21,10 @@ def read_content(content: Path | bytes) -> bytes:
     if isinstance(content, bytes):
         return content
     try:
-        status = content.stat()
+        status = os.stat(content)  # noqa: PTH116 - making a Path of each takes as long as hashing it
         if not stat.S_ISREG(status.st_mode):
             raise DataError("it is no regular file")
-        with content.open("rb") as file:
+        with open(content, "rb") as file:  # noqa: PTH123
             # Room for as much as there is: for all that may be would be 256 MB of fresh memory for each picture.
             read = file.read(min(status.st_size, MOST_BYTES) + 1)
             if len(read) > status.st_size:  # it grew meanwhile
@@ -34,7 +34,7 @@ def read_content(content: Path | bytes) -> bytes:
     return read
 
 
-def look_at_files(contents: list[Path | bytes]) -> list[tuple[str, Header | str]]:
+def look_at_files(contents: list[str | bytes]) -> list[tuple[str, Header | str]]:
     """Hash some files and read their headers; runs in a process of its own."""
     answers: list[tuple[str, Header | str]] = []
     for each in contents:
@@ -48,7 +48,7 @@ def look_at_files(contents: list[Path | bytes]) -> list[tuple[str, Header | str]
     return answers
 
 
-def decode_files(jobs: list[tuple[Path | bytes, int, str, tuple[int, ...], str]]) -> list[str | None]:
+def decode_files(jobs: list[tuple[str | bytes, int, str, tuple[int, ...], str]]) -> list[str | None]:
     """Decode some files into their places of the common file; runs in a process of its own.
 
     Args:

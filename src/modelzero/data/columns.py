@@ -100,7 +100,7 @@ class Inside:
         self.real_root = os.path.realpath(folder)
         self._checked: set[str] = set()
 
-    def find(self, name: str, where: str) -> tuple[str, Path]:
+    def find(self, name: str, where: str) -> tuple[str, str]:
         """Return the plain name and the path of a file.
 
         Raises:
@@ -112,7 +112,7 @@ class Inside:
             why = getattr(error, "strerror", None) or error
             raise DataError(f"{where}: {quoted(name)} cannot be looked up ({why}): needed is a file's path") from None
 
-    def _find(self, name: str, where: str) -> tuple[str, Path]:
+    def _find(self, name: str, where: str) -> tuple[str, str]:
         plain = safe_name(name.strip(), where)
         if "\\" in name and "/" not in name and (self.folder / name).is_file():  # where it is a letter like others
             plain = name
@@ -125,4 +125,4 @@ class Inside:
                     f"{where}: {quoted(name, 200)} leads through a link out of {self.folder}: needed are files below it"
                 )
             self._checked.add(folder)
-        return plain, path
+        return plain, str(path)

@@ -41,7 +41,7 @@ def read_folder(root: Path) -> Listing:
     arranged, notes = arrange(paths, str(root))
     if links:
         notes.append(f"passed over: {counted(len(links), 'link')} to folders around them: {some(sorted(links))}")
-    items = tuple(Item(path, label, split, None, Path(f"{root}/{path}")) for path, label, split in arranged)
+    items = tuple(Item(path, label, split, None, f"{root}/{path}") for path, label, split in arranged)
     classes = class_order(item.label for item in items)
     return Listing(root.resolve().name or "folder", str(root), items, classes, tuple(notes))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 SPLITS = ("train", "test", "validation")
 
@@ -17,14 +16,14 @@ class Item:
         label: the name of its class.
         split: `train`, `test` or `validation`; None where the source does not say.
         group: what must stay on one side of a split, such as a patient or a video; None where nothing must.
-        content: the file, or its bytes where it lies within another file.
+        content: the file's path, or its bytes where it lies within another file.
     """
 
     name: str
     label: str
     split: str | None
     group: str | None
-    content: Path | bytes
+    content: str | bytes
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,7 @@ def _holds_pictures(kind: Any) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
-def _picture(value: Any, inside: Inside, row_name: str, where: str) -> tuple[str, Path | bytes]:
+def _picture(value: Any, inside: Inside, row_name: str, where: str) -> tuple[str, str | bytes]:
     """Return what a picture is called and its bytes or its file."""
     named = None
     if isinstance(value, dict):

@@ -53,14 +53,19 @@ class Processes:
         """
         waiting = deque(bundles)
         running: dict[Future[Any], tuple[range, _Process, float]] = {}
+        done: list[tuple[int, Any]] = []
         while len(self._idle) < min(self._most, len(waiting)):
             self._idle.append(_Process())
         try:
-            while waiting or running:
+            while waiting or running or done:
                 while waiting and self._idle:
                     bundle, process = waiting.popleft(), self._idle.pop()
                     future = process.submit(function, [jobs[place] for place in bundle])
                     running[future] = bundle, process, time.monotonic() + seconds
+                yield from done  # while the processes are at the next bundles
+                done.clear()
+                if not running:
+                    continue
                 wait(running, max(0.0, min(end for _, _, end in running.values()) - time.monotonic()), FIRST_COMPLETED)
                 for future, (bundle, process, end) in list(running.items()):
                     if not future.done() and time.monotonic() < end:
@@ -74,12 +79,12 @@ class Processes:
                         why = "its decoder ended the process" if "erminated" in type(error).__name__ else _words(error)
                     if results is not None:
                         self._idle.append(process)
-                        yield from zip(bundle, results, strict=True)
+                        done.extend(zip(bundle, results, strict=True))
                         continue
                     process.end()
                     self._idle.append(_Process())
                     if len(bundle) == 1:
-                        yield bundle[0], why
+                        done.append((bundle[0], why))
                     else:
                         waiting.extendleft(range(place, place + 1) for place in bundle)
         finally:  # an exception, or somebody who wants no more: what still runs is not waited for

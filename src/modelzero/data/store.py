@@ -112,18 +112,20 @@ def _looks(items: Sequence[Item], size: tuple[int, int] | None, fit: str) -> tup
     looks: list[object] = [VERSION, size, fit]
     sizes = []
     newest = 0.0
+    here = os.getcwd()  # noqa: PTH109
     for item in items:
         if isinstance(item.content, bytes):
             looks.append(hashlib.sha256(item.content).hexdigest())
             sizes.append(len(item.content))
             continue
         try:
-            status = item.content.stat()
+            status = os.stat(item.content)  # noqa: PTH116 - making a Path of each takes as long
         except (OSError, ValueError):
-            looks.append(["missing", os.fspath(item.content)])
+            looks.append(["missing", item.content])
             sizes.append(0)
             continue
-        looks.append([os.fspath(item.content.absolute()), status.st_size, status.st_mtime_ns, status.st_ctime_ns])
+        path = os.path.join(here, item.content)  # noqa: PTH118
+        looks.append([path, status.st_size, status.st_mtime_ns, status.st_ctime_ns])
         sizes.append(status.st_size)
         newest = max(newest, status.st_mtime, status.st_ctime)
     return _digest(looks), sizes, time.time() - newest > _SETTLED_SECONDS

@@ -144,7 +144,7 @@ def decode_some(jobs: list[tuple[str, int, tuple[int, int], str]]) -> list[NDArr
     answers: list[NDArray[np.uint8] | str] = []
     for path, channels, size, fit in jobs:
         try:
-            answers.append(decode(read_content(Path(path)), channels=channels, size=size, fit=fit))
+            answers.append(decode(read_content(path), channels=channels, size=size, fit=fit))
         except DataError as error:
             answers.append(str(error))
     return answers
