@@ -12,15 +12,20 @@ from pathlib import Path
 from modelzero.errors import SettingError
 
 
-def check_writable(path: str | Path) -> Path:
+def check_writable(path: str | Path, *endings: str) -> Path:
     """Return where a file that is to be written really lies: links are followed.
 
-    >>> check_writable(".")
+    >>> check_writable(".", ".csv")
     Traceback (most recent call last):
     modelzero.errors.SettingError: . cannot be written (a folder): choose another file with -o
 
+    Args:
+        path: of the file.
+        endings: what a file may end with that is replaced; a slip must cost no picture, no record and no weights.
+
     Raises:
-        SettingError: a folder, a device or a pipe is there, the folder that it is to be in is not, or it is no name.
+        SettingError: a folder, a device, a pipe or a file of another kind is there, the folder that it is to be in is
+            not, or it is no name.
     """
     try:
         target = Path(os.path.realpath(path))
@@ -30,6 +35,8 @@ def check_writable(path: str | Path) -> Path:
             why = "a folder"
         elif target.exists() and not target.is_file():
             why = "no regular file"
+        elif target.exists() and target.suffix.lower() not in endings:
+            why = f"a file that does not end with {endings[0]} is there"
         elif not target.parent.is_dir():
             why = f"there is no folder {target.parent}"
         else:
@@ -40,14 +47,14 @@ def check_writable(path: str | Path) -> Path:
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, *endings: str) -> Iterator[Path]:
     """Give a temporary file's path; at the end of the block that file takes the place of `path`, with its permissions.
 
     Raises:
         SettingError: as `check_writable`.
         OSError: it cannot be written. Then, and with any other exception, what lay there before stays.
     """
-    target = check_writable(path)
+    target = check_writable(path, *endings)
     temporary = target.parent / f".{target.name[:200]}.{os.getpid()}.tmp"
     try:
         yield temporary

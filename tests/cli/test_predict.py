@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -189,10 +190,25 @@ def test_bad_usage(arguments, words, run, pictures):
 def test_nothing_predicted_replaces_nothing(run, pictures):
     """Neither an empty list nor pictures of which none can be read cost what was there before."""
     Path("before.csv").write_text("good")
-    for words in (["-"], ["nowhere.png"]):
-        answer = predict(run.path, *words, "-o", "before.csv", given="")
-        assert answer.exit_code == 2
-        assert Path("before.csv").read_text() == "good"
+    assert predict(run.path, "-", "-o", "before.csv", given="").exit_code == 2
+    answer = predict(run.path, "nowhere.png", "-o", "before.csv")
+    assert (answer.exit_code, answer.stdout) == (1, "no picture predicted, nothing written\n")
+    assert Path("before.csv").read_text() == "good"
+    answer = predict(run.path, "nowhere.png", "-o", "none.csv", "--json")
+    assert answer.exit_code == 1
+    assert json.loads(answer.stdout)["left_out"][0]["picture"] == "nowhere.png"
+    assert not Path("none.csv").exists()
+
+
+def test_only_tables_are_replaced(run, pictures):
+    """A pattern of the shell that went into -o costs no picture, and a slip no weights."""
+    shutil.copytree(run.path, "copy")
+    for path in (Path("digit/1.png"), Path("copy/run.json"), Path("copy/model.safetensors")):
+        before = path.read_bytes()
+        answer = predict(run.path, "digit/2.png", "-o", path)
+        assert (answer.exit_code, answer.stdout) == (2, "")
+        assert "a file that does not end with .csv is there" in answer.stderr
+        assert path.read_bytes() == before
 
 
 def test_an_empty_folder_in_a_list_costs_nobody_else(run, pictures):

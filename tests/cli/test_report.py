@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,9 +94,53 @@ def test_data_says_where_the_pictures_are_now(ladder):
     """`--data` takes what `load` takes; other pictures are refused by their fingerprint."""
     assert invoke(f"report {ladder.path} --data digits").exit_code == 0
     assert "data:image/png" in Path("report.html").read_text(encoding="utf-8")
-    answer = invoke(f"report {ladder.path} --data nowhere")
-    assert answer.exit_code == 0
-    assert "Without pictures: they cannot be loaded again" in answer.stdout
+    for data in ("nowhere", "fashion-mnist"):
+        answer = invoke(f"report {ladder.path} --data {data} -o other.html")
+        assert (answer.exit_code, answer.stdout) == (2, "")
+        assert "not the pictures of these runs" in answer.stderr
+    assert not Path("other.html").exists()
+
+
+def test_one_run_counts_once(ladder, tmp_path):
+    """However often it is named; a seed that two trainings have is refused, as with two methods."""
+    run = ladder.runs[-1]
+    shown = json.loads(invoke(f"report {run.path} {run.path} {run.path.parent / '.' / run.id} --json").stdout)
+    assert [each["id"] for each in shown["recorded_runs"]] == [run.id]
+    both = json.loads(invoke(f"report {ladder.path} {run.path} --json").stdout)
+    assert len(both["recorded_runs"]) == len(ladder.runs)
+    again = mz.train("digits", run.record["model"], seed=run.seed, runs_dir=tmp_path / "more")
+    answer = invoke(f"report {run.path} {again.path}")
+    assert answer.exit_code == 2
+    assert f"seeds {run.seed}, {run.seed}" in answer.stderr
+
+
+def test_reports_replace_reports_only(ladder, tmp_path):
+    """No record, no weights."""
+    shutil.copytree(ladder.runs[-1].path, tmp_path / "copy")
+    before = (tmp_path / "copy" / "run.json").read_bytes()
+    answer = invoke(f"report {ladder.path} -o {tmp_path / 'copy' / 'run.json'}")
+    assert answer.exit_code == 2
+    assert "does not end with .html" in answer.stderr
+    assert (tmp_path / "copy" / "run.json").read_bytes() == before
+
+
+def test_the_browser_is_asked_and_heard_elsewhere(ladder, tmp_path):
+    """What it prints is no part of the document; where there is none, that is said. Real processes."""
+    browser = tmp_path / "browser"
+    browser.write_text("#!/bin/sh\necho browser says $1\n")
+    browser.chmod(0o755)
+    command = [sys.executable, "-m", "modelzero", "report", str(ladder.path), "--open", "--json"]
+    for name, words in ((str(browser), "browser says file:"), ("/nonexistent", "no browser could be started")):
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "BROWSER": name, "PATH": "/nowhere"},
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["report"] == "report.html"
+        assert words in done.stderr
 
 
 def test_templates_are_part_of_the_package():
@@ -135,7 +182,7 @@ def test_runs_that_are_left_out_are_named(ladder, tmp_path):
     shutil.copytree(ladder.runs[-2].path, damaged)
     (damaged / "predictions.safetensors").write_bytes(b"")
     answer = invoke(f"report {whole.path} {damaged}")
-    assert answer.exit_code == 0
+    assert answer.exit_code == 1
     assert "predictions.safetensors is damaged" in answer.stderr
     assert answer.stderr.startswith("left out: ")
     answer = invoke(f"report {damaged} -o none.html")

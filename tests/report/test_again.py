@@ -39,9 +39,9 @@ def test_other_pictures_are_noticed(folder):
     """One pixel that changed is another set; a folder that is gone is said to be gone."""
     described = mz.load(folder).description()
     Image.new("RGB", (16, 16)).save(folder / "dark" / "0.png")
-    assert "holds other ones now" in load_again(described)[1]
+    assert "holds others" in load_again(described)[1]
     moved = folder.rename(folder.with_name("moved"))
-    assert "--data takes the folder" in load_again(described)[1]
+    assert "the record does not say where" in load_again(described)[1]
     assert "fingerprint" in load_again(described, source=moved)[1]
     assert "cannot be loaded again" in load_again(described, source="nowhere")[1]
 

@@ -39,6 +39,12 @@ def test_a_ladder_is_drawn_with_its_intervals(ladder):
     assert [text.get_text() for text in axes.texts] == ["majority", "softmax"]
 
 
+def test_a_ladder_without_a_finished_run_is_not_drawn(ladder, refuses):
+    """That is said, and not by matplotlib."""
+    with refuses(mz.RunError, "no run of", "is finished"):
+        mz.Ladder(ladder.path, ladder.record, []).plot()
+
+
 def test_pictures_are_drawn_class_by_class(digits):
     """The first pictures of each class, as they are."""
     (axes,) = data_figure(digits, columns=2, most_rows=3).axes

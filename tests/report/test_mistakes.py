@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import confusion_matrix
 
 import modelzero as mz
-from modelzero.report.mistakes import most_confused, surest_mistakes
+from modelzero.report.mistakes import is_equally_sure, most_confused, surest_mistakes
 
 
 def test_surest_mistakes_are_those_of_a_sort(digits, tmp_path):
@@ -32,6 +32,16 @@ def test_mistakes_that_round_to_certainty_are_still_told_apart(digits, tmp_path)
     logits[wrong, 3] = logits.new_tensor([50.0, 60.0, 40.0])
     run.__dict__["test_logits"] = logits
     assert [each.position for each in surest_mistakes(run, 9)] == [int(wrong[k]) for k in (1, 0, 2)]
+
+
+def test_equally_sure_is_said_of_all_predictions(digits, tmp_path):
+    """Also of the right ones: equal mistakes alone are no sign of it."""
+    run = mz.train(digits, "majority", runs_dir=tmp_path)
+    assert is_equally_sure(run)
+    logits = run.test_logits.clone()
+    logits[0, 0] += 1
+    run.__dict__["test_logits"] = logits
+    assert not is_equally_sure(run)
 
 
 def test_most_confused_is_that_of_a_sort():

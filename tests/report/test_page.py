@@ -238,13 +238,18 @@ def test_the_same_records_give_the_same_page(ladder, text):
 def test_pictures_that_cannot_be_found_are_said_to_be_missing(ladder, digits, read_page):
     """The source is gone, or holds other pictures: a table instead, and the reason."""
     gone = gather([ladder[0]])
-    assert "--data takes the folder" in gone.without_pictures
+    assert "the record does not say where" in gone.without_pictures
     tree = read_page(page(gone))
     assert not tree.all("img")
-    assert "Without the pictures: they are not where the record says" in tree.text()
-    assert "other pictures were given" in gather([ladder[0]], data=digits).without_pictures
-    assert "fingerprint" in gather([ladder[0]], data="digits").without_pictures
+    assert "Without the pictures: the record does not say where" in tree.text()
     assert gather([ladder[0]], pictures=False).without_pictures == "they were not looked for"
+
+
+def test_other_pictures_than_those_of_the_runs_are_refused(ladder, digits, refuses):
+    """Whoever names pictures means them: a report without them would not be what was asked for."""
+    for data in (digits, "digits", "nowhere"):
+        with refuses(mz.DataError, "not the pictures of these runs", "fingerprint"):
+            gather([ladder[0]], data=data)
 
 
 def test_ladder_report_writes_the_file(ladder, tmp_path, refuses):

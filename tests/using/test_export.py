@@ -153,6 +153,21 @@ def outside_numbers(model):
     each.external_data.add(key="location", value="elsewhere.bin")
 
 
+def outside_numbers_in_a_branch(model):
+    """What torch's exporter never writes, and onnxruntime runs all the same."""
+    weight = model.graph.initializer[0]
+    elsewhere = onnx.TensorProto(name="elsewhere", data_type=weight.data_type, dims=weight.dims)
+    elsewhere.data_location = onnx.TensorProto.EXTERNAL
+    elsewhere.external_data.add(key="location", value="elsewhere.bin")
+    made = onnx.helper.make_tensor_value_info("made", weight.data_type, list(weight.dims))
+    same = onnx.helper.make_node("Identity", ["elsewhere"], ["made"])
+    branch = onnx.helper.make_graph([same], "branch", [], [made], initializer=[elsewhere])
+    choice = onnx.helper.make_node("If", ["yes"], [weight.name], then_branch=branch, else_branch=branch)
+    model.graph.initializer.remove(weight)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(True), "yes"))
+    model.graph.node.insert(0, choice)
+
+
 CHANGES = [scaled_weights, one_weight, other_names, no_metadata, renamed_output]
 
 
@@ -166,10 +181,11 @@ def test_a_file_that_was_tampered_with_is_refused(change, written, run_of, refus
         check(run, written)
 
 
-def test_a_file_that_reads_other_files_is_refused(written, run_of, refuses):
+@pytest.mark.parametrize("change", [outside_numbers, outside_numbers_in_a_branch])
+def test_a_file_that_reads_other_files_is_refused(change, written, run_of, refuses):
     """They may be any, and change later."""
     model = onnx.load(written)
-    outside_numbers(model)
+    change(model)
     written.write_bytes(model.SerializeToString())
     with refuses(ExportError, "other files"):
         check(run_of("softmax"), written)

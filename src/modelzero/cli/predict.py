@@ -6,7 +6,7 @@ import itertools
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
@@ -20,6 +20,7 @@ from modelzero.files import check_writable, replacing
 if TYPE_CHECKING:
     from modelzero.runs.record import Run
 
+_ENDINGS = (".csv", ".txt", ".tsv")
 _MOST_LETTERS = 300  # of the name of a picture that is left out
 
 
@@ -40,7 +41,7 @@ def predict(
     """Say the class of pictures, with calibrated probabilities; a picture that cannot be read is named, with code 1."""
     check_count("top", top)
     if output is not None:
-        check_writable(output)
+        check_writable(output, *_ENDINGS)
     found = find_run(run, runs_dir)
 
     from modelzero.printable import plain
@@ -55,7 +56,8 @@ def predict(
     left_out: list[tuple[str, str]] = []
     count = 0
     shown = partial(plain, most=_MOST_LETTERS) if output is None and sys.stdout.isatty() else str
-    with Decoder(Preprocessing.of(found.record["data"])) as decoder, _csv(output, json) as csv:
+    # Where nothing is predicted, what was there before stays.
+    with suppress(_NothingError), Decoder(Preprocessing.of(found.record["data"])) as decoder, _csv(output, json) as csv:
         if csv is not None:
             print(",".join(header(top)), file=csv)
         for paths in _blocks(files, decoder.at_once):
@@ -75,8 +77,8 @@ def predict(
                 document += as_dicts(names, ranked)
         if not count and not left_out:
             raise DataError("no pictures: standard input names none; needed is one a line")
-        if not count and output is not None:
-            raise DataError(f"none of {counted(len(left_out), 'picture')} can be read: {output} is left as it was")
+        if not count:
+            raise _NothingError
     if json:
         print_json(
             {
@@ -90,11 +92,17 @@ def predict(
                 "left_out": [{"picture": name, "why": why} for name, why in left_out],
             }
         )
-    elif output is not None:
+    elif output is not None and count:
         console().print(f"{counted(count, 'picture')} predicted, written into {output}")
+    elif output is not None:
+        console().print("no picture predicted, nothing written")
     if left_out:
         print(f"{counted(len(left_out), 'picture')} left out of {count + len(left_out):,}", file=sys.stderr)
         raise typer.Exit(1)
+
+
+class _NothingError(Exception):
+    """No picture could be read."""
 
 
 def find_run(name: str, runs_dir: Path) -> Run:
@@ -141,7 +149,7 @@ def _csv(output: Path | None, json: bool) -> Iterator[IO[str] | None]:
     try:
         # Names that are no text go into the file as the bytes that they are.
         with (
-            replacing(output) as temporary,
+            replacing(output, *_ENDINGS) as temporary,
             temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
         ):
             yield file

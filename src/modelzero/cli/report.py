@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import webbrowser
 from pathlib import Path
@@ -41,10 +42,10 @@ def report(
     """Write one HTML file: verdict, accuracy against time, curves, mistakes, calibration, and how to repeat it."""
     from modelzero.report.collected import newest_ladder
     from modelzero.report.content import gather
-    from modelzero.report.page import page, save_page
+    from modelzero.report.page import ENDINGS, page, save_page
     from modelzero.report.shown import show
 
-    check_writable(output)
+    check_writable(output, *ENDINGS)
     found = [folder_of(name, runs_dir) for name in runs or []] or [newest_ladder(runs_dir)]
     gathered = gather(found, pictures=pictures, data=data, data_dir=data_dir)
     left_out = [f"{each['id']}: {each['why']}" for each in gathered.runs if each["why"] and each["id"]]
@@ -63,5 +64,18 @@ def report(
         if gathered.without_pictures and gathered.rungs:
             out.print(f"Without pictures: {gathered.without_pictures}.")
         out.print(f"\nreport of {counted(len(gathered.ladder.runs), 'training')} in {path} ({show(size, 'bytes')})")
-    if open_:
-        webbrowser.open(path.absolute().as_uri())
+    if open_ and not _opened(path):
+        print(f"no browser could be started: open {plain(str(path), None)} in one", file=sys.stderr)
+    if left_out and not gathered.is_ladder:
+        raise typer.Exit(1)
+
+
+def _opened(path: Path) -> bool:
+    """Open a file in the browser, whose own words must not get into a document on standard output."""
+    standard_output = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        return webbrowser.open(path.absolute().as_uri())
+    finally:
+        os.dup2(standard_output, 1)
+        os.close(standard_output)

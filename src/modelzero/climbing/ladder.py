@@ -20,6 +20,8 @@ from modelzero.runs.seal import unsealed
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from modelzero.data.dataset import ImageData
+
 # The best rung may be this much better than the cheapest one that is still named as nearly as good.
 NEARLY = 0.01
 
@@ -151,11 +153,14 @@ class Ladder:
 
         return as_text(self)
 
-    def report(self, path: str | Path = "report.html") -> Path:
-        """Write all of it as one HTML file that opens anywhere; see `modelzero.report.page.write_report`."""
+    def report(self, path: str | Path = "report.html", *, data: str | Path | ImageData | None = None) -> Path:
+        """Write all of it as one HTML file that opens anywhere; see `modelzero.report.page.write_report`.
+
+        Pictures that the record does not find again, such as those of arrays, are given as `data`.
+        """
         from modelzero.report.page import write_report
 
-        return write_report([self], path)
+        return write_report([self], path, data=data)
 
     def plot(self) -> Figure:
         """Draw accuracy against training time with matplotlib."""

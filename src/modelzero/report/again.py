@@ -44,7 +44,10 @@ def load_again(
     if source in SETS and _folder(str(source), described.get("source", ""), data_dir) is None:
         return None, f"{source} is not on this machine"
     if source is None:
-        return None, "they are not where the record says; --data takes the folder or file that they are in now"
+        return (
+            None,
+            "the record does not say where they are now; --data (data= in Python) does",
+        )
     found = None
     try:
         for settings in _settings(described, str(source), data_dir):
@@ -55,7 +58,7 @@ def load_again(
         if found is None:  # else it takes no size, and is another set whatever its size is
             return None, f"they cannot be loaded again: {error}"
     assert found is not None
-    return None, f"{found.source} holds other ones now: their fingerprint is {found.fingerprint[:12]}"
+    return None, f"{found.source} holds others: their fingerprint is {found.fingerprint[:12]}"
 
 
 def as_png(picture: Tensor) -> bytes:

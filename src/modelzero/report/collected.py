@@ -30,7 +30,7 @@ def collect(sources: Sequence[Ladder | Run | str | Path]) -> tuple[Ladder, bool,
     Raises:
         RunError: nothing that can be read, or runs on different data.
     """
-    read = [_read(source) for source in sources]
+    read = list({each.path.resolve(): each for each in map(_read, sources)}.values())  # each once
     if not read:
         raise RunError("no run and no ladder given: the folder of one is needed; 'modelzero runs' lists them")
     single = read[0] if len(read) == 1 and isinstance(read[0], Ladder) else None
@@ -74,7 +74,7 @@ def _read(source: Ladder | Run | str | Path) -> Ladder | Run:
 def _usable(runs: Sequence[Run]) -> tuple[list[Run], list[dict[str, Any]]]:
     """Pick the finished runs whose predictions can be read, and list all of them."""
     usable, listed = [], []
-    for run in dict.fromkeys(runs):
+    for run in {each.path.resolve(): each for each in runs}.values():
         why = None
         if run.status != "finished":
             failure = run.record.get("failure") or {}
@@ -94,7 +94,7 @@ def _collected(given: Sequence[Run], runs: Sequence[Run]) -> Ladder:
     check_same_data(given)
     methods = methods_of(runs) if runs else []
     if len({str((run.record["model"], run.record["recipe"])) for run in runs}) == 1:
-        methods = [list({run.seed: run for run in runs}.values())]  # the seeds of one method
+        methods = [list(runs)]  # the seeds of one method
     accounts = accounts_of(methods) if methods else []
     whole: Mapping[str, Any] = given[0].record
     record = {

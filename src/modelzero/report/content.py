@@ -16,11 +16,12 @@ from modelzero.climbing.account import Account
 from modelzero.climbing.ladder import Ladder
 from modelzero.data.audit import audit
 from modelzero.data.dataset import ImageData
+from modelzero.errors import DataError, quoted
 from modelzero.report.again import load_again
 from modelzero.report.calibrated import Calibrated, calibrated, temperature_of
 from modelzero.report.collected import collect
 from modelzero.report.front import on_front
-from modelzero.report.mistakes import Confused, Mistake, most_confused, surest_mistakes
+from modelzero.report.mistakes import Confused, Mistake, is_equally_sure, most_confused, surest_mistakes
 from modelzero.report.repeat import repeat
 from modelzero.runs.record import Run
 
@@ -52,6 +53,7 @@ class RungReport:
         calibration: of the shown run; None where the test split is too small.
         temperatures: the fitted temperature of each seed's run.
         mistakes: of the shown run, the surest first.
+        equally_sure: whether the shown run is as sure of each prediction as of any other.
         confused: pairs of classes, over all seeds.
         recipe: as the record has it.
         engine: what trained it.
@@ -64,6 +66,7 @@ class RungReport:
     calibration: Calibrated | None
     temperatures: list[float]
     mistakes: list[Mistake]
+    equally_sure: bool
     confused: list[Confused]
     recipe: Mapping[str, Any]
     engine: str | None
@@ -71,7 +74,8 @@ class RungReport:
     def as_dict(self) -> dict[str, Any]:
         """Return it as `--json` prints it: the account, as `climb --json` has it, and the rest beside it."""
         more = {
-            name: getattr(self, name) for name in ("on_front", "shown", "epochs", "temperatures", "recipe", "engine")
+            name: getattr(self, name)
+            for name in ("on_front", "shown", "epochs", "temperatures", "equally_sure", "recipe", "engine")
         }
         return {
             **self.account.as_dict(),
@@ -146,6 +150,7 @@ def gather(
 
     Raises:
         RunError: nothing that can be read, or runs on different data.
+        DataError: `data` is not what the runs were tested on.
     """
     ladder, is_ladder, listed = collect(sources)
     described = ladder.record["data"]
@@ -154,6 +159,12 @@ def gather(
         found, why = (data, "") if data.fingerprint == described["fingerprint"] else (None, "other pictures were given")
     elif pictures:
         found, why = load_again(described, data, data_dir)
+    if data is not None and found is None and pictures:
+        named = "the pictures given" if isinstance(data, ImageData) else quoted(str(data), 200)
+        raise DataError(
+            f"{named}: not the pictures of these runs, whose fingerprint is {described['fingerprint'][:12]} ({why}): "
+            "give those, or leave them out"
+        )
     return Report(
         ladder=ladder,
         is_ladder=is_ladder,
@@ -182,6 +193,7 @@ def _rungs(ladder: Ladder) -> list[RungReport]:
                 calibration=calibrated(shown),
                 temperatures=[temperature_of(run) for run in runs],
                 mistakes=surest_mistakes(shown, most),
+                equally_sure=is_equally_sure(shown),
                 confused=most_confused(shown.test_labels.numpy(), [run.test_predictions.numpy() for run in runs]),
                 recipe=shown.record["recipe"],
                 engine=shown.record.get("engine"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelzero.errors import SettingError
+from modelzero.errors import RunError, SettingError
 from modelzero.printable import plain
 
 if TYPE_CHECKING:
@@ -59,7 +59,10 @@ def ladder_figure(ladder: Ladder) -> Figure:
 
     Raises:
         SettingError: matplotlib is not installed.
+        RunError: no run of it is finished.
     """
+    if not ladder.rungs:
+        raise RunError(f"no run of {ladder.path.name} is finished: nothing to draw; climb on with resume")
     from modelzero.report.charts import price_chart
     from modelzero.report.front import on_front
 

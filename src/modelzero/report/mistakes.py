@@ -81,6 +81,19 @@ def surest_mistakes(run: Run, most: int) -> list[Mistake]:
     ]
 
 
+def is_equally_sure(run: Run) -> bool:
+    """Say whether a run gives the same confidence to all its predictions, as a model does that answers without looking.
+
+    >>> import tempfile, modelzero as mz
+    >>> is_equally_sure(mz.train("digits", "majority", runs_dir=tempfile.mkdtemp()))
+    True
+
+    Raises:
+        RunError: the run has no predictions.
+    """
+    return bool(np.ptp(softmax(run.test_logits.numpy()).max(axis=1)) == 0)
+
+
 def most_confused(
     labels: NDArray[np.int64], predictions: Sequence[NDArray[np.int64]], most: int = _MOST_PAIRS
 ) -> list[Confused]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from modelzero.report.content import Report
     from modelzero.runs.record import Run
 
+ENDINGS = (".html", ".htm")
 _MOST_IN_MATRIX = 30  # classes of which a matrix can still be read
 _MOST_CLASSES = 60  # rows of the table of classes
 _PAIRS_BESIDE_MATRIX = 10
@@ -118,7 +119,7 @@ def save_page(text: str, path: str | Path) -> Path:
     """
     path = Path(path)
     try:
-        with replacing(path) as temporary:
+        with replacing(path, *ENDINGS) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="\n")
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
@@ -175,7 +176,6 @@ def _view(document: dict[str, Any], number: int, classes: list[str], data: Image
         "matrix": _matrix(rung["confusion"], classes) if small else None,
         "pairs": rung["confused"][: _PAIRS_BESIDE_MATRIX if small else None],
         "classes": shown,
-        "equally_sure": _equally_sure(rung),
         "tiles": _tiles(rung["mistakes"], classes, data),
         "reliability": reliability_chart(rung["calibration"]) if rung["calibration"] else None,
         "calibration_words": _calibration_words(rung["calibration"]),
@@ -196,13 +196,6 @@ def _matrix(matrix: list[list[int]], classes: list[str]) -> list[dict[str, Any]]
             cells.append({"number": column, "shade": f"{'d' if row == column else 'w'}{level}", "tip": tip})
         rows.append({"number": row, "name": classes[row], "cells": cells})
     return rows
-
-
-def _equally_sure(rung: dict[str, Any]) -> bool:
-    """Say whether no mistake is surer than another, as for a model that answers without looking."""
-    mistakes = rung["mistakes"]
-    one_bin = bool(rung["calibration"]) and len(rung["calibration"]["as_trained"]["bins"]) == 1
-    return one_bin and len(mistakes) > 1 and mistakes[0]["confidence"] == mistakes[-1]["confidence"]
 
 
 def _tiles(mistakes: list[dict[str, Any]], classes: list[str], data: ImageData | None) -> list[dict[str, Any]]:

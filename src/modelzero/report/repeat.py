@@ -7,11 +7,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from modelzero.climbing.comparison import MARGIN
 from modelzero.climbing.ladder import Ladder
 from modelzero.data.catalog import NAMES
 from modelzero.models.ladder import rung_named
 from modelzero.runs.record import Run
 
+_SETTINGS = ("model", "epochs", "batch_size", "learning_rate", "least_steps")  # those with options of their own
+# What `load` was given, the option that gives it, and what is usual.
+_LOADING = (
+    ("data_dir", "--data-dir", None),
+    ("format", "--format", None),
+    ("size", "--size", None),
+    ("fit", "--fit", "pad"),
+    ("test_share", "--test-share", 0.2),
+    ("seed", "--split-seed", 0),
+    ("group", "--group", None),
+    ("share", "--share", 1.0),
+)
 _OWN_DATA = "The pictures have to be loaded with the options that were given then; the notes on the data name them."
 
 
@@ -48,6 +61,8 @@ def _climb(record: Mapping[str, Any]) -> list[dict[str, str]]:
         words.append({"words": f"Rungs that are not modelzero's own need your code: {', '.join(own)}."})
     options = ["--rungs", ",".join(rung["name"] for rung in record["rungs"])]
     options += ["--seeds", str(len(record["seeds"])), "--seed", str(record["seeds"][0])]
+    if record.get("margin", MARGIN) != MARGIN:
+        options += ["--margin", str(record["margin"])]
     if record.get("device", "cpu") != "cpu":
         options += ["--device", record["device"]]
     return [{"command": shlex.join(["modelzero", "climb", *data, *options])}, *words]
@@ -57,10 +72,12 @@ def _train(run: Run) -> list[dict[str, str]]:
     record = run.record
     data, words = _data(record["data"])
     recipe = record["recipe"]
-    if recipe["model"] is None:
+    if recipe["model"] is None or _is_altered(recipe):
         words.append({"words": f"{record['model']} needs your code."})
     options = ["--model", str(record["model"]), "--seed", str(run.seed)]
     if "optimizer" in recipe:
+        if recipe.get("hidden_units", 10) != 10:
+            options += ["--hidden-units", str(recipe["hidden_units"])]
         for name in ("epochs", "batch_size", "learning_rate"):
             options += [f"--{name.replace('_', '-')}", str(record[name])]
         options += ["--threads", str(record["environment"]["threads"])]
@@ -69,7 +86,21 @@ def _train(run: Run) -> list[dict[str, str]]:
     return [{"command": shlex.join(["modelzero", "train", *data, *options])}, *words]
 
 
+def _is_altered(recipe: Mapping[str, Any]) -> bool:
+    """Whether the recipe is that of a rung of ours, but for settings that no option gives."""
+    own = rung_named(recipe["model"]).recipe()
+    return any(own[name] != recipe.get(name, own[name]) for name in own if name not in _SETTINGS)
+
+
 def _data(described: Mapping[str, Any]) -> tuple[list[str], list[dict[str, str]]]:
+    """Return source and options that load the data, and words where they do not say it all."""
+    if origin := described.get("origin"):
+        options = []
+        for name, option, usual in _LOADING:
+            value = origin.get(name, usual)
+            if value != usual:
+                options += [option, "x".join(map(str, value)) if isinstance(value, list) else str(value)]
+        return [origin["source"], *options, *["--allow-unreadable"] * bool(origin.get("allow_unreadable"))], []
     split = described.get("split") or {}
     options = []
     if "share" in described:

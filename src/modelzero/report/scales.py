@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 LINE = 14  # pixels of a line of text
+_BETWEEN_TIMES = 40  # pixels from one number of seconds to the next
 _ACCURACIES = (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99,
                0.995, 0.998, 0.999, 0.9995, 0.9999)  # fmt: skip
 
@@ -72,15 +73,17 @@ def tick_texts(values: list[float]) -> list[str]:
 
 
 def time_ticks(x: Callable[[float], float], left: float, right: float) -> list[Tick]:
-    """Take powers of ten seconds between two borders, and three times those where there are few."""
-    ticks = []
-    for power in range(-4, 8):
-        for digit in (1, 3):
-            at = x(power + math.log10(digit))
-            if left <= at <= right:
-                ticks.append((digit, Tick(at, f"{digit * 10**power:,g}" if power < 3 else f"{digit * 10**power:,}")))
-    ones = [tick for digit, tick in ticks if digit == 1]
-    return ones if len(ones) > 2 else [tick for _, tick in ticks]
+    """Take powers of ten seconds between two borders; where there are few, also some between them."""
+    ticks: list[Tick] = []
+    for digits in ((1,), (1, 3), (1, 2, 5), range(1, 10), [k / 10 for k in range(10, 100)]):
+        places = [(x(power + math.log10(digit)), digit * 10.0**power) for power in range(-4, 8) for digit in digits]
+        ticks = []
+        for at, seconds in places:
+            if left <= at <= right and not (ticks and at - ticks[-1].at < _BETWEEN_TIMES):
+                ticks.append(Tick(at, f"{seconds:,.0f}" if seconds >= 1000 else f"{seconds:g}"))
+        if len(ticks) > (2 if len(digits) == 1 else 1):
+            break
+    return ticks
 
 
 def accuracy_ticks(y: Callable[[float], float], top: float, bottom: float) -> list[Tick]:

@@ -71,7 +71,9 @@ def calibration_error(bins: list[Bin]) -> float:
 def debiased_square(bins: list[Bin]) -> float:
     """Return the mean squared gap without its bias: the variance that chance gives to the accuracy of each bin.
 
-    For a perfectly calibrated model it is 0 on average, so it is negative about as often as not.
+    For a perfectly calibrated model it is 0 on average where the confidences of a bin are equal, and a little less
+    where they differ: pictures that are right with probabilities p vary by p (1 - p) each, on average
+    less than `a (1 - a)`.
 
     >>> round(debiased_square([Bin(11, 0.9, 0.5, 0.2, 0.8)]), 4)  # 0.4 ** 2 - 0.5 * 0.5 / 10
     0.135

@@ -76,7 +76,7 @@ def export(
     if to == "onnx":
         onnx.check_installed()
     target = run.path / f"model{KINDS[to]}" if path is None else Path(path)
-    check_writable(target)
+    check_writable(target, KINDS[to])
     if target.suffix in KINDS.values() and target.suffix != KINDS[to]:
         raise SettingError(
             f"{target} is to be written as {to}: a name that ends with {KINDS[to]} is needed, or another --to"
@@ -88,7 +88,7 @@ def export(
     graph = as_graph(model, predictor.temperature)
     told = metadata(run, predictor)
     try:
-        with replacing(target) as temporary:
+        with replacing(target, KINDS[to]) as temporary:
             if to == "onnx":
                 onnx.write(graph, predictor.image_shape, told, temporary)
                 _, asked = onnx.read(temporary)

@@ -118,9 +118,20 @@ def read(path: Path) -> tuple[dict[str, str], Asked]:
 
 def _check_whole(model: Any, path: Path) -> None:
     """Refuse a graph that reads numbers from other files, which may be any."""
-    constants = [each.t for node in model.graph.node for each in node.attribute if each.HasField("t")]
-    if any(each.external_data for each in (*model.graph.initializer, *constants)):
+    import onnx
+
+    tensors = (each for each in _messages(model) if isinstance(each, onnx.TensorProto))
+    if any(each.external_data or each.data_location == onnx.TensorProto.EXTERNAL for each in tensors):
         raise ExportError(f"{path} takes numbers from other files: one file is needed; export it again")
+
+
+def _messages(message: Any) -> Iterator[Any]:
+    """Go through a message and all within it, so that no branch, function or sparse tensor is forgotten."""
+    yield message
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for each in [value] if hasattr(value, "ListFields") else value:
+                yield from _messages(each)
 
 
 def _strip(model: Any) -> None:
