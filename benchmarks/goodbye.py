@@ -52,6 +52,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it would stay ignored, as it should
     draws, failed = random.Random(arguments.seed), 0
     for rung in arguments.rungs.split(","):
         took = []

@@ -17,7 +17,7 @@ def check_writable(path: str | Path, *endings: str) -> Path:
 
     >>> check_writable(".", ".csv")
     Traceback (most recent call last):
-    modelzero.errors.SettingError: . cannot be written (a folder): choose another file with -o
+    modelzero.errors.SettingError: . cannot be written (a folder): choose another file
 
     Args:
         path: of the file.
@@ -43,7 +43,7 @@ def check_writable(path: str | Path, *endings: str) -> Path:
             return target
     except (OSError, ValueError) as error:  # too long, or with a null byte
         why = str(getattr(error, "strerror", None) or error)
-    raise SettingError(f"{str(path) or repr('')} cannot be written ({why}): choose another file with -o")
+    raise SettingError(f"{str(path) or repr('')} cannot be written ({why}): choose another file")
 
 
 @contextmanager

@@ -159,7 +159,7 @@ def test_inspect_adds_up():
         ("train fashion-mnist --data-dir nowhere", "the data folder nowhere is no folder"),
         ("data file", "is a file"),
         ("data digits --picture nowhere/grid.png", "cannot be written"),
-        ("data digits --picture grid.nonsense", "cannot be written"),
+        ("data digits --picture grid.nonsense", "does not end as a picture does"),
         ("inspect model9", "no model named 'model9'"),
         ("inspect tinyvgg --shape 1,3,3", "too small for tinyvgg"),
         ("inspect model0 --shape 1,28", "shape '1,28'"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from typer.testing import CliRunner
 
 import modelzero as mz
 from modelzero.cli import app
+from modelzero.runs.seal import unsealed
+from modelzero.runs.store import write_record
 
 
 def invoke(command):
@@ -121,6 +124,26 @@ def test_compare_prints_tables_and_what_they_speak_of(folder):
     assert answer.exit_code == 0
     assert "these two trained models, not of methods" in answer.stdout
     assert "methods" not in invoke(f"compare {runs[0]} {runs[1]}").stdout
+
+
+def test_compare_refuses_a_run_that_is_given_twice(folder):
+    """In whatever spelling: it says nothing new."""
+    path = next(folder.glob("*softmax*"))
+    for words in (f"{path} {path}", f"{path} {path}/.", f"{next(folder.glob('*-ladder-*'))} {path}"):
+        answer = invoke(f"compare {words}")
+        assert (answer.exit_code, answer.stdout) == (2, "")
+        assert f"run {path.name} is given twice" in answer.stderr
+
+
+def test_a_climb_names_one_of_the_same_that_was_cut_off(folder, tmp_path):
+    """Perhaps that one was meant to go on; of others, and of one that is finished, nothing is said."""
+    shutil.copytree(next(folder.glob("*-ladder-*")), tmp_path / "runs" / "cut-off")
+    record = unsealed((tmp_path / "runs" / "cut-off" / "ladder.json").read_text())
+    words = "climb digits --rungs majority,centroid,softmax --no-audit --seeds"
+    assert "cut off" not in invoke(f"{words} 2").stderr
+    write_record(tmp_path / "runs" / "cut-off", record | {"status": "interrupted"}, "ladder.json")
+    assert "modelzero climb --resume cut-off" in invoke(f"{words} 2").stderr
+    assert "cut off" not in invoke(f"{words} 1").stderr
 
 
 def test_compare_refuses_what_it_cannot_compare(folder):

@@ -95,11 +95,12 @@ def test_ten_thousand_classes_are_not_ten_thousand_lines(given):
     assert len(json.loads(invoke("data here --no-near --json").stdout)["classes"]) == 10_000
 
 
-@pytest.mark.parametrize("path", ["nowhere/pairs.png", "pairs.nonsense"])
-def test_a_sheet_that_cannot_be_written_is_one_line(given, path):
-    """With exit code 2."""
-    given(20, ("a", "b"))
-    answer = invoke(f"data here --pairs {path}")
+@pytest.mark.parametrize("option", ["--pairs", "--picture"])
+@pytest.mark.parametrize("path", ["nowhere/pairs.png", "pairs.nonsense", "pairs"])
+def test_a_sheet_that_cannot_be_written_is_one_line(monkeypatch, option, path):
+    """With exit code 2, before anything is loaded."""
+    monkeypatch.setattr("modelzero.load", lambda *_, **__: pytest.fail("loaded"))
+    answer = invoke(f"data here {option} {path}")
     assert answer.exit_code == 2
-    assert "cannot be written" in answer.stderr
+    assert "cannot be written" in answer.stderr or "does not end as a picture does" in answer.stderr
     assert len(answer.stderr.splitlines()) == 1

@@ -208,8 +208,9 @@ def test_runs_and_compare_show_such_runs_safely(ladder, rung):
     assert not hidden(answer.stdout + answer.stderr)
     assert "dam\\u001b[31maged" in answer.stderr
     lines = answer.stdout.splitlines()
-    assert len(lines) == 1 + 3
-    assert {line.split()[0] for line in lines[1:]} >= {run.id for run in ladder.runs}
+    assert len(lines) == 1 + 3 + 1 + 2  # the runs, and the ladder
+    assert {line.split()[0] for line in lines[1:4]} >= {run.id for run in ladder.runs}
+    assert lines[-1].startswith(ladder.path.name)
     answer = invoke("compare", ladder.path)
     assert answer.exit_code == 0
     assert not hidden(answer.stdout)

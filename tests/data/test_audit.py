@@ -44,6 +44,15 @@ def planted():
     )
 
 
+def test_classes_without_a_picture_are_named(digits):
+    """On either side."""
+    half = digits.train.labels < 5
+    some = mz.Split(digits.train.images[half], digits.train.labels[half])
+    for train, test, word in ((some, digits.test, "training"), (digits.train, some, "test")):
+        said = mz.audit(mz.ImageData("half", train, test, digits.classes), near=False).sentences()
+        assert f"5 classes are without a {word} picture, such as '5'." in said
+
+
 def test_every_planted_fault_is_found_and_nothing_else(planted):
     """By kind, with split and position."""
     found = mz.audit(planted)

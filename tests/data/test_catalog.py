@@ -34,10 +34,10 @@ def idx_labels(*labels, code=0x08, letter="B"):
 SET = {
     TRAIN_IMAGES: idx_images(5),
     TRAIN_LABELS: idx_labels(0, 1, 2, 9, 4),
-    TEST_IMAGES: idx_images(2, seed=1),
-    TEST_LABELS: idx_labels(3, 1),
+    TEST_IMAGES: idx_images(5, seed=1),
+    TEST_LABELS: idx_labels(4, 1, 2, 9, 0),
 }
-OTHER_SET = SET | {TEST_LABELS: idx_labels(3, 2)}
+OTHER_SET = SET | {TEST_LABELS: idx_labels(2, 1, 4, 9, 0)}
 
 
 def fill(folder, files=SET, *, zipped=True, without=()):
@@ -114,7 +114,7 @@ def is_small_set(data):
         data.train.images.numpy().tobytes() == SET[TRAIN_IMAGES][16:]
         and data.test.images.numpy().tobytes() == SET[TEST_IMAGES][16:]
         and data.train.labels.tolist() == [0, 1, 2, 9, 4]
-        and data.test.labels.tolist() == [3, 1]
+        and data.test.labels.tolist() == [4, 1, 2, 9, 0]
         and data.image_shape == (1, 4, 3)
     )
 
@@ -401,6 +401,14 @@ def test_idx_folder_takes_its_format_and_a_share(tmp_path):
     assert data.description()["split"] is None
 
 
+def test_settings_that_change_nothing_are_refused(refuses):
+    """A set with a split of its own draws nothing, but for a share, and has no files that cannot be read."""
+    for settings, words in (({"seed": 5}, "--split-seed"), ({"allow_unreadable": True}, "--allow-unreadable")):
+        with refuses(mz.SettingError, words, "leave it out"):
+            mz.load("digits", **settings)
+    assert mz.load("digits", seed=5, share=0.5).fingerprint != mz.load("digits", share=0.5).fingerprint
+
+
 def test_name_too_long_for_a_file(refuses):
     """A name that no file system takes is an unknown name like any other."""
     with refuses(DataError, "too long"):
@@ -457,7 +465,8 @@ def test_folder_of_idx_files(tmp_path, zipped, text):
     assert data.name == "mine"
     assert data.source == str(folder)
     assert data.classes == tuple("0123456789")
-    assert data.counts()[9] == ("9", 1, 0)
+    assert data.counts()[9] == ("9", 1, 1)
+    assert data.counts()[3] == ("3", 0, 0)
 
 
 def test_relative_folder(tmp_path):
@@ -466,17 +475,24 @@ def test_relative_folder(tmp_path):
     assert mz.load(".").name == tmp_path.name
 
 
-def test_classes_reach_to_the_highest_label_of_both_splits(tmp_path):
-    """A label that only the test split has is a class."""
-    folder = fill(tmp_path / "mine", SET | {TEST_LABELS: idx_labels(11, 1)})
-    assert mz.load(folder).classes == tuple(map(str, range(12)))
+@pytest.mark.parametrize(
+    ("name", "labels", "words"),
+    [
+        (TEST_LABELS, (11, 1, 2, 9, 0), ["1 of 6 classes has no test picture: '4'"]),
+        (TRAIN_LABELS, (0, 1, 2, 1, 4), ["1 of 5 classes has no training picture: '9'"]),
+    ],
+)
+def test_a_class_on_one_side_only(tmp_path, refuses, name, labels, words):
+    """It is named: nobody could say how well it is recognised, or could recognise it."""
+    with refuses(DataError, "mine", *words):
+        mz.load(fill(tmp_path / "mine", SET | {name: idx_labels(*labels)}))
 
 
 def test_labels_of_other_whole_numbers(tmp_path):
     """Labels may be written as 32-bit numbers."""
-    folder = fill(tmp_path / "mine", SET | {TEST_LABELS: idx_labels(3, 1, code=0x0C, letter="i")})
+    folder = fill(tmp_path / "mine", SET | {TEST_LABELS: idx_labels(4, 1, 2, 9, 0, code=0x0C, letter="i")})
     data = mz.load(folder)
-    assert data.test.labels.tolist() == [3, 1]
+    assert data.test.labels.tolist() == [4, 1, 2, 9, 0]
     assert data.test.labels.dtype == torch.int64
 
 
@@ -499,14 +515,17 @@ def test_empty_folder(tmp_path, refuses):
 
 BAD_FOLDERS = {
     "a label less": ({TRAIN_LABELS: idx_labels(0, 1, 2, 3)}, ["5 pictures", "4 labels"]),
-    "a picture less": ({TEST_IMAGES: idx_images(1)}, ["1 pictures", "2 labels"]),
+    "a picture less": ({TEST_IMAGES: idx_images(1)}, ["1 pictures", "5 labels"]),
     "no training pictures": ({TRAIN_IMAGES: idx_images(0), TRAIN_LABELS: idx_labels()}, ["zero pictures"]),
     "no test pictures": ({TEST_IMAGES: idx_images(0), TEST_LABELS: idx_labels()}, ["zero pictures"]),
-    "no pixels": ({TEST_IMAGES: idx_images(2, height=0)}, ["zero pictures"]),
+    "no pixels": ({TEST_IMAGES: idx_images(5, height=0)}, ["zero pictures"]),
     "one class": ({TRAIN_LABELS: idx_labels(3, 3, 3, 3, 3)}, ["'3'", "at least two classes"]),
-    "two sizes": ({TEST_IMAGES: idx_images(2, height=5)}, ["[1, 4, 3]", "[1, 5, 3]"]),
+    "two sizes": ({TEST_IMAGES: idx_images(5, height=5)}, ["[1, 4, 3]", "[1, 5, 3]"]),
     "huge label": ({TRAIN_LABELS: idx_labels(0, 1, 2, 3, 70_000, code=0x0C, letter="i")}, ["mine", "70000", "65535"]),
-    "negative label": ({TEST_LABELS: idx_labels(-1, 1, code=0x09, letter="b")}, ["test labels", "from -1 to 1"]),
+    "negative label": (
+        {TEST_LABELS: idx_labels(-1, 1, 2, 9, 0, code=0x09, letter="b")},
+        ["test labels", "from -1 to 9"],
+    ),
     "fractions": ({TEST_LABELS: idx_labels(0.5, 1, code=0x0D, letter="f")}, ["mine", "labels", "float32"]),
     "labels as pictures": ({TRAIN_IMAGES: SET[TRAIN_LABELS]}, ["mine", "pictures", "1 dimensions", "[N, H, W]"]),
     "pictures as labels": ({TRAIN_LABELS: SET[TRAIN_IMAGES]}, ["mine", "labels", "3 dimensions", "[N]"]),

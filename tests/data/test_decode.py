@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import struct
 import subprocess
 import sys
 
@@ -73,6 +74,50 @@ def test_sixteen_bits_are_cut_to_the_upper_eight():
         content = stored(Image.fromarray(deep), kind)
         assert read_header(content).grey
         np.testing.assert_array_equal(decode(content)[0], deep >> 8)
+
+
+def test_sixteen_bits_with_a_transparent_grey(tmp_path):
+    """What has exactly that value is white; a value that is the same in its upper 8 bits only is not."""
+    deep = np.array([[1000, 1001, 65535]], np.uint16)
+    content = stored(Image.fromarray(deep), "PNG", transparency=1000)
+    assert Image.open(io.BytesIO(content)).info["transparency"] == 1000
+    assert decode(content)[0].tolist() == [[255, 1001 >> 8, 255]]
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.int16])
+def test_whole_numbers_of_which_nobody_knows_the_white(refuses, kind):
+    """Cut to the upper 8 of 16 bits, values up to 255 would be black."""
+    deep = np.random.default_rng(0).integers(256, size=(4, 6)).astype(kind)
+    file = io.BytesIO()
+    tifffile(file, deep)
+    with refuses(mz.DataError, "signed or of 32 bits"):
+        read_header(file.getvalue())
+
+
+def tifffile(file, numbers):
+    """Write a TIFF of one strip by hand, since Pillow writes no signed ones."""
+    height, width = numbers.shape
+    bits, pixels = numbers.itemsize * 8, numbers.astype(numbers.dtype.newbyteorder("<")).tobytes()
+    entries = [(256, width), (257, height), (258, bits), (259, 1), (262, 1), (273, 8), (277, 1), (278, height)]
+    entries += [(279, len(pixels)), (339, 2)]
+    file.write(b"II*\0" + struct.pack("<I", 8 + len(pixels)) + pixels + struct.pack("<H", len(entries)))
+    for tag, value in entries:
+        file.write(struct.pack("<HHII", tag, 4, 1, value))
+    file.write(struct.pack("<I", 0))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_header_says_how_the_picture_will_lie(kind, orientation):
+    """Also where the decoder turns it by itself."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = stored(Image.fromarray(noise((20, 30))), kind, exif=exif)
+    header = read_header(content)
+    assert (header.height, header.width) == decode(content).shape[1:]
+    assert decode(content).shape[1:] == ((30, 20) if orientation > 4 else (20, 30))
+    same = decode(content, size=(header.height, header.width))
+    np.testing.assert_array_equal(same, decode(content))
 
 
 def test_transparency_is_laid_onto_white():
@@ -157,7 +202,7 @@ def test_a_bomb_is_refused_by_its_header(refuses):
 
 
 @pytest.mark.parametrize("shape", [(30, 7), (7, 30), (3, 3)])
-@pytest.mark.parametrize("kind", ["RGBA", "LA", "P", "I;16", "I", "F"])
+@pytest.mark.parametrize("kind", ["RGBA", "LA", "P", "I;16", "F"])
 def test_large_pictures_are_brought_to_plain_colours_piece_by_piece(monkeypatch, shape, kind):
     """The same to the bit as in one go; no piece is much larger than it may be."""
     pixels = noise((*shape, 4))
@@ -165,7 +210,7 @@ def test_large_pictures_are_brought_to_plain_colours_piece_by_piece(monkeypatch,
         image = Image.fromarray(pixels).convert(kind)
         content = stored(image, **({"transparency": 3} if kind == "P" else {}))
     else:
-        deep = pixels.astype({"I;16": np.uint16, "I": np.int32, "F": np.float32}[kind])[..., 0]
+        deep = pixels.astype({"I;16": np.uint16, "F": np.float32}[kind])[..., 0]
         content = stored(Image.fromarray(deep / np.float32(255) if kind == "F" else deep * 200), "TIFF")
     whole = decode(content)
     pieces = []

@@ -1,6 +1,7 @@
 """Class folders: what their levels mean, in which order pictures come, and what is passed over or refused."""
 
 import os
+import shutil
 
 import pytest
 
@@ -69,6 +70,19 @@ def test_a_class_called_train(tree):
     """Among cars and ships, train is a class."""
     listing = read_folder(tree("train/1.png", "car/1.png", "ship/1.png"))
     assert listing.classes == ("car", "ship", "train")
+
+
+def test_a_split_beside_the_classes_is_no_class(tree, refuses):
+    """What was set apart for the test must not be trained on under a label of its own; a class may be called so."""
+    root = tree("cat/1.png", "dog/1.png", "test/1.png")
+    listing = read_folder(root)
+    assert listing.classes == ("cat", "dog", "test")
+    assert listing.notes == ("taken for classes, since there is no train/: 'test'",)
+    for name in ("test", "val"):
+        tree(f"{name}/cat/2.png", f"{name}/dog/2.png")
+        with refuses(DataError, repr(name), "train/"):
+            read_folder(root)
+        shutil.rmtree(root / name)
 
 
 def test_folders_beside_the_splits_are_said(tree):

@@ -216,3 +216,17 @@ def test_names_that_are_not_utf8_go_into_a_record(tmp_path):
     run = mz.train(tmp_path / "set", "majority", runs_dir=tmp_path / "runs")
     assert json.loads((run.path / "run.json").read_bytes())["data"]["classes"] == ["even", odd]
     assert mz.Run.read(run.path).record["data"]["split"]["test_share"] == 0.2
+
+
+@pytest.mark.parametrize(("name", "kind"), [("stray.parquet", "parquet"), ("images.npy", "npy")])
+def test_pictures_beside_a_table_do_not_vanish(tmp_path, refuses, name, kind):
+    """A folder that could be read in two ways is refused, until it is said which; one of assets is no set."""
+    for k in range(20):
+        (tmp_path / "set" / "ab"[k % 2]).mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4), k).save(tmp_path / "set" / "ab"[k % 2] / f"{k}.png")
+    (tmp_path / "set" / name).write_bytes(b"")
+    with refuses(DataError, "folders of pictures and", f"--format folder or --format {kind}"):
+        mz.load(tmp_path / "set")
+    assert mz.load(tmp_path / "set", format="folder").classes == ("a", "b")
+    (tmp_path / "set" / "b").rename(tmp_path / "elsewhere")
+    assert find_format(tmp_path / "set") == kind

@@ -224,7 +224,26 @@ def test_a_decode_that_is_killed_leaves_no_cache(tmp_path, cache):
         assert process.stdout.readline() == b"decoded\n"
         process.send_signal(signal.SIGKILL)
     assert not list(cache.glob("*.npy"))
+    assert len(list(cache.glob(".decoding~*.tmp"))) == 1
     assert load(items).images.shape == (400, 3, 8, 8)
+    assert not list(cache.glob(".*"))  # nor what it left
+
+
+def test_a_damaged_cache_is_decoded_again(tmp_path, cache):
+    """A single bit; what is told of it, and a part that was lost, too."""
+    items = make(tmp_path / "p")
+    right = load(items).images.copy()
+    (path,) = cache.glob("*.npy")
+    for place in (-1, -1000):
+        content = bytearray(path.read_bytes())
+        content[place] ^= 1
+        path.write_bytes(content)
+        np.testing.assert_array_equal(load(items).images, right)
+    path.write_bytes(path.read_bytes()[:-1])
+    np.testing.assert_array_equal(load(items).images, right)
+    (told,) = cache.glob("*.json")
+    told.write_text("{")
+    np.testing.assert_array_equal(load(items).images, right)
 
 
 def test_a_job_that_hangs_or_kills_its_process_costs_itself_only():

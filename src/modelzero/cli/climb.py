@@ -130,6 +130,7 @@ def climb(
         resume = folder_of(resume, runs_dir)
     else:
         refuse_without_resume(take_over)
+        _say_what_was_begun(runs_dir, data or "fashion-mnist", seed, seeds, names)
     out = console()
     live = out.is_terminal and not json
     try:
@@ -152,6 +153,27 @@ def climb(
     _show(out, ladder, json)
     if any(each["failed"] and each["name"] not in {rung.name for rung in ladder.rungs} for each in ladder.left_out):
         raise typer.Exit(1)
+
+
+def _say_what_was_begun(runs_dir: Path, data: str, seed: int, seeds: int, names: list[str] | None) -> None:
+    """Name a climb of the same that was cut off: perhaps that one is to go on."""
+    from modelzero.climbing.ladder import read_ladder_records
+    from modelzero.models.ladder import LADDER
+
+    wanted = {rung.name for rung in LADDER} if names is None else set(names)
+    for name, record in reversed(read_ladder_records(runs_dir)[0].items()):
+        source = (record["data"].get("origin") or {}).get("source")
+        if (
+            record["status"] == "interrupted"
+            and source in (data, str(Path(data).absolute()))
+            and record.get("seeds") == list(range(seed, seed + seeds))
+            and {rung["name"] for rung in record["rungs"]} == wanted
+        ):
+            print(
+                f"a climb of the same was cut off; to go on with it: modelzero climb --resume {name}",
+                file=sys.stderr,
+            )
+            return
 
 
 def _show(out: Console, ladder: Ladder, json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,6 +32,10 @@ def compare(
 
     check_margin(margin)
     found = [run for name in runs for run in _find(name, runs_dir)]
+    counts = Counter(run.path.resolve() for run in found)
+    twice = [path.name for path, count in counts.items() if count > 1]
+    if twice:
+        raise RunError(f"run {twice[0]} is given twice, which says nothing new: each once is needed; leave one out")
     if len(found) < 2:
         raise RunError(f"{len(found)} run: at least two are needed to compare; 'modelzero runs' lists them")
     accounts = accounts_of(methods_of(found))

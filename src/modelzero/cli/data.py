@@ -57,7 +57,11 @@ def data(
 ) -> None:
     """Show a data set: source, shapes, pictures of each class, fingerprint, and what could make a result wrong."""
     from modelzero import audit, load
+    from modelzero.report.grid import check_picture_path, sample_grid, save_picture
 
+    for path in (picture, pairs):
+        if path is not None:
+            check_picture_path(path)
     pictures = load(
         data,
         data_dir=data_dir,
@@ -71,12 +75,9 @@ def data(
         allow_unreadable=allow_unreadable,
     )
     if picture is not None:
-        from modelzero.report.grid import sample_grid, save_picture
-
         save_picture(sample_grid(pictures), picture)
     found = audit(pictures, near=near)
     if pairs is not None and found.leaked:
-        from modelzero.report.grid import save_picture
         from modelzero.report.pairs import pair_sheet
 
         save_picture(pair_sheet(found), pairs)

@@ -156,7 +156,7 @@ def _csv(output: Path | None, json: bool) -> Iterator[IO[str] | None]:
     except BrokenPipeError:  # of standard error
         raise
     except OSError as error:
-        raise SettingError(f"{output} cannot be written ({error.strerror}): choose another file with -o") from None
+        raise SettingError(f"{output} cannot be written ({error.strerror}): choose another file") from None
 
 
 def _tensor(images: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,18 +13,18 @@ from modelzero.printable import plain
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from modelzero.climbing.ladder import Ladder
     from modelzero.runs.record import Run
 
 
 @command
 def runs(runs_dir: RunsDir = Path("runs"), json: Json = False) -> None:
     """List the recorded runs and ladders, the oldest first."""
-    from modelzero.climbing.ladder import read_ladders
+    from modelzero.climbing.ladder import read_ladder_records
     from modelzero.runs.store import read_all
 
     found, trouble = read_all(runs_dir)
-    ladders, more = read_ladders(runs_dir)
+    records, more = read_ladder_records(runs_dir)
+    ladders = [_summary(name, record) for name, record in records.items()]
     trouble += more
     for line in trouble:
         print(f"left out: {plain(line, None)}", file=sys.stderr)
@@ -34,7 +34,7 @@ def runs(runs_dir: RunsDir = Path("runs"), json: Json = False) -> None:
                 "format": 1,
                 "runs_dir": str(runs_dir),
                 "runs": [run.record for run in found],
-                "ladders": [_summary(ladder) for ladder in ladders],
+                "ladders": ladders,
                 "left_out": trouble,
             }
         )
@@ -75,7 +75,7 @@ def _table_of_runs(found: Sequence[Run]) -> Table:
     return table
 
 
-def _table_of_ladders(ladders: Sequence[Ladder]) -> Table:
+def _table_of_ladders(ladders: Sequence[Mapping[str, Any]]) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -83,8 +83,7 @@ def _table_of_ladders(ladders: Sequence[Ladder]) -> Table:
     for heading in ("status", "data", "rungs"):
         table.add_column(heading, no_wrap=True)
     table.add_column("finished runs", justify="right")
-    for ladder in ladders:
-        summary = _summary(ladder)
+    for summary in ladders:
         table.add_row(
             plain(summary["id"], None),
             plain(summary["status"], NAME_LETTERS),
@@ -95,12 +94,12 @@ def _table_of_ladders(ladders: Sequence[Ladder]) -> Table:
     return table
 
 
-def _summary(ladder: Ladder) -> dict[str, Any]:
+def _summary(name: str, record: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "id": ladder.path.name,
-        "status": ladder.record["status"],
-        "data": ladder.record["data"]["name"],
-        "rungs": [rung["name"] for rung in ladder.record["rungs"]],
-        "finished_runs": len(ladder.runs),
-        "planned_runs": len(ladder.record["cells"]),
+        "id": name,
+        "status": record["status"],
+        "data": record["data"]["name"],
+        "rungs": [rung["name"] for rung in record["rungs"]],
+        "finished_runs": sum(cell["status"] == "finished" for cell in record["cells"]),
+        "planned_runs": len(record["cells"]),
     }

@@ -55,22 +55,8 @@ class Ladder:
             RunError: no ladder there, or a damaged one, or one whose runs are gone.
         """
         path = Path(path)
-        try:
-            record = unsealed((path / LADDER_RECORD).read_bytes().decode())
-            for key in ("rungs", "family", "cells"):
-                record.setdefault(key, [])
-            runs = [cell["run"] for cell in record["cells"] if cell["status"] == "finished"]
-            newer = record["format"] > FORMAT
-            if record.get("status") == "running" and still_there(record.get("process")) is False:
-                record["status"] = "interrupted"
-        except OSError as error:
-            if (path / RECORD).is_file():
-                raise RunError(f"{path} is one run, no ladder: the folder of a ladder is needed") from None
-            raise RunError(f"{path} holds no ladder ({error.strerror}): the folder of a ladder is needed") from None
-        except (ValueError, KeyError, TypeError):
-            raise RunError(f"{path / LADDER_RECORD} is damaged: a whole record is needed; climb again") from None
-        if newer:
-            raise RunError(f"{path} was written by a newer modelzero (format {record['format']}): update modelzero")
+        record = read_ladder_record(path)
+        runs = [cell["run"] for cell in record["cells"] if cell["status"] == "finished"]
         return cls(path, record, _still_whole(path, record, runs))
 
     @cached_property
@@ -200,16 +186,41 @@ class Ladder:
         return as_html(self)
 
 
-def read_ladders(runs_dir: str | Path) -> tuple[list[Ladder], list[str]]:
-    """Read every ladder in a folder of runs, the oldest first, and say what could not be read."""
-    ladders, trouble = [], []
-    for record in sorted(Path(runs_dir).glob(f"*/{LADDER_RECORD}")):
-        if not record.parent.name.startswith("."):
+def read_ladder_record(path: Path) -> dict[str, Any]:
+    """Read the record of a ladder alone; one whose process died is `interrupted`.
+
+    Raises:
+        RunError: no ladder there, or a damaged one.
+    """
+    try:
+        record: dict[str, Any] = unsealed((path / LADDER_RECORD).read_bytes().decode())
+        for key in ("rungs", "family", "cells"):
+            record.setdefault(key, [])
+        newer = record["format"] > FORMAT
+        _ = [(cell["run"], cell["status"]) for cell in record["cells"]]
+        if record.get("status") == "running" and still_there(record.get("process")) is False:
+            record["status"] = "interrupted"
+    except OSError as error:
+        if (path / RECORD).is_file():
+            raise RunError(f"{path} is one run, no ladder: the folder of a ladder is needed") from None
+        raise RunError(f"{path} holds no ladder ({error.strerror}): the folder of a ladder is needed") from None
+    except (ValueError, KeyError, TypeError):
+        raise RunError(f"{path / LADDER_RECORD} is damaged: a whole record is needed; climb again") from None
+    if newer:
+        raise RunError(f"{path} was written by a newer modelzero (format {record['format']}): update modelzero")
+    return record
+
+
+def read_ladder_records(runs_dir: str | Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """Read the records of all ladders in a folder of runs, by id, the oldest first; say what could not be read."""
+    records, trouble = {}, []
+    for path in sorted(Path(runs_dir).glob(f"*/{LADDER_RECORD}")):
+        if not path.parent.name.startswith("."):
             try:
-                ladders.append(Ladder.read(record.parent))
+                records[path.parent.name] = read_ladder_record(path.parent)
             except RunError as error:
                 trouble.append(str(error))
-    return ladders, trouble
+    return records, trouble
 
 
 def _still_whole(path: Path, record: dict[str, Any], names: list[str]) -> list[Run]:

@@ -69,7 +69,7 @@ def check(sides: Sides, rule: Rule) -> None:
     """Refuse what cannot be split, before pictures are decoded.
 
     Raises:
-        SettingError: a share for a test split that is there already.
+        SettingError: a share for a test split that is there already, or a seed where nothing is drawn.
         DataError: fewer than two classes, no training pictures, a class that is or would be on one side only.
     """
     present = len(np.unique(sides.labels))
@@ -86,6 +86,11 @@ def check(sides: Sides, rule: Rule) -> None:
             raise SettingError(
                 f"test share {rule.test_share}: the source has a test split of its own, of {len(test):,} pictures; "
                 "leave it out"
+            )
+        if rule.seed != Rule.seed and rule.share == Rule.share:
+            raise SettingError(
+                f"split seed {rule.seed}: the source has a test split of its own, and all of it is used, so nothing is "
+                "drawn; leave it out"
             )
         check_sides(sides.classes, sides.labels[train], sides.labels[test])
     else:

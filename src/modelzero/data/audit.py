@@ -104,6 +104,13 @@ class Audit:
             said.append(
                 f"{_count(len(missing), 'class', 'classes')} without a training picture, such as {missing[0]!r}."
             )
+        unseen = [
+            name
+            for name, count, train in zip(self.data.classes, self.counts["test"], self.counts["train"], strict=True)
+            if train and not count
+        ]
+        if unseen:
+            said.append(f"{_count(len(unseen), 'class', 'classes')} without a test picture, such as {unseen[0]!r}.")
         if self.imbalance > IMBALANCED:
             said.append(
                 f"Imbalanced: the largest class has {self.imbalance:,.0f} times the training pictures of the smallest; "

@@ -19,7 +19,7 @@ from modelzero.data.idx import read_idx
 from modelzero.data.published import NamedSet, fetch_missing, find
 from modelzero.data.sets import IDX_FILES, SETS
 from modelzero.data.sources import Reading, parse_size, read_path, refuse
-from modelzero.data.splits import Rule
+from modelzero.data.splits import Rule, check_sides
 from modelzero.errors import DataError, nearest
 
 NAMES = (*SETS, "digits")
@@ -134,7 +134,13 @@ def _loaded(source: str | Path, data_dir: str | Path | None, reading: Reading, p
 def _refuse_all(reading: Reading, what: str) -> None:
     """Refuse settings for pictures that are decoded and split already."""
     rule = reading.rule
-    given = {"format": reading.format, "group": rule.group, "test_share": rule.test_share != Rule.test_share}
+    given = {
+        "format": reading.format,
+        "group": rule.group,
+        "test_share": rule.test_share != Rule.test_share,
+        "split_seed": rule.seed != Rule.seed and rule.share == Rule.share,
+        "allow_unreadable": reading.allow_unreadable,
+    }
     refuse(
         [*(name for name, is_given in given.items() if is_given), *reading.needless()], what, "has one size and split"
     )
@@ -206,9 +212,11 @@ def _idx_folder(folder: Path) -> ImageData:
             f"{folder}: a label of {top}: needed are labels from 0 to {_MOST_CLASSES - 1}; is it a label file?"
         )
     try:
-        return _from_idx_arrays(folder.resolve().name, arrays, tuple(map(str, range(top + 1))), str(folder))
+        data = _from_idx_arrays(folder.resolve().name, arrays, tuple(map(str, range(top + 1))), str(folder))
+        check_sides(data.classes, data.train.labels.numpy(), data.test.labels.numpy())
     except DataError as error:
         raise DataError(f"{folder}: {error}") from None
+    return data
 
 
 def _idx_file(folder: Path, name: str) -> Path | None:

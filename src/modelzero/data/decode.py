@@ -171,6 +171,8 @@ def _opened(content: bytes) -> Iterator[Image.Image]:
 
 
 def _check_pixels(image: Image.Image) -> None:
+    if image.mode == "I" and image.format == "TIFF":  # nobody knows which of them is white
+        raise DataError("whole numbers that are signed or of 32 bits: unsigned ones of 8 or 16 bits are read")
     most, of = (MOST_PIXELS_OF_WEBP, " of a WebP") if image.format == "WEBP" else (MOST_PIXELS, "")
     if image.width * image.height > most:
         raise DataError(f"{image.width} x {image.height} pixels: at most {most:,} are decoded{of}")
@@ -178,7 +180,8 @@ def _check_pixels(image: Image.Image) -> None:
 
 def _header(image: Image.Image) -> Header:
     orientation = _orientation(image)
-    sides = image.size if orientation >= 5 else image.size[::-1]
+    # Pillow has turned the size of a TIFF already, and will turn its pixels.
+    sides = image.size if orientation >= 5 and image.format != "TIFF" else image.size[::-1]
     alpha = image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
     return Header(*sides, _is_grey(image), image.mode, alpha, orientation > 1)
 
@@ -233,7 +236,11 @@ def _plain(image: Image.Image, alpha: bool, mode: str) -> Image.Image:
         numbers = np.asarray(image).astype(np.int64)
         if numbers.size and not 0 <= numbers.min() <= numbers.max() <= 0xFFFF:
             raise DataError(f"pixels from {numbers.min()} to {numbers.max()}: 0 to 65535 are read")
-        return Image.fromarray((numbers >> 8).astype(np.uint8)).convert(mode)
+        grey = (numbers >> 8).astype(np.uint8)
+        clear = image.info.get("transparency") if alpha else None
+        if isinstance(clear, int):
+            grey[numbers == clear] = 255
+        return Image.fromarray(grey).convert(mode)
     if image.mode == "F":
         numbers = np.asarray(image)
         if not (numbers.size and 0 <= numbers.min() <= numbers.max() <= 1):

@@ -28,6 +28,7 @@ _OTHERS = """
     .doc .docx .xls .xlsx .npy .npz .mat .h5 .hdf5 .parquet .arrow .pkl .pickle .pt .pth .ckpt .onnx .safetensors .zip
     .tar .gz .tgz .bz2 .xz .zst .7z .rar .mp4 .avi .mov .mkv .webm .wav .mp3 .db .sqlite .lock .part .tmp .md5 .sha256
 """
+_PICTURE_ENDINGS = frozenset([".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff"])
 _OTHER_ENDINGS = frozenset(_OTHERS.split())
 
 
@@ -152,6 +153,14 @@ def _split_level(kept: list[tuple[str, list[str]]], depth: int, source: str, not
             raise DataError(
                 f"{source} has {some(list(splits))}, but no pictures in train/: needed are pictures to train on"
             )
+        for name in splits:
+            if {parts[depth + 1] for _, parts in kept if parts[depth] == name and len(parts) > depth + 2} & names:
+                raise DataError(
+                    f"{source} has {quoted(name)} with folders that are called as folders beside it are: needed is a "
+                    "folder train/ for those, or another name for this one"
+                )
+        if splits:
+            notes.append(f"taken for classes, since there is no train/: {some(list(splits))}")
         return None
     # Beside other folders, a folder 'train' without class folders in it is a class, as it is among cars and ships.
     if others and len(splits) == 1 and any(len(p) <= depth + 2 for _, p in kept if p[depth] in splits):
@@ -221,6 +230,18 @@ def _walk(root: Path) -> tuple[list[str], list[str]]:
             where = quoted(below or str(root), 200)
             raise DataError(f"the folder {where} cannot be read ({error.strerror}): check its permissions") from None
     return paths, loops
+
+
+def has_class_folders(root: Path) -> bool:
+    """Whether pictures, by their endings, lie in at least two folders below this one."""
+    found = set()
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if not is_junk(name)]
+        if folder != str(root) and any(ending(name) in _PICTURE_ENDINGS for name in files):
+            found.add(folder)
+            if len(found) > 1:
+                return True
+    return False
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

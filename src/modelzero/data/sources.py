@@ -17,7 +17,7 @@ from modelzero.data.archive import is_tar, is_zip, read_archive
 from modelzero.data.arrays import take
 from modelzero.data.assemble import Sides, assemble, check
 from modelzero.data.dataset import ImageData
-from modelzero.data.folder import read_folder
+from modelzero.data.folder import has_class_folders, read_folder
 from modelzero.data.listing import Listing
 from modelzero.data.npz import read_npy_folder, read_npz
 from modelzero.data.parquet import find_shards, read_parquet, read_shards
@@ -99,8 +99,17 @@ def find_format(path: Path) -> str:
     """
     if path.is_dir():
         if any((path / name).is_file() for name in ("images.npy", "labels.npy", "x_train.npy", "train_images.npy")):
-            return "npy"
-        return "parquet" if find_shards(path) else "folder"
+            kind = "npy"
+        elif find_shards(path):
+            kind = "parquet"
+        else:
+            return "folder"
+        if has_class_folders(path):
+            raise DataError(
+                f"{path} has folders of pictures and {'.npy' if kind == 'npy' else 'Parquet'} files: needed is one of "
+                f"them; --format folder or --format {kind} says which"
+            )
+        return kind
     with path.open("rb") as file:
         start = file.read(8)
     if is_zip(path):

@@ -1,7 +1,8 @@
 """Decode once: the pictures of a listing become one uint8 file in the cache, which later loads map into memory.
 
     decoded/<content>.npy    uint8 [n, C, H, W]
-    decoded/<content>.json   which pictures these are, which could not be read, what was decided; written last
+    decoded/<content>.json   which pictures these are, which could not be read, what was decided, hashes of the pixels;
+                             written last
     decoded/<looks>.seen     the content that files of these names, sizes and times had
 
 `content` is a hash of the bytes of all files and of the settings, so the same pictures are decoded once wherever they
@@ -19,6 +20,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from modelzero.data.bundles import decode_files, look_at_files
-from modelzero.data.cache import cache_folder
+from modelzero.data.cache import cache_folder, make_temporary, sweep
 from modelzero.data.decode import Header
 from modelzero.data.listing import Item
 from modelzero.data.pool import Processes, in_bundles
@@ -42,6 +44,7 @@ _SECONDS = 10.0  # that one picture may take
 _FEW = 200  # pictures that are not worth a second process
 # What a process is handed at once: pictures, and bytes to look at or pixels to decode, which takes about half a second.
 _PICTURES_AT_ONCE, _BYTES_AT_ONCE, _PIXELS_AT_ONCE = 100, 100 << 20, 20_000_000
+_BLOCK = 8 << 20  # bytes of pixels under one hash
 # A file that changed so recently may change again without its time changing.
 _SETTLED_SECONDS = 2.0
 
@@ -269,9 +272,8 @@ def _make_room(folder: Path, shape: tuple[int, ...]) -> Path:
         path = None
         try:
             place.mkdir(parents=True, exist_ok=True)
-            number, name = tempfile.mkstemp(".tmp", ".decoding-", place)
-            path = Path(name)
-            os.close(number)
+            sweep(place)
+            path = make_temporary(place, "decoding")
             np.lib.format.open_memmap(path, "w+", np.uint8, shape)
             with path.open("r+b") as file:  # a hole in a file on a full disk would end the process that writes into it
                 if hasattr(os, "posix_fallocate"):
@@ -319,8 +321,9 @@ def _keep(
             _sync(temporary)
             target = folder / f"{content}.npy"
             os.replace(temporary, target)
-            _write(folder / f"{content}.json", json.dumps(told | {"shape": shape}).encode())
-            return _mapped(target)
+            images = _mapped(target)
+            _write(folder / f"{content}.json", json.dumps(told | {"shape": shape, "blocks": _hashes(images)}).encode())
+            return images  # noqa: TRY300 - what follows is for a cache that cannot be written
         except OSError:  # it can be used all the same, once
             if not temporary.exists():
                 return _mapped(folder / f"{content}.npy")
@@ -343,9 +346,19 @@ def _read_stored(folder: Path, content: str) -> tuple[NDArray[np.uint8], dict[st
         if list(images.shape) != told["shape"] or images.dtype != np.uint8 or len(told["kept"]) != len(images):
             return None
         _ = told["unreadable"], told["notes"]
+        if _hashes(images) != told["blocks"]:  # a disk that lost some of it, or somebody's hand
+            return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return images, told
+
+
+def _hashes(images: NDArray[np.uint8]) -> list[str]:
+    """Hash the pixels block by block, on all cores: as fast as they come from memory, near enough."""
+    pixels = images.reshape(-1)
+    blocks = [pixels[start : start + _BLOCK] for start in range(0, len(pixels), _BLOCK)]
+    with ThreadPoolExecutor(_cores()) as pool:
+        return list(pool.map(lambda block: hashlib.sha256(block.data).hexdigest(), blocks))
 
 
 def _mapped(path: Path) -> NDArray[np.uint8]:
@@ -355,10 +368,9 @@ def _mapped(path: Path) -> NDArray[np.uint8]:
 
 def _write(path: Path, content: bytes) -> None:
     """Write a small file whole, or not at all."""
-    number, name = tempfile.mkstemp(".tmp", f".{path.name}-", path.parent)
-    temporary = Path(name)
+    temporary = make_temporary(path.parent, path.name)
     try:
-        with open(number, "wb") as file:  # noqa: PTH123 - it is open already
+        with temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

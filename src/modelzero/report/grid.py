@@ -9,7 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from modelzero.data.dataset import ImageData
-from modelzero.errors import DataError
+from modelzero.errors import DataError, SettingError
+from modelzero.files import check_writable, replacing
 from modelzero.printable import plain
 
 _COLUMNS, _MOST_ROWS = 10, 50
@@ -43,14 +44,34 @@ def sample_grid(data: ImageData) -> Image.Image:
     return image
 
 
+def check_picture_path(path: str | Path) -> Path:
+    """Make sure that a picture can be written there, before long work.
+
+    Raises:
+        SettingError: an ending that is none of a picture, or a path that cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in _formats():
+        raise SettingError(f"{path} does not end as a picture does: give a path like samples.png")
+    check_writable(path, path.suffix.lower())
+    return path
+
+
+def _formats() -> dict[str, str]:
+    return {ending: kind for ending, kind in Image.registered_extensions().items() if kind in Image.SAVE}
+
+
 def save_picture(image: Image.Image, path: str | Path) -> None:
     """Write a picture in the format that the name's ending says.
 
     Raises:
-        DataError: an unknown ending, or a path that cannot be written.
+        DataError: it cannot be written after all.
+        SettingError: as `check_picture_path`.
     """
+    path = check_picture_path(path)
     try:
-        image.save(path)
+        with replacing(path, path.suffix.lower()) as temporary:
+            image.save(temporary, _formats()[path.suffix.lower()])
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise DataError(

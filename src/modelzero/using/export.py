@@ -102,7 +102,7 @@ def export(
             size = temporary.stat().st_size
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte
         why = getattr(error, "strerror", None) or error
-        raise SettingError(f"{target} cannot be written ({why}): choose another file with -o") from None
+        raise SettingError(f"{target} cannot be written ({why}): choose another file") from None
     return Exported(target, to, size, told, parity)
 
 
