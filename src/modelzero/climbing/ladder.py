@@ -213,8 +213,13 @@ def read_ladder_record(path: Path) -> dict[str, Any]:
 
 def read_ladder_records(runs_dir: str | Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Read the records of all ladders in a folder of runs, by id, the oldest first; say what could not be read."""
-    records, trouble = {}, []
-    for path in sorted(Path(runs_dir).glob(f"*/{LADDER_RECORD}")):
+    records: dict[str, dict[str, Any]] = {}
+    trouble: list[str] = []
+    try:
+        paths = sorted(Path(runs_dir).glob(f"*/{LADDER_RECORD}"))
+    except (OSError, ValueError):  # too long a name: whoever writes there says so
+        return records, trouble
+    for path in paths:
         if not path.parent.name.startswith("."):
             try:
                 records[path.parent.name] = read_ladder_record(path.parent)

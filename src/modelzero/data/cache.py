@@ -40,8 +40,8 @@ def make_temporary(folder: Path, what: str) -> Path:
 def sweep(folder: Path) -> None:
     """Remove what killed processes left: those of this machine at once, and any after a day without a change."""
     with contextlib.suppress(OSError):
-        for path in folder.glob(".*.tmp"):
-            _, number, host, *_ = [*path.name.split("~"), "", "", ""]
+        for path in folder.glob(".*~*~*~*.tmp"):  # other names are not ours
+            _, number, host, *_ = path.name.split("~")
             with contextlib.suppress(OSError):
                 if (host == _host() and number.isdecimal() and not _exists(int(number))) or (
                     time.time() - path.stat().st_mtime > _FORGOTTEN_SECONDS

@@ -139,7 +139,6 @@ def _refuse_all(reading: Reading, what: str) -> None:
         "group": rule.group,
         "test_share": rule.test_share != Rule.test_share,
         "split_seed": rule.seed != Rule.seed and rule.share == Rule.share,
-        "allow_unreadable": reading.allow_unreadable,
     }
     refuse(
         [*(name for name, is_given in given.items() if is_given), *reading.needless()], what, "has one size and split"

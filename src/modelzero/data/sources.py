@@ -61,7 +61,11 @@ class Reading:
 
     def needless(self) -> list[str]:
         """Name the settings that only pictures in files of their own can follow."""
-        given = {"size": self.size is not None, "fit": self.fit != Reading.fit}
+        given = {
+            "size": self.size is not None,
+            "fit": self.fit != Reading.fit,
+            "allow_unreadable": self.allow_unreadable,
+        }
         return [name for name, is_given in given.items() if is_given]
 
 
