@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from modelzero import DataError, ImageData, Split
+from modelzero import ImageData, SettingError, Split
 from modelzero.report.grid import sample_grid, save_picture
 
 
@@ -42,9 +43,12 @@ def test_many_classes_and_long_names_stay_readable():
     assert grid.width < 1000
 
 
-def test_a_path_that_cannot_be_written_is_a_data_error(tmp_path):
-    """An unknown ending or a missing folder."""
+def test_a_path_that_cannot_be_written_is_refused(tmp_path, refuses):
+    """An unknown ending or a missing folder; what is there already stays, whole."""
     grid = sample_grid(colours(2))
-    for path in (tmp_path / "grid.nonsense", tmp_path / "missing" / "grid.png"):
-        with pytest.raises(DataError, match="cannot be written"):
+    for path, words in ((tmp_path / "grid.nonsense", "samples.png"), (tmp_path / "missing" / "grid.png", "no folder")):
+        with refuses(SettingError, path, words):
             save_picture(grid, path)
+    save_picture(grid, tmp_path / "grid.JPG")
+    assert Image.open(tmp_path / "grid.JPG").format == "JPEG"
+    assert [path.name for path in tmp_path.iterdir()] == ["grid.JPG"]

@@ -261,8 +261,8 @@ def test_the_missing_extra_is_named(run_of, monkeypatch, refuses):
 
 @pytest.mark.parametrize("path", ["no/where.onnx", "a\0b.onnx"])
 def test_places_that_cannot_be_written(path, run_of, refuses):
-    """One line that names -o."""
-    with refuses(mz.SettingError, "cannot be written", "-o"):
+    """One line that says what to do."""
+    with refuses(mz.SettingError, "cannot be written", "choose another file"):
         export(run_of("majority"), path, to="torch")
 
 
