@@ -50,5 +50,6 @@ def test_a_path_that_cannot_be_written_is_refused(tmp_path, refuses):
         with refuses(SettingError, path, words):
             save_picture(grid, path)
     save_picture(grid, tmp_path / "grid.JPG")
-    assert Image.open(tmp_path / "grid.JPG").format == "JPEG"
+    with Image.open(tmp_path / "grid.JPG") as image:
+        assert image.format == "JPEG"
     assert [path.name for path in tmp_path.iterdir()] == ["grid.JPG"]
