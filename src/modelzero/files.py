@@ -21,11 +21,11 @@ def check_writable(path: str | Path, *endings: str) -> Path:
 
     Args:
         path: of the file.
-        endings: what a file may end with that is replaced; a slip must cost no picture, no record and no weights.
+        endings: what its name may end with, since a slip must cost no picture, no record and no weights.
 
     Raises:
-        SettingError: a folder, a device, a pipe or a file of another kind is there, the folder that it is to be in is
-            not, or it is no name.
+        SettingError: a folder, a device or a pipe is there, the folder that it is to be in is not, it is no name, or
+            one of another kind of file.
     """
     try:
         target = Path(os.path.realpath(path))
@@ -35,10 +35,10 @@ def check_writable(path: str | Path, *endings: str) -> Path:
             why = "a folder"
         elif target.exists() and not target.is_file():
             why = "no regular file"
-        elif target.exists() and target.suffix.lower() not in endings:
-            why = f"a file that does not end with {endings[0]} is there"
         elif not target.parent.is_dir():
             why = f"there is no folder {target.parent}"
+        elif target.suffix.lower() not in endings:
+            why = f"its name does not end with {endings[0]}"
         else:
             return target
     except (OSError, ValueError) as error:  # too long, or with a null byte

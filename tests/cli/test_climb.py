@@ -142,8 +142,12 @@ def test_a_climb_names_one_of_the_same_that_was_cut_off(folder, tmp_path):
     words = "climb digits --rungs majority,centroid,softmax --no-audit --seeds"
     assert "cut off" not in invoke(f"{words} 2").stderr
     write_record(tmp_path / "runs" / "cut-off", record | {"status": "interrupted"}, "ladder.json")
-    assert "modelzero climb --resume cut-off" in invoke(f"{words} 2").stderr
-    assert "cut off" not in invoke(f"{words} 1").stderr
+    (tmp_path / "runs").rename(tmp_path / "my runs")
+    words = words.replace("climb", "climb --runs-dir 'my runs'", 1)
+    said = invoke(f"{words} 2").stderr.splitlines()[0]
+    assert shlex.split(said)[-4:] == ["modelzero", "climb", "--resume", "my runs/cut-off"]
+    for other in ("1", "2 --margin 0.1", "2 --share 0.5", "2 --seed 7"):
+        assert "cut off" not in invoke(f"{words} {other}").stderr
 
 
 def test_compare_refuses_what_it_cannot_compare(folder):

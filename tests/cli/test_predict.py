@@ -207,8 +207,12 @@ def test_only_tables_are_replaced(run, pictures):
         before = path.read_bytes()
         answer = predict(run.path, "digit/2.png", "-o", path)
         assert (answer.exit_code, answer.stdout) == (2, "")
-        assert "a file that does not end with .csv is there" in answer.stderr
+        assert "its name does not end with .csv" in answer.stderr
         assert path.read_bytes() == before
+    assert predict(run.path, "digit/2.png", "-o", "new.pt").exit_code == 2
+    assert not Path("new.pt").exists()
+    for _ in range(2):
+        assert predict(run.path, "digit/2.png", "-o", "again.CSV").exit_code == 0
 
 
 def test_an_empty_folder_in_a_list_costs_nobody_else(run, pictures):

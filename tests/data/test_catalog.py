@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 
 import modelzero as mz
 from modelzero import DataError
-from modelzero.data.catalog import NAMES, cache_folder
+from modelzero.data.catalog import NAMES, cache_folder, load_again
 from modelzero.data.sets import IDX_FILES, SETS
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = IDX_FILES
@@ -407,6 +407,15 @@ def test_settings_that_change_nothing_are_refused(refuses):
         with refuses(mz.SettingError, words, "leave it out"):
             mz.load("digits", **settings)
     assert mz.load("digits", seed=5, share=0.5).fingerprint != mz.load("digits", share=0.5).fingerprint
+
+
+def test_records_of_settings_that_change_nothing_are_loaded_all_the_same(digits, tmp_path):
+    """They were not always refused, and nobody can change a record."""
+    folder = fill(tmp_path / "mine")
+    for origin, whole in ((digits.origin, digits), (mz.load(folder).origin, mz.load(folder))):
+        assert load_again({**origin, "seed": 5, "allow_unreadable": True}).fingerprint == whole.fingerprint
+    with pytest.raises(mz.SettingError):
+        load_again({**digits.origin, "group": "x"})
 
 
 def test_name_too_long_for_a_file(refuses):

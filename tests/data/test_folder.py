@@ -78,8 +78,8 @@ def test_a_split_beside_the_classes_is_no_class(tree, refuses):
     listing = read_folder(root)
     assert listing.classes == ("cat", "dog", "test")
     assert listing.notes == ("taken for classes, since there is no train/: 'test'",)
-    for name in ("test", "val"):
-        tree(f"{name}/cat/2.png", f"{name}/dog/2.png")
+    for name, cat in (("test", "cat"), ("val", "cat"), ("test", "Cat")):
+        tree(f"{name}/{cat}/2.png", f"{name}/dog/2.png")
         with refuses(DataError, repr(name), "train/"):
             read_folder(root)
         shutil.rmtree(root / name)

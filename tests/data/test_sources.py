@@ -230,3 +230,15 @@ def test_pictures_beside_a_table_do_not_vanish(tmp_path, refuses, name, kind):
     assert mz.load(tmp_path / "set", format="folder").classes == ("a", "b")
     (tmp_path / "set" / "b").rename(tmp_path / "elsewhere")
     assert find_format(tmp_path / "set") == kind
+
+
+def test_a_parquet_file_that_names_the_pictures_beside_it(tmp_path):
+    """They are its own: nothing is left open."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    names = [f"{'ab'[k % 2]}/{k}.png" for k in range(20)]
+    for k, name in enumerate(names):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4), k).save(tmp_path / "set" / name)
+    pq.write_table(pa.table({"image": names, "label": [k % 2 for k in range(20)]}), tmp_path / "set" / "all.parquet")
+    assert find_format(tmp_path / "set") == "parquet"
+    assert mz.load(tmp_path / "set").classes == ("0", "1")

@@ -16,6 +16,7 @@ from PIL import Image
 
 import modelzero as mz
 from modelzero.data import store
+from modelzero.data.cache import temporary_file
 from modelzero.data.decode import decode
 from modelzero.data.listing import Item
 from modelzero.data.pool import Processes
@@ -224,9 +225,26 @@ def test_a_decode_that_is_killed_leaves_no_cache(tmp_path, cache):
         assert process.stdout.readline() == b"decoded\n"
         process.send_signal(signal.SIGKILL)
     assert not list(cache.glob("*.npy"))
-    assert len(list(cache.glob(".decoding~*.tmp"))) == 1
+    (left,) = cache.glob(".decoding~*.tmp")
+    os.utime(left, (0, 0))
     assert load(items).images.shape == (400, 3, 8, 8)
     assert not list(cache.glob(".*"))  # nor what it left
+
+
+def test_what_a_living_process_decodes_into_is_let_be(tmp_path):
+    """It is locked, whatever its age; what nobody has locked goes, once it is not quite new; other names stay."""
+    for name in (".decoding~new.tmp", ".decoding~old.tmp", ".else.tmp", "decoding~old.tmp"):
+        (tmp_path / name).touch()
+        if "new" not in name:
+            os.utime(tmp_path / name, (0, 0))
+    with temporary_file(tmp_path, "decoding") as held:
+        os.utime(held, (0, 0))
+        command = (
+            "import sys; from pathlib import Path; from modelzero.data.cache import sweep; sweep(Path(sys.argv[1]))"
+        )
+        subprocess.run([sys.executable, "-c", command, str(tmp_path)], check=True)
+        left = {path.name for path in tmp_path.iterdir()}
+    assert left == {held.name, ".decoding~new.tmp", ".else.tmp", "decoding~old.tmp"}
 
 
 def test_a_damaged_cache_is_decoded_again(tmp_path, cache):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 import time
@@ -101,6 +102,7 @@ def climb(
     """Train the models of the ladder with several seeds and say which is worth its price."""
     import modelzero
     from modelzero.climbing.climb import Interrupted
+    from modelzero.data.catalog import origin_of
 
     names = None if rungs is None else [name.strip() for name in rungs.split(",") if name.strip()]
     settings: dict[str, Any] = {
@@ -130,7 +132,7 @@ def climb(
         resume = folder_of(resume, runs_dir)
     else:
         refuse_without_resume(take_over)
-        _say_what_was_begun(runs_dir, data or "fashion-mnist", seed, seeds, names)
+        _say_what_was_begun(settings, names, origin_of(data or "fashion-mnist", **load.keywords))
     out = console()
     live = out.is_terminal and not json
     try:
@@ -155,23 +157,24 @@ def climb(
         raise typer.Exit(1)
 
 
-def _say_what_was_begun(runs_dir: Path, data: str, seed: int, seeds: int, names: list[str] | None) -> None:
-    """Name a climb of the same that was cut off: perhaps that one is to go on."""
+def _say_what_was_begun(settings: dict[str, Any], names: list[str] | None, origin: dict[str, Any]) -> None:
+    """Name a climb of the very same that was cut off: perhaps that one is to go on."""
     from modelzero.climbing.ladder import read_ladder_records
     from modelzero.models.ladder import LADDER
 
     wanted = {rung.name for rung in LADDER} if names is None else set(names)
-    for name, record in reversed(read_ladder_records(runs_dir)[0].items()):
-        source = (record["data"].get("origin") or {}).get("source")
+    seeds = [settings["seed"] + k for k in range(min(settings["seeds"], 10_000))]
+    for name, record in reversed(read_ladder_records(settings["runs_dir"])[0].items()):
         if (
             record["status"] == "interrupted"
-            and source in (data, str(Path(data).absolute()))
-            and record.get("seeds") == list(range(seed, seed + seeds))
+            and record["data"].get("origin") == origin
+            and record.get("seeds") == seeds
+            and all(record.get(key) == settings[key] for key in ("margin", "device"))
             and {rung["name"] for rung in record["rungs"]} == wanted
         ):
+            path = shlex.quote(str(settings["runs_dir"] / name))
             print(
-                f"a climb of the same was cut off; to go on with it: modelzero climb --resume {name}",
-                file=sys.stderr,
+                f"a climb of the same was cut off; to go on with it: modelzero climb --resume {path}", file=sys.stderr
             )
             return
 

@@ -198,6 +198,7 @@ def read_ladder_record(path: Path) -> dict[str, Any]:
             record.setdefault(key, [])
         newer = record["format"] > FORMAT
         _ = [(cell["run"], cell["status"]) for cell in record["cells"]]
+        _ = record["status"], record["data"]["name"], [rung["name"] for rung in record["rungs"]]
         if record.get("status") == "running" and still_there(record.get("process")) is False:
             record["status"] = "interrupted"
     except OSError as error:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
-import socket
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import platformdirs
 
-# A file that is being written is not left alone for so long.
-_FORGOTTEN_SECONDS = 86_400.0
+_JUST_MADE_SECONDS = 60.0
 
 
 def cache_folder() -> Path:
@@ -21,39 +19,47 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("modelzero"))
 
 
-def make_temporary(folder: Path, what: str) -> Path:
-    """Make an empty file that says whose it is, so that `sweep` can tell when nobody will finish it.
+@contextlib.contextmanager
+def temporary_file(folder: Path, what: str) -> Iterator[Path]:
+    """Make an empty file that goes at the end of the block; until then it is locked, so that `sweep` lets it be.
 
     >>> import tempfile
-    >>> made = make_temporary(Path(tempfile.mkdtemp()), "decoding")
-    >>> made.name.startswith(f".decoding~{os.getpid()}~"), made.suffix
-    (True, '.tmp')
+    >>> with temporary_file(Path(tempfile.mkdtemp()), "decoding") as path:
+    ...     path.name.startswith(".decoding~"), path.suffix, path.exists()
+    (True, '.tmp', True)
+    >>> path.exists()
+    False
 
     Raises:
         OSError: it cannot be made.
     """
-    number, name = tempfile.mkstemp(".tmp", f".{what}~{os.getpid()}~{_host()}~", folder)
-    os.close(number)
-    return Path(name)
+    number, name = tempfile.mkstemp(".tmp", f".{what}~", folder)
+    path = Path(name)
+    try:
+        _lock(number)
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(number)
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed processes left: those of this machine at once, and any after a day without a change."""
-    with contextlib.suppress(OSError):
-        for path in folder.glob(".*~*~*~*.tmp"):  # other names are not ours
-            _, number, host, *_ = path.name.split("~")
-            with contextlib.suppress(OSError):
-                if (host == _host() and number.isdecimal() and not _exists(int(number))) or (
-                    time.time() - path.stat().st_mtime > _FORGOTTEN_SECONDS
-                ):
+    """Remove what killed processes left: files of `temporary_file` that nobody has locked any more."""
+    for path in folder.glob(".*~*.tmp"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime < _JUST_MADE_SECONDS:  # and perhaps not yet locked
+                continue
+            with path.open("rb") as file:
+                if _lock(file.fileno()):
                     path.unlink()
 
 
-def _host() -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", socket.gethostname())
+def _lock(number: int) -> bool:
+    """Lock a file that is open, for as long as it is open; say whether that was possible. A killed process has none."""
+    try:
+        import fcntl
 
-
-def _exists(pid: int) -> bool:
-    import psutil
-
-    return bool(psutil.pid_exists(pid))
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (ImportError, OSError):
+        return False
+    return True

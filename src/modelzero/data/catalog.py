@@ -20,7 +20,7 @@ from modelzero.data.published import NamedSet, fetch_missing, find
 from modelzero.data.sets import IDX_FILES, SETS
 from modelzero.data.sources import Reading, parse_size, read_path, refuse
 from modelzero.data.splits import Rule, check_sides
-from modelzero.errors import DataError, nearest
+from modelzero.errors import DataError, SettingError, nearest
 
 NAMES = (*SETS, "digits")
 _MOST_CLASSES = 1 << 16
@@ -74,20 +74,37 @@ def load(
     rule = Rule(test_share=test_share, seed=seed, group=group, share=share)
     reading = Reading(format, parse_size(size), fit, rule, allow_unreadable)
     data = _loaded(source, data_dir, reading, progress)
+    origin = origin_of(
+        source,
+        data_dir=data_dir,
+        format=format,
+        size=reading.size,
+        fit=fit,
+        test_share=test_share,
+        seed=seed,
+        group=group,
+        share=share,
+        allow_unreadable=allow_unreadable,
+    )
+    return replace(data, origin=origin)
+
+
+def origin_of(
+    source: str | Path, *, data_dir: str | Path | None = None, size: Any = None, **others: Any
+) -> dict[str, Any]:
+    """Return the arguments of `load` as a record keeps them: paths in full, the size as a list.
+
+    >>> origin_of("digits", size="8x8", share=0.5)
+    {'source': 'digits', 'data_dir': None, 'size': [8, 8], 'share': 0.5}
+    """
     named = str(source) in NAMES and isinstance(source, str)
-    origin = {
+    sides = parse_size(size)
+    return {
         "source": source if named else str(Path(source).absolute()),
         "data_dir": str(Path(data_dir).absolute()) if data_dir else None,
-        "format": format,
-        "size": None if reading.size is None else list(reading.size),
-        "fit": fit,
-        "test_share": test_share,
-        "seed": seed,
-        "group": group,
-        "share": share,
-        "allow_unreadable": allow_unreadable,
+        "size": None if sides is None else list(sides),
+        **others,
     }
-    return replace(data, origin=origin)
 
 
 def load_again(origin: Mapping[str, Any], *, progress: bool | None = None) -> ImageData:
@@ -101,8 +118,14 @@ def load_again(origin: Mapping[str, Any], *, progress: bool | None = None) -> Im
         DataError: as `load`.
     """
     settings = dict(origin)
-    size = settings.pop("size")
-    return load(settings.pop("source"), size=tuple(size) if size else None, progress=progress, **settings)
+    source, size = settings.pop("source"), settings.pop("size")
+    settings |= {"size": tuple(size) if size else None, "progress": progress}
+    try:
+        return load(source, **settings)
+    except SettingError:  # what changes nothing was not always refused
+        if settings.get("share", 1.0) == 1:
+            settings["seed"] = 0
+        return load(source, **settings | {"allow_unreadable": False})
 
 
 def _loaded(source: str | Path, data_dir: str | Path | None, reading: Reading, progress: bool | None) -> ImageData:

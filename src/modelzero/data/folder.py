@@ -153,8 +153,10 @@ def _split_level(kept: list[tuple[str, list[str]]], depth: int, source: str, not
             raise DataError(
                 f"{source} has {some(list(splits))}, but no pictures in train/: needed are pictures to train on"
             )
+        called = {name.casefold() for name in names}
         for name in splits:
-            if {parts[depth + 1] for _, parts in kept if parts[depth] == name and len(parts) > depth + 2} & names:
+            within = (parts[depth + 1] for _, parts in kept if parts[depth] == name and len(parts) > depth + 2)
+            if any(each.casefold() in called for each in within):
                 raise DataError(
                     f"{source} has {quoted(name)} with folders that are called as folders beside it are: needed is a "
                     "folder train/ for those, or another name for this one"

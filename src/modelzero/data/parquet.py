@@ -61,6 +61,16 @@ def find_shards(folder: Path) -> list[Path]:
     return []
 
 
+def names_files(path: Path) -> bool:
+    """Whether a Parquet file has no pictures within it, so that it may name those beside it."""
+    try:
+        import pyarrow.parquet as pq
+
+        return not any(_holds_pictures(field.type) for field in pq.read_schema(path))
+    except Exception:  # damaged, or nothing reads it here
+        return False
+
+
 def _split_of_shard(path: Path) -> str | None:
     found = re.match(r"[A-Za-z]+", path.name)
     return SPLIT_NAMES.get(found[0].casefold()) if found else None

@@ -20,7 +20,7 @@ from modelzero.data.dataset import ImageData
 from modelzero.data.folder import has_class_folders, read_folder
 from modelzero.data.listing import Listing
 from modelzero.data.npz import read_npy_folder, read_npz
-from modelzero.data.parquet import find_shards, read_parquet, read_shards
+from modelzero.data.parquet import find_shards, names_files, read_parquet, read_shards
 from modelzero.data.splits import Rule, groups_by_pattern
 from modelzero.data.table import looks_like_csv, read_csv
 from modelzero.errors import DataError, SettingError, nearest
@@ -104,8 +104,10 @@ def find_format(path: Path) -> str:
     if path.is_dir():
         if any((path / name).is_file() for name in ("images.npy", "labels.npy", "x_train.npy", "train_images.npy")):
             kind = "npy"
-        elif find_shards(path):
+        elif shards := find_shards(path):
             kind = "parquet"
+            if names_files(shards[0]):  # the pictures in the folders are its own
+                return kind
         else:
             return "folder"
         if has_class_folders(path):

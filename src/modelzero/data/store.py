@@ -19,7 +19,7 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from modelzero.data.bundles import decode_files, look_at_files
-from modelzero.data.cache import cache_folder, make_temporary, sweep
+from modelzero.data.cache import cache_folder, sweep, temporary_file
 from modelzero.data.decode import Header
 from modelzero.data.listing import Item
 from modelzero.data.pool import Processes, in_bundles
@@ -176,8 +176,7 @@ def _decode(
     places = sorted(headers)
     channels = 1 if all(header.grey for header in headers.values()) else 3
     shape = (len(places), channels, height, width)
-    temporary = _make_room(folder, shape)
-    try:
+    with _room(folder, shape) as temporary:
         jobs = [(items[place].content, row, str(temporary), shape, fit) for row, place in enumerate(places)]
         pixels = [headers[place].height * headers[place].width for place in places]
         bundles = in_bundles(pixels, _PICTURES_AT_ONCE, _PIXELS_AT_ONCE)
@@ -195,8 +194,6 @@ def _decode(
         if not kept:
             _check_share(tuple((items[p].name, why) for p, why in unreadable), len(items), allow_unreadable=True)
         images = _keep(temporary, folder, content, told, (len(kept), *shape[1:]))
-    finally:
-        temporary.unlink(missing_ok=True)
     return images, told
 
 
@@ -265,25 +262,27 @@ def _shown(name: str) -> str:
     return name if name.isprintable() and len(name) <= 200 else quoted(name, 200)
 
 
-def _make_room(folder: Path, shape: tuple[int, ...]) -> Path:
+@contextlib.contextmanager
+def _room(folder: Path, shape: tuple[int, ...]) -> Iterator[Path]:
     """Make the file that the pictures are decoded into: in the cache, or else among the temporary files."""
+    sweep(folder)
     trouble: OSError | None = None
     for place in (folder, Path(tempfile.gettempdir())):
-        path = None
-        try:
-            place.mkdir(parents=True, exist_ok=True)
-            sweep(place)
-            path = make_temporary(place, "decoding")
-            np.lib.format.open_memmap(path, "w+", np.uint8, shape)
-            with path.open("r+b") as file:  # a hole in a file on a full disk would end the process that writes into it
-                if hasattr(os, "posix_fallocate"):
-                    os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-        except OSError as error:
-            trouble = error
-            if path is not None:
-                path.unlink(missing_ok=True)
-            continue
-        return path
+        with contextlib.ExitStack() as stack:
+            try:
+                place.mkdir(parents=True, exist_ok=True)
+                path = stack.enter_context(temporary_file(place, "decoding"))
+                np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+                with path.open(
+                    "r+b"
+                ) as file:  # a hole in a file on a full disk would end the process that writes there
+                    if hasattr(os, "posix_fallocate"):
+                        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+            except OSError as error:
+                trouble = error
+                continue
+            yield path
+            return
     assert trouble is not None
     raise DataError(
         f"no room for {np.prod(shape) / 1e6:,.0f} MB of decoded pictures in {folder} or {tempfile.gettempdir()} "
@@ -368,15 +367,12 @@ def _mapped(path: Path) -> NDArray[np.uint8]:
 
 def _write(path: Path, content: bytes) -> None:
     """Write a small file whole, or not at all."""
-    temporary = make_temporary(path.parent, path.name)
-    try:
+    with temporary_file(path.parent, path.name) as temporary:
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

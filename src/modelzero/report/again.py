@@ -44,20 +44,18 @@ def load_again(
     if source in SETS and _folder(str(source), described.get("source", ""), data_dir) is None:
         return None, f"{source} is not on this machine"
     if source is None:
-        return (
-            None,
-            "the record does not say where they are now; --data (data= in Python) does",
-        )
-    found = None
-    try:
-        for settings in _settings(described, str(source), data_dir):
+        return None, "the record does not say where they are now; --data (data= in Python) does"
+    found, why = None, ""
+    for settings in _settings(described, str(source), data_dir):
+        try:
             found = load(source, progress=False, **settings)
-            if found.fingerprint == described["fingerprint"]:
-                return found, ""
-    except ModelZeroError as error:
-        if found is None:  # else it takes no size, and is another set whatever its size is
-            return None, f"they cannot be loaded again: {error}"
-    assert found is not None
+        except ModelZeroError as error:  # the next ones may fit: arrays take no size
+            why = why or f"they cannot be loaded again: {error}"
+            continue
+        if found.fingerprint == described["fingerprint"]:
+            return found, ""
+    if found is None:
+        return None, why
     return None, f"{found.source} holds others: their fingerprint is {found.fingerprint[:12]}"
 
 
@@ -136,5 +134,6 @@ def _settings(described: Mapping[str, Any], source: str, data_dir: str | Path | 
     if (group := split.get("group")) and group != "column group":
         settings["group"] = group.partition(" ")[2]
     yield settings
+    yield {}
     for fit in ("pad", "crop"):
         yield settings | {"size": tuple(described["image_shape"][1:]), "fit": fit}

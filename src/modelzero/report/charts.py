@@ -25,6 +25,7 @@ from modelzero.report.shown import show
 _LETTER = 6.6  # pixels: an average letter of the charts' 12 pixel type
 _MOST_LETTERS = 22
 _MOST_POINTS = 200  # of a curve
+_LEAST_SPAN = math.log10(3)  # of the times of a chart: less is hardly a difference, and has no round numbers
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,9 @@ def price_chart(rungs: Sequence[dict[str, Any]], test_images: int, width: int, h
     times = [number(rung["train_seconds"]) for rung in rungs]
     least = max(min((time for time in times if time > 0), default=0.1), 1e-4)
     times = [max(time, least) for time in times]
-    x = scale(*room(math.log10(min(times)), math.log10(max(times)), 0.12, 0.12), left, right)
+    fastest, slowest = math.log10(min(times)), math.log10(max(times))
+    more = max(0.0, _LEAST_SPAN - (slowest - fastest)) / 2
+    x = scale(*room(fastest - more, slowest + more, 0.12, 0.12), left, right)
 
     def error(accuracy: float) -> float:
         return -math.log10(max(1 - accuracy, 0.25 / test_images))

@@ -96,6 +96,10 @@ def _data(described: Mapping[str, Any]) -> tuple[list[str], list[dict[str, str]]
     """Return source and options that load the data, and words where they do not say it all."""
     if origin := described.get("origin"):
         options = []
+        if not described.get("split") and "share" not in described:  # nothing was drawn
+            origin = {**origin, "seed": 0}
+        if origin["source"] in NAMES:
+            origin = {**origin, "allow_unreadable": False}
         for name, option, usual in _LOADING:
             value = origin.get(name, usual)
             if value != usual:

@@ -76,11 +76,11 @@ def export(
     if to == "onnx":
         onnx.check_installed()
     target = run.path / f"model{KINDS[to]}" if path is None else Path(path)
-    check_writable(target, KINDS[to])
     if target.suffix in KINDS.values() and target.suffix != KINDS[to]:
         raise SettingError(
             f"{target} is to be written as {to}: a name that ends with {KINDS[to]} is needed, or another --to"
         )
+    check_writable(target, KINDS[to])
     predictor, images, own = _own(run, data, data_dir)
     model = predictor.model
     if not isinstance(model, nn.Module):
