@@ -259,7 +259,7 @@ def test_the_missing_extra_is_named(run_of, monkeypatch, refuses):
         export(run_of("softmax"))
 
 
-@pytest.mark.parametrize("path", ["no/where.onnx", "a\0b.onnx"])
+@pytest.mark.parametrize("path", ["no/where.pt2", "a\0b.pt2"])
 def test_places_that_cannot_be_written(path, run_of, refuses):
     """One line that says what to do."""
     with refuses(mz.SettingError, "cannot be written", "choose another file"):

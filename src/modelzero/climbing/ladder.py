@@ -194,9 +194,10 @@ def read_ladder_record(path: Path) -> dict[str, Any]:
     """
     try:
         record: dict[str, Any] = unsealed((path / LADDER_RECORD).read_bytes().decode())
+        if record["format"] > FORMAT:
+            raise RunError(f"{path} was written by a newer modelzero (format {record['format']}): update modelzero")
         for key in ("rungs", "family", "cells"):
             record.setdefault(key, [])
-        newer = record["format"] > FORMAT
         _ = [(cell["run"], cell["status"]) for cell in record["cells"]]
         _ = record["status"], record["data"]["name"], [rung["name"] for rung in record["rungs"]]
         if record.get("status") == "running" and still_there(record.get("process")) is False:
@@ -207,8 +208,6 @@ def read_ladder_record(path: Path) -> dict[str, Any]:
         raise RunError(f"{path} holds no ladder ({error.strerror}): the folder of a ladder is needed") from None
     except (ValueError, KeyError, TypeError):
         raise RunError(f"{path / LADDER_RECORD} is damaged: a whole record is needed; climb again") from None
-    if newer:
-        raise RunError(f"{path} was written by a newer modelzero (format {record['format']}): update modelzero")
     return record
 
 
