@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from modelzero.errors import SettingError
 
 
-def check_writable(path: str | Path, *endings: str) -> Path:
+def check_writable(path: str | Path, endings: Sequence[str]) -> Path:
     """Return where a file that is to be written really lies: links are followed.
 
-    >>> check_writable(".", ".csv")
+    >>> check_writable(".", [".csv"])
     Traceback (most recent call last):
     modelzero.errors.SettingError: . cannot be written (a folder): choose another file
 
@@ -47,14 +47,14 @@ def check_writable(path: str | Path, *endings: str) -> Path:
 
 
 @contextmanager
-def replacing(path: str | Path, *endings: str) -> Iterator[Path]:
+def replacing(path: str | Path, endings: Sequence[str]) -> Iterator[Path]:
     """Give a temporary file's path; at the end of the block that file takes the place of `path`, with its permissions.
 
     Raises:
         SettingError: as `check_writable`.
         OSError: it cannot be written. Then, and with any other exception, what lay there before stays.
     """
-    target = check_writable(path, *endings)
+    target = check_writable(path, endings)
     temporary = target.parent / f".{target.name[:200]}.{os.getpid()}.tmp"
     try:
         yield temporary

@@ -41,7 +41,7 @@ def predict(
     """Say the class of pictures, with calibrated probabilities; a picture that cannot be read is named, with code 1."""
     check_count("top", top)
     if output is not None:
-        check_writable(output, *_ENDINGS)
+        check_writable(output, _ENDINGS)
     found = find_run(run, runs_dir)
 
     from modelzero.printable import plain
@@ -149,7 +149,7 @@ def _csv(output: Path | None, json: bool) -> Iterator[IO[str] | None]:
     try:
         # Names that are no text go into the file as the bytes that they are.
         with (
-            replacing(output, *_ENDINGS) as temporary,
+            replacing(output, _ENDINGS) as temporary,
             temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
         ):
             yield file

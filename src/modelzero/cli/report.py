@@ -45,7 +45,7 @@ def report(
     from modelzero.report.page import ENDINGS, page, save_page
     from modelzero.report.shown import show
 
-    check_writable(output, *ENDINGS)
+    check_writable(output, ENDINGS)
     found = [folder_of(name, runs_dir) for name in runs or []] or [newest_ladder(runs_dir)]
     gathered = gather(found, pictures=pictures, data=data, data_dir=data_dir)
     left_out = [f"{each['id']}: {each['why']}" for each in gathered.runs if each["why"] and each["id"]]

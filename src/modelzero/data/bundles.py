@@ -21,7 +21,7 @@ def read_content(content: str | bytes) -> bytes:
     if isinstance(content, bytes):
         return content
     try:
-        status = os.stat(content)  # noqa: PTH116 - making a Path of each takes as long as hashing it
+        status = os.stat(content)  # noqa: PTH116 - text it came as, and a Path is made for nothing
         if not stat.S_ISREG(status.st_mode):
             raise DataError("it is no regular file")
         with open(content, "rb") as file:  # noqa: PTH123

@@ -122,7 +122,7 @@ def _looks(items: Sequence[Item], size: tuple[int, int] | None, fit: str) -> tup
             sizes.append(len(item.content))
             continue
         try:
-            status = os.stat(item.content)  # noqa: PTH116 - making a Path of each takes as long
+            status = os.stat(item.content)  # noqa: PTH116 - a Path of each would be made for nothing
         except (OSError, ValueError):
             looks.append(["missing", item.content])
             sizes.append(0)

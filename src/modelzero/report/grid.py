@@ -53,7 +53,7 @@ def check_picture_path(path: str | Path) -> Path:
     path = Path(path)
     if path.suffix.lower() not in _formats():
         raise SettingError(f"{path} does not end as a picture does: give a path like samples.png")
-    check_writable(path, path.suffix.lower())
+    check_writable(path, [path.suffix.lower()])
     return path
 
 
@@ -70,7 +70,7 @@ def save_picture(image: Image.Image, path: str | Path) -> None:
     """
     path = check_picture_path(path)
     try:
-        with replacing(path, path.suffix.lower()) as temporary:
+        with replacing(path, [path.suffix.lower()]) as temporary:
             image.save(temporary, _formats()[path.suffix.lower()])
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error

@@ -119,7 +119,7 @@ def save_page(text: str, path: str | Path) -> Path:
     """
     path = Path(path)
     try:
-        with replacing(path, *ENDINGS) as temporary:
+        with replacing(path, ENDINGS) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="\n")
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error

@@ -13,7 +13,7 @@ from modelzero.data.catalog import NAMES
 from modelzero.models.ladder import rung_named
 from modelzero.runs.record import Run
 
-_SETTINGS = ("model", "epochs", "batch_size", "learning_rate", "least_steps")  # those with options of their own
+_SETTINGS = ("model", "epochs", "batch_size", "learning_rate", "least_steps")  # what options give, or make needless
 # What `load` was given, the option that gives it, and what is usual.
 _LOADING = (
     ("data_dir", "--data-dir", None),
@@ -87,7 +87,7 @@ def _train(run: Run) -> list[dict[str, str]]:
 
 
 def _is_altered(recipe: Mapping[str, Any]) -> bool:
-    """Whether the recipe is that of a rung of ours, but for settings that no option gives."""
+    """Whether a setting that no option gives differs from that of our own rung."""
     own = rung_named(recipe["model"]).recipe()
     return any(own[name] != recipe.get(name, own[name]) for name in own if name not in _SETTINGS)
 

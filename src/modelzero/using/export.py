@@ -80,7 +80,7 @@ def export(
         raise SettingError(
             f"{target} is to be written as {to}: a name that ends with {KINDS[to]} is needed, or another --to"
         )
-    check_writable(target, KINDS[to])
+    check_writable(target, [KINDS[to]])
     predictor, images, own = _own(run, data, data_dir)
     model = predictor.model
     if not isinstance(model, nn.Module):
@@ -88,7 +88,7 @@ def export(
     graph = as_graph(model, predictor.temperature)
     told = metadata(run, predictor)
     try:
-        with replacing(target, KINDS[to]) as temporary:
+        with replacing(target, [KINDS[to]]) as temporary:
             if to == "onnx":
                 onnx.write(graph, predictor.image_shape, told, temporary)
                 _, asked = onnx.read(temporary)
