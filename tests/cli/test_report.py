@@ -106,6 +106,8 @@ def test_one_run_counts_once(ladder, tmp_path):
     run = ladder.runs[-1]
     shown = json.loads(invoke(f"report {run.path} {run.path} {run.path.parent / '.' / run.id} --json").stdout)
     assert [each["id"] for each in shown["recorded_runs"]] == [run.id]
+    twice = json.loads(invoke(f"report {ladder.path} {ladder.path} --json").stdout)
+    assert twice["ladder"] == str(ladder.path)
     both = json.loads(invoke(f"report {ladder.path} {run.path} --json").stdout)
     assert len(both["recorded_runs"]) == len(ladder.runs)
     again = mz.train("digits", run.record["model"], seed=run.seed, runs_dir=tmp_path / "more")

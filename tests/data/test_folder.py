@@ -79,7 +79,7 @@ def test_a_split_beside_the_classes_is_no_class(tree, refuses):
     assert listing.classes == ("cat", "dog", "test")
     assert listing.notes == ("taken for classes, since there is no train/: 'test'",)
     for name, cat in (("test", "cat"), ("val", "cat"), ("test", "Cat")):
-        tree(f"{name}/{cat}/2.png", f"{name}/dog/2.png")
+        tree(f"{name}/{cat}/2.png", f"{name}/owl/2.png")
         with refuses(DataError, repr(name), "train/"):
             read_folder(root)
         shutil.rmtree(root / name)

@@ -242,3 +242,14 @@ def test_a_parquet_file_that_names_the_pictures_beside_it(tmp_path):
     pq.write_table(pa.table({"image": names, "label": [k % 2 for k in range(20)]}), tmp_path / "set" / "all.parquet")
     assert find_format(tmp_path / "set") == "parquet"
     assert mz.load(tmp_path / "set").classes == ("0", "1")
+
+
+def test_a_seed_where_nothing_is_drawn_is_refused(tmp_path, refuses):
+    """The source has a test split of its own; a share of the training split is drawn."""
+    for k in range(40):
+        path = tmp_path / "set" / ("train", "test")[k % 2] / "ab"[k // 20] / f"{k}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4), k).save(path)
+    with refuses(mz.SettingError, "split seed 5", "leave it out"):
+        mz.load(tmp_path / "set", seed=5)
+    assert len(mz.load(tmp_path / "set", seed=5, share=0.5).train) == 10

@@ -46,6 +46,18 @@ def test_other_pictures_are_noticed(folder):
     assert "cannot be loaded again" in load_again(described, source="nowhere")[1]
 
 
+def test_the_same_pictures_as_arrays(folder, tmp_path):
+    """They take no size, which the record has: the next way to load them is tried."""
+    data = mz.load(folder, size=8)
+    arrays = {}
+    for name, split in (("train", data.train), ("test", data.test)):
+        arrays |= {f"x_{name}": split.images.numpy().transpose(0, 2, 3, 1), f"y_{name}": split.labels.numpy()}
+    np.savez(tmp_path / "same.npz", **arrays, classes=np.array(data.classes))
+    found, why = load_again(data.description(), source=tmp_path / "same.npz")
+    assert why == ""
+    assert found.fingerprint == data.fingerprint
+
+
 def test_named_sets_are_never_downloaded(tmp_path, monkeypatch):
     """Where the files are not on this machine, there are no pictures."""
     described = {"name": "svhn", "source": "downloaded from somewhere", "fingerprint": "0", "image_shape": [3, 32, 32]}

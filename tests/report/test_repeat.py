@@ -1,5 +1,6 @@
 """The commands of a report train again what is reported: they are typed, and the records compared."""
 
+import dataclasses
 import shlex
 
 import numpy as np
@@ -70,6 +71,12 @@ def test_ones_own_pictures(folder):
     for key in ("data", "margin", "seeds", "family"):
         assert again.record[key] == ladder.record[key]
     assert [run.record["files"] for run in again.runs] == [run.record["files"] for run in ladder.runs]
+
+
+def test_a_seed_that_drew_nothing_is_left_out(digits):
+    """It would be refused, and was not always."""
+    data = dataclasses.replace(digits, origin={**digits.origin, "seed": 5, "allow_unreadable": True})
+    assert repeated(mz.train(data, "majority")) == []
 
 
 def test_what_no_command_can_say(digits):

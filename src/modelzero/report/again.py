@@ -134,6 +134,5 @@ def _settings(described: Mapping[str, Any], source: str, data_dir: str | Path | 
     if (group := split.get("group")) and group != "column group":
         settings["group"] = group.partition(" ")[2]
     yield settings
-    yield {}
     for fit in ("pad", "crop"):
         yield settings | {"size": tuple(described["image_shape"][1:]), "fit": fit}
