@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from modelzero import ImageData, SettingError, Split
+from modelzero import DataError, ImageData, SettingError, Split
 from modelzero.report.grid import sample_grid, save_picture
 
 
@@ -52,4 +52,8 @@ def test_a_path_that_cannot_be_written_is_refused(tmp_path, refuses):
     save_picture(grid, tmp_path / "grid.JPG")
     with Image.open(tmp_path / "grid.JPG") as image:
         assert image.format == "JPEG"
+    before = (tmp_path / "grid.JPG").read_bytes()
+    with refuses(DataError, "cannot write mode RGBA"):
+        save_picture(Image.new("RGBA", (4, 4)), tmp_path / "grid.JPG")
+    assert (tmp_path / "grid.JPG").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["grid.JPG"]

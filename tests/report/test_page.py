@@ -256,6 +256,9 @@ def test_ladder_report_writes_the_file(ladder, tmp_path, refuses):
     """`ladder.report(path)` gives the path back; a folder that is not there is one line."""
     path = ladder[0].report(tmp_path / "out.html")
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert "data:image/png" not in path.read_text(encoding="utf-8")
+    ladder[0].report(path, data=ladder[1])  # pictures that no record can find
+    assert "data:image/png" in path.read_text(encoding="utf-8")
     with refuses(mz.SettingError, "gone", "there is no folder"):
         ladder[0].report(tmp_path / "gone" / "out.html")
     with refuses(mz.SettingError, "cannot be written"):
