@@ -22,10 +22,10 @@ def modelzero(*words):
     return done.returncode, done.stdout, done.stderr
 
 
-def the_run():
+def the_run(runs="runs"):
     """Wait until a run has a line of history; return its folder."""
     for _ in range(600):
-        for path in Path("runs").glob("*/history.jsonl"):
+        for path in Path(runs).glob("*/history.jsonl"):
             if path.stat().st_size:
                 return path.parent
         time.sleep(0.1)
@@ -35,12 +35,12 @@ def the_run():
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_a_training_with_a_checkpoint(number, code):
     """Within five seconds, with the exit code that shells expect, one word, and no traceback."""
-    process = start(*LONG)
-    path = the_run()
+    process = start(*LONG, "--runs-dir", "my runs")
+    path = the_run("my runs")
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert process.returncode == code
-    assert (out, err) == ("", f"interrupted; to go on: modelzero train --resume {path}\n")
+    assert (out, err) == ("", f"interrupted; to go on: modelzero train --resume '{path}'\n")  # for a shell
     assert len(list(path.glob("checkpoint-*.json"))) == 1
     assert mz.Run.read(path).status == "interrupted"
 
