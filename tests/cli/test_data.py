@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from pathlib import Path
 
 import pytest
 import torch
@@ -93,6 +94,42 @@ def test_ten_thousand_classes_are_not_ten_thousand_lines(given):
     assert len(answer.stdout.splitlines()) < 230
     assert "and 9,800 classes more" in answer.stdout
     assert len(json.loads(invoke("data here --no-near --json").stdout)["classes"]) == 10_000
+
+
+@pytest.fixture
+def videos():
+    """A folder `videos` of two classes, of five frames of each of twelve videos."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (120, 16, 16), dtype=torch.uint8, generator=generator).numpy()
+    for k, image in enumerate(images):
+        path = Path("videos", "ab"[k // 60], f"video{k // 5}_frame_{k % 5:04}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    return "videos"
+
+
+def test_groups_are_shown(videos):
+    """How many groups the test images are in; nothing of it where nothing is grouped."""
+    answer = invoke(f"data {videos} --no-near --group '([^/]+)_frame'")
+    assert "File names suggest" not in answer.stdout
+    shown = json.loads(invoke(f"data {videos} --no-near --json --group '([^/]+)_frame'").stdout)
+    groups = shown["groups"]
+    assert (groups["by"], groups["train"] + groups["test"], groups["validation"]) == ("pattern ([^/]+)_frame", 24, None)
+    assert f" {shown['test_images']} to test on in {groups['test']} groups\n" in answer.stdout
+    assert shown["audit"]["grouping"] is None
+    answer = invoke(f"data {videos} --no-near")
+    assert "24 to test on\n" in answer.stdout
+    assert json.loads(invoke(f"data {videos} --no-near --json").stdout)["groups"] is None
+
+
+def test_groups_that_names_suggest_are_said(videos):
+    """With an example and the pattern to give, in full; followed, it is said no more."""
+    answer = invoke(f"data {videos} --no-near")
+    assert "- File names suggest that images come in groups (24 of 24 test images share " in answer.stdout
+    pattern = answer.stdout.split("--group '")[1].split("'.")[0]
+    assert "File names suggest" not in invoke(f"data {videos} --no-near --group '{pattern}'").stdout
+    hint = json.loads(invoke(f"data {videos} --no-near --json").stdout)["audit"]["grouping"]
+    assert (hint["by"], hint["pattern"], hint["images"]) == ("names", pattern, 24)
 
 
 @pytest.mark.parametrize("option", ["--pairs", "--picture"])

@@ -179,6 +179,85 @@ def test_groups_stay_together():
     assert data.split["group"] == "groups"
 
 
+def test_groups_of_each_split():
+    """Each split has its own; a group that is in two of them has one number."""
+    data = mz.from_arrays(
+        GREY, LABELS, GREY[:8], LABELS[:8], validation_images=GREY[:4], validation_labels=LABELS[:4],
+        groups=[f"a{k // 4}" for k in range(20)], test_groups=["b", "b", "b", "c", "c", "c", "c", "c"],
+        validation_groups=["b", "a1", "a1", "d"],
+    )  # fmt: skip
+    assert data.train.groups.tolist() == [k // 4 for k in range(20)]
+    assert data.test.groups.tolist() == [5, 5, 5, 6, 6, 6, 6, 6]
+    assert data.validation.groups.tolist() == [5, 1, 1, 7]
+    assert data.notes == ()
+    plain = mz.from_arrays(GREY, LABELS, GREY[:8], LABELS[:8])
+    assert data.fingerprint == plain.fingerprint
+    assert (plain.train.groups, plain.grouped_by) == (None, None)
+
+
+@pytest.mark.parametrize("kind", [list, np.array, torch.tensor, lambda values: np.array(values, float)])
+def test_groups_of_any_kind(kind):
+    """Whole numbers are the same groups as floats of the same value."""
+    data = mz.from_arrays(
+        GREY, LABELS, GREY[:4], LABELS[:4], groups=kind([k // 4 for k in range(20)]), test_groups=["7", "7", "8", "8"]
+    )
+    assert data.train.groups.tolist() == [k // 4 for k in range(20)]
+    assert data.test.groups.tolist() == [5, 5, 6, 6]
+
+
+def test_groups_of_all_splits_at_once():
+    """One array for training, test and validation images, in this order."""
+    groups = [k // 4 for k in range(20)] + [9, 9, 8, 8] + [7, 7]
+    data = mz.from_arrays(
+        GREY, LABELS, GREY[:4], LABELS[:4], validation_images=GREY[:2], validation_labels=LABELS[:2], groups=groups
+    )
+    assert [split.group_count for split in (data.train, data.test, data.validation)] == [5, 2, 1]
+
+
+def test_test_images_without_groups_are_independent():
+    """That is said, with what to give; where only they have groups there is nothing to say."""
+    data = mz.from_arrays(GREY, LABELS, GREY[:4], LABELS[:4], groups=np.arange(20) // 4)
+    assert (data.train.group_count, data.test.groups) == (5, None)
+    assert any("test images count as independent" in note and "test_groups=" in note for note in data.notes)
+    data = mz.from_arrays(GREY, LABELS, GREY[:4], LABELS[:4], test_groups=[1, 1, 2, 2])
+    assert (data.train.groups, data.test.group_count, data.grouped_by, data.notes) == (None, 2, "groups", ())
+
+
+def test_groups_of_validation_images_do_not_change_the_draw():
+    """The test split is drawn of images without groups, as ever."""
+    more = {"validation_images": GREY[:4], "validation_labels": LABELS[:4]}
+    data = mz.from_arrays(GREY, LABELS, **more, validation_groups=[1, 1, 1, 2])
+    assert data.fingerprint == mz.from_arrays(GREY, LABELS, **more).fingerprint
+    assert data.split["rule"] == "stratified"
+    assert (data.test.groups, data.validation.group_count) == (None, 2)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [({"test_groups": [1] * 20}, ["test groups without test images", "both or neither"]),
+     ({"validation_groups": [1] * 20}, ["validation groups without validation images"]),
+     ({"groups": [1, 2, 3]}, ["3 groups for 20 train images", "one for each"]),
+     ({"groups": [None] * 20}, ["found None at 0"]),
+     ({"groups": [1.0] * 19 + [float("nan")]}, ["found nan at 19"]),
+     ({"groups": ["a"] * 3 + [""] * 17}, ["found '' at 3"]),
+     ({"groups": np.zeros((20, 1))}, ["found [0.0] at 0"])],
+)  # fmt: skip
+def test_groups_that_cannot_be_used(refuses, given, words):
+    """What was expected and what was found is said."""
+    with refuses(DataError, *words, "expected"):
+        mz.from_arrays(GREY, LABELS, **given)
+
+
+def test_test_groups_that_cannot_be_used(refuses):
+    """As many as test images, and no group on both sides."""
+    with refuses(DataError, "3 groups for 4 test images"):
+        mz.from_arrays(GREY, LABELS, GREY[:4], LABELS[:4], test_groups=[1, 2, 3])
+    with refuses(DataError, "24 groups for 20 train images"):
+        mz.from_arrays(GREY, LABELS, GREY[:4], LABELS[:4], groups=range(24), test_groups=[1, 1, 2, 2])
+    with refuses(DataError, "both sides", "'3'"):
+        mz.from_arrays(GREY, LABELS, GREY[:4], LABELS[:4], groups=np.arange(20) // 4, test_groups=["3"] * 4)
+
+
 def test_what_does_not_go_together(refuses):
     """Half a split, other shapes, other kinds of labels, groups that are too few, a share for a split that is there."""
     with refuses(DataError, "test pictures without labels"):
@@ -267,3 +346,11 @@ def test_torch_data_sets_that_cannot_be_used(refuses, dataset, words):
     """Which picture it is is said, and what was found."""
     with refuses(DataError, *words):
         mz.from_torch(dataset)
+
+
+def test_torch_data_sets_take_groups_too():
+    """They are handed on as those of arrays."""
+    images = torch.randint(0, 256, (24, 1, 8, 8), dtype=torch.uint8)
+    dataset = torch.utils.data.TensorDataset(images, torch.arange(24) % 2)
+    data = mz.from_torch(dataset, dataset, groups=[f"a{k}" for k in range(24)], test_groups=[k // 6 for k in range(24)])
+    assert (data.train.group_count, data.test.group_count) == (None, 4)

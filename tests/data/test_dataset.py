@@ -236,3 +236,59 @@ def test_description_of_plain_data(data):
     ]  # fmt: skip
     assert data.description()["split"] is None
     assert data.description()["origin"] is None
+
+
+def grouped(*groups):
+    """A split of as many images with these groups."""
+    return Split(pictures(len(groups)), torch.arange(len(groups)) % 2, groups=torch.tensor(groups))
+
+
+@pytest.mark.parametrize(
+    ("groups", "words"),
+    [
+        (torch.tensor([0.0, 0.0]), ["groups", torch.float32, [2], "int64 [N]"]),
+        (torch.tensor([0, 0], dtype=torch.int32), ["groups", torch.int32, "int64 [N]"]),
+        (torch.tensor([[0], [0]]), ["groups", [2, 1], "int64 [N]"]),
+        (torch.tensor(0), ["groups", [], "int64 [N]"]),
+        (torch.tensor([0, 0, 0]), ["3 groups for 2 images"]),
+        (torch.tensor([0, -1]), ["group number -1", "at least 0"]),
+    ],
+    ids=str,
+)
+def test_groups_of_other_type_shape_or_range(refuses, groups, words):
+    """Groups that are not int64 [N], one number of at least 0 for each image, are refused with what they are."""
+    with refuses(DataError, *words, "expected"):
+        Split(pictures(2), torch.tensor([0, 1]), groups=groups)
+
+
+def test_groups_are_counted():
+    """Numbers need not follow one another; without groups there is no count."""
+    assert grouped(7, 7, 3, 0).group_count == 3
+    assert split(0, 1).group_count is None
+
+
+def test_groups_of_one_image_each_are_none():
+    """Where each image is a group of its own, nothing is grouped."""
+    assert grouped(4, 0, 2).groups is None
+    assert grouped(4, 0, 4).groups.tolist() == [4, 0, 4]
+
+
+def test_groups_change_no_fingerprint():
+    """The same images and labels are the same data, whatever belongs together."""
+    one, other = grouped(0, 0, 1, 1), split(0, 1, 0, 1)
+    assert (
+        ImageData("a", one, one, CLASSES, grouped_by="groups").fingerprint
+        == ImageData("a", other, other, CLASSES).fingerprint
+    )
+
+
+def test_description_of_groups():
+    """How many each split has and what they come from is told where there are any, and only there."""
+    train, test = grouped(0, 0, 1, 1), split(0, 1, 0)
+    described = ImageData(
+        "a", train, test, CLASSES, validation=grouped(2, 2), grouped_by="column patient"
+    ).description()
+    assert described["groups"] == {"by": "column patient", "train": 2, "test": None, "validation": 1}
+    described = ImageData("a", test, train, CLASSES).description()
+    assert described["groups"] == {"by": None, "train": None, "test": 2, "validation": None}
+    assert "groups" not in ImageData("a", test, test, CLASSES, grouped_by="column patient").description()

@@ -11,7 +11,7 @@ import torch
 
 from modelzero.data import near
 from modelzero.data.duplicates import constant_and_faint, same_pixels
-from modelzero.data.near import NearPair, near_duplicates
+from modelzero.data.near import NearPair, near_duplicates, near_duplicates_within
 
 
 @pytest.fixture(scope="module")
@@ -151,3 +151,16 @@ def test_a_bar_is_drawn_on_standard_error_where_it_takes_long(monkeypatch, capsy
     shown = capsys.readouterr()
     assert "near duplicates: 100%" in shown.err
     assert shown.out == ""
+
+
+def test_near_duplicates_within_a_split_are_found_once_each():
+    """A mirrored, a moved and a brightened image; no image is a duplicate of itself, and equal ones are left out."""
+    images = noise(60, 1, 16, 16, high=200)
+    changed = torch.stack([images[4].flip(2), torch.roll(images[9], (1, 0), (1, 2)), images[30] + 20, images[50]])
+    assert near_duplicates_within(torch.cat([images, changed])) == [(4, 60), (9, 61), (30, 62)]
+
+
+def test_unrelated_noise_has_no_near_duplicates_within():
+    """Neither plain nor soft images."""
+    assert near_duplicates_within(noise(1500, 1, 16, 16)) == []
+    assert near_duplicates_within(smooth(300)) == []

@@ -63,6 +63,19 @@ def test_classes_groups_and_other_arrays(tmp_path):
     assert any("'more'" in note for note in data.notes)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("key", ["groups", "train_groups"])
+def test_groups_of_each_split(tmp_path, layout, key):
+    """Arrays of groups stand beside those of images, whatever these are called."""
+    groups = {key: np.arange(20) // 4, "test_groups": [7, 7, 8, 8], "val_groups": ["x", "x"]}
+    np.savez(tmp_path / "x.npz", **dict(zip(layout, WHOLE, strict=True)), **groups)
+    data = read_npz(tmp_path / "x.npz", RULE)
+    assert data.description()["groups"] == {"by": "groups", "train": 5, "test": 2, "validation": 1}
+    assert data.test.groups.tolist() == [5, 5, 6, 6]
+    assert data.fingerprint == mz.from_arrays(*WHOLE[:4]).fingerprint
+    assert "test_groups" in data.notes[0]
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_memory_layout(tmp_path, order):
     """Fortran's order of bytes in the file is undone, and so is that of big-endian numbers."""
@@ -118,6 +131,11 @@ def test_bombs_are_capped(tmp_path, refuses, monkeypatch):
 
 
 BAD = {
+    "groups twice": (
+        {"images": IMAGES, "labels": LABELS, "groups": LABELS, "train_groups": LABELS},
+        ["'train_groups'", "one of them"],
+    ),
+    "groups of no split": ({"images": IMAGES, "labels": LABELS, "val_groups": [1, 1]}, ["without validation images"]),
     "nothing": ({}, ["nothing", "'images' and 'labels'"]),
     "other names": ({"a": IMAGES, "b": LABELS}, ["'a', 'b'"]),
     "half a test split": ({"images": IMAGES, "labels": LABELS, "test_images": IMAGES}, ["'test_labels'"]),

@@ -23,13 +23,14 @@ from modelzero.cli.app import (
     console,
     print_json,
 )
+from modelzero.errors import counted
 from modelzero.printable import plain
 
 if TYPE_CHECKING:
     from modelzero.data.audit import Audit
 
 _MOST_CLASSES = 200  # rows of the table; --json has all
-_MOST_LETTERS = 300  # of a sentence of the audit
+_MOST_LETTERS = 500  # of a sentence of the audit; a pattern for --group must not be cut
 _NAME_LETTERS = 60
 _MOST_FILES = 20  # that could not be read
 
@@ -92,6 +93,7 @@ def data(
                 "image_shape": list(pictures.image_shape),
                 "train_images": len(pictures.train),
                 "test_images": len(pictures.test),
+                "groups": pictures.description().get("groups"),
                 "classes": [{"name": name, "train": train, "test": test} for name, train, test in pictures.counts()],
                 "picture": None if picture is None else str(picture),
                 "pairs": None if drawn is None else str(drawn),
@@ -116,7 +118,9 @@ def _show(found: Audit) -> None:
     channels, height, width = pictures.image_shape
     out.print(f"name         {plain(pictures.name)}")
     out.print(f"source       {plain(pictures.source, _MOST_LETTERS)}")
-    out.print(f"pictures     {len(pictures.train):,} to train on, {len(pictures.test):,} to test on")
+    groups = pictures.test.group_count
+    grouped = "" if groups is None else f" in {counted(groups, 'group')}"
+    out.print(f"pictures     {len(pictures.train):,} to train on, {len(pictures.test):,} to test on{grouped}")
     out.print(f"each         {channels} x {height} x {width} (channels, height, width), 8 bit")
     out.print(f"fingerprint  {pictures.fingerprint}")
     table = Table("label", "class", box=None, pad_edge=False)

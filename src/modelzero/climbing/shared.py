@@ -14,11 +14,11 @@ from modelzero.runs.store import write_bytes, writing
 from modelzero.runs.text import from_json, to_json
 
 _DESCRIPTION = "data.json"
-_PARTS = ("images", "labels")
+_PARTS = ("images", "labels", "groups")
 
 
 def share(data: ImageData, folder: Path) -> None:
-    """Write pictures and labels into a folder.
+    """Write pictures and labels, and what groups the images are in, into a folder.
 
     Raises:
         RunError: it cannot be written.
@@ -27,8 +27,9 @@ def share(data: ImageData, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     for name, split in (("train", data.train), ("test", data.test)):
         for part in _PARTS:
-            with writing(folder):
-                np.save(folder / f"{name}-{part}.npy", getattr(split, part).numpy())
+            if (values := getattr(split, part)) is not None:
+                with writing(folder):
+                    np.save(folder / f"{name}-{part}.npy", values.numpy())
     write_bytes(folder / _DESCRIPTION, to_json(data.description()).encode())
 
 
@@ -40,8 +41,19 @@ def open_shared(folder: Path) -> ImageData:
     def mapped(name: str) -> Tensor:
         return torch.from_numpy(np.load(folder / f"{name}.npy", mmap_mode="c"))
 
-    train, test = (Split(mapped(f"{name}-images"), mapped(f"{name}-labels")) for name in ("train", "test"))
-    data = ImageData(described["name"], train, test, tuple(described["classes"]), described["source"])
+    def split(name: str) -> Split:
+        grouped = described.get("groups", {}).get(name) is not None
+        groups = mapped(f"{name}-groups") if grouped else None
+        return Split(mapped(f"{name}-images"), mapped(f"{name}-labels"), groups=groups)
+
+    data = ImageData(
+        described["name"],
+        split("train"),
+        split("test"),
+        tuple(described["classes"]),
+        described["source"],
+        grouped_by=described.get("groups", {}).get("by"),
+    )
     # As they were before: the fingerprint is not computed once more in each process, and nothing is left unsaid.
     data.__dict__["fingerprint"] = described["fingerprint"]
     data.__dict__["_description"] = described

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,10 @@ def from_arrays(
     classes: Sequence[str] | None = None,
     name: str = "arrays",
     groups: Sequence[Any] | NDArray[Any] | None = None,
+    test_groups: Sequence[Any] | NDArray[Any] | None = None,
     validation_images: Any = None,
     validation_labels: Any = None,
+    validation_groups: Sequence[Any] | NDArray[Any] | None = None,
     channels_last: bool | None = None,
     test_share: float = 0.2,
     seed: int = 0,
@@ -40,6 +42,10 @@ def from_arrays(
     >>> data = mz.from_arrays(images, ["cat", "dog"] * 25)
     >>> data.classes, data.image_shape, len(data.train), len(data.test)
     (('cat', 'dog'), (1, 28, 28), 40, 10)
+    >>> frames_of = [f"video {k // 5}" for k in range(50)]
+    >>> data = mz.from_arrays(images, ["cat", "dog"] * 25, groups=frames_of)
+    >>> data.train.group_count, data.test.group_count
+    (8, 2)
 
     Args:
         images: [N, H, W], [N, H, W, C] or [N, C, H, W] with 1, 3 or 4 channels: whole numbers from 0 to 255, fractions
@@ -50,17 +56,20 @@ def from_arrays(
         test_labels: likewise.
         classes: the class names in label order.
         name: what tables and records call the set.
-        groups: [N], what each picture belongs to; no group is divided when a test split is drawn.
+        groups: [N], names or numbers of what each image belongs to, such as a patient or a video; no group is divided
+            when a test split is drawn. Also one array for the training, test and validation images in this order.
+        test_groups: the same for the test split; without it, test images count as independent.
         validation_images: a split to be neither trained nor tested on.
         validation_labels: likewise.
+        validation_groups: likewise.
         channels_last: where the channels are, where the shape alone does not say.
         test_share: the fraction of each class that is drawn as a test split.
         seed: what that draw and the share follow from.
         share: the fraction of each class's training pictures to use.
 
     Raises:
-        DataError: pictures or labels of another type, shape or range, counts that differ, or classes that are on one
-            side only.
+        DataError: pictures or labels of another type, shape or range, counts that differ, classes that are on one
+            side only, or a group that is on both.
         SettingError: a fraction or a seed outside its range.
     """
     rule = Rule(test_share=test_share, seed=seed, share=share)
@@ -87,13 +96,15 @@ def from_arrays(
             )
         if len(part) == 0:
             raise DataError(f"zero {split} pictures: at least one is needed in each split that is given")
-    splits = [split for (split, _, _), part in zip(given, parts, strict=True) for _ in range(len(part))]
+    counts = {split: len(part) for (split, _, _), part in zip(given, parts, strict=True)}
+    splits = [split for split, count in counts.items() for _ in range(count)]
+    members = _groups({"train": groups, "test": test_groups, "validation": validation_groups}, counts, notes)
     sides = Sides(
         class_names,
         np.concatenate(numbers),
         splits,
-        groups=None if groups is None else _groups(groups, len(parts[0]), len(splits)),
-        grouped_by="groups",
+        groups=members,
+        grouped_by=None if members is None else "groups",
         strict=True,
     )
     whole = parts[0] if len(parts) == 1 else torch.cat(parts)
@@ -107,6 +118,8 @@ def from_torch(
     *,
     classes: Sequence[str] | None = None,
     name: str | None = None,
+    groups: Sequence[Any] | NDArray[Any] | None = None,
+    test_groups: Sequence[Any] | NDArray[Any] | None = None,
     channels_last: bool | None = None,
     test_share: float = 0.2,
     seed: int = 0,
@@ -126,6 +139,8 @@ def from_torch(
         test_dataset: the same for the test split; without it one is drawn.
         classes: class names in label order; None takes `dataset.classes` where that is a list of names.
         name: what tables and records call the set; None takes the name of the class.
+        groups: see `from_arrays`.
+        test_groups: see `from_arrays`.
         channels_last: see `from_arrays`.
         test_share: see `from_arrays`.
         seed: see `from_arrays`.
@@ -148,6 +163,8 @@ def from_torch(
         test_labels,
         classes=classes,
         name=name or type(dataset).__name__,
+        groups=groups,
+        test_groups=test_groups,
         channels_last=False,
         test_share=test_share,
         seed=seed,
@@ -162,12 +179,41 @@ def take(images: torch.Tensor, places: NDArray[np.int64]) -> torch.Tensor:
     return images[torch.from_numpy(places)]
 
 
-def _groups(groups: Sequence[Any] | NDArray[Any], n: int, total: int) -> list[str]:
-    """One group for each training picture; those of the other splits have groups of their own."""
-    found = [str(each) for each in (groups.tolist() if hasattr(groups, "tolist") else groups)]
-    if len(found) not in (n, total):
-        raise DataError(f"{len(found)} groups for {n} training pictures: each picture needs one")
-    return found + [f"\0{place}" for place in range(total - len(found))]
+def _groups(given: Mapping[str, Any], counts: Mapping[str, int], notes: list[str]) -> list[str | None] | None:
+    """Return the group of each image, split by split, None where nobody said; None where nobody said of any.
+
+    Args:
+        given: the groups of each split; those of `train` may be for all splits at once.
+        counts: the number of images of each split that there is.
+        notes: gets a sentence where the test images have none.
+    """
+    found = {split: _group_names(groups, split) for split, groups in given.items() if groups is not None}
+    if not found:
+        return None
+    for split in found:
+        if split not in counts:
+            raise DataError(f"{split} groups without {split} images: expected both or neither")
+    if list(found) == ["train"] and len(found["train"]) == sum(counts.values()):
+        return [*found["train"]]
+    for split, groups in found.items():
+        if len(groups) != counts[split]:
+            raise DataError(f"{len(groups)} groups for {counts[split]} {split} images: expected one for each")
+    if "train" in found and "test" in counts and "test" not in found:
+        notes.append(
+            "the training images have groups, the test images count as independent; test_groups= tells otherwise"
+        )
+    return [group for split, count in counts.items() for group in found.get(split, [None] * count)]
+
+
+def _group_names(groups: Any, split: str) -> list[str]:
+    """Return the groups of a split as text, so that 3 is the same group as 3.0."""
+    names = []
+    for place, each in enumerate(groups.tolist() if hasattr(groups, "tolist") else groups):
+        if each is None or isinstance(each, list) or str(each) in ("", "nan", "NaT", "<NA>"):
+            shown = repr(each)[:40]
+            raise DataError(f"{split} groups: expected a name or a number for each image, found {shown} at {place}")
+        names.append(str(int(each) if isinstance(each, float) and each.is_integer() else each))
+    return names
 
 
 def _all_of(dataset: Any, channels_last: bool | None, progress: bool | None) -> tuple[NDArray[np.uint8], list[Any]]:

@@ -32,7 +32,7 @@ class Sides:
         classes: names in label order.
         labels: int64 [n].
         splits: `train`, `test`, `validation` or None for each, [n].
-        groups: what each belongs to, [n]; None where nothing must stay together.
+        groups: what each belongs to, [n], None for those of which nobody said; None where nothing must stay together.
         names: what each is called, [n]; None where they have no names.
         grouped_by: what the groups come from, in words; given by the user where `strict`.
         strict: whether a group on both sides of the source's own split is an error and not only a note.
@@ -41,7 +41,7 @@ class Sides:
     classes: tuple[str, ...]
     labels: NDArray[np.int64]
     splits: Sequence[str | None]
-    groups: Sequence[str] | None = None
+    groups: Sequence[str | None] | None = None
     names: Sequence[str] | None = None
     grouped_by: str | None = None
     strict: bool = False
@@ -49,6 +49,12 @@ class Sides:
     def of(self, split: str) -> NDArray[np.int64]:
         """Return the places of a split's pictures; those that the source does not assign are to be trained on."""
         return np.flatnonzero([(each or "train") == split for each in self.splits])
+
+    def groups_of(self, places: NDArray[np.int64]) -> list[str] | None:
+        """Return what the images of some places belong to; None unless that is known of each."""
+        found = [] if self.groups is None else [self.groups[place] for place in places]
+        known = [group for group in found if group is not None]
+        return known if known and len(known) == len(places) else None
 
     def take(self, places: NDArray[np.int64]) -> Sides:
         """Return what is known of some of the pictures."""
@@ -94,8 +100,7 @@ def check(sides: Sides, rule: Rule) -> None:
             )
         check_sides(sides.classes, sides.labels[train], sides.labels[test])
     else:
-        groups = None if sides.groups is None else [sides.groups[place] for place in train]
-        check_divisible(sides.classes, sides.labels[train], groups)
+        check_divisible(sides.classes, sides.labels[train], sides.groups_of(train))
 
 
 def assemble(
@@ -134,6 +139,8 @@ def assemble(
     absent = [each for each, n in zip(sides.classes, _counts(sides), strict=True) if n == 0]
     if absent:
         notes.append(f"without any picture: {len(absent)} of {len(sides.classes)} classes: {some(absent)}")
+    validation = sides.of("validation")
+    groups = _numbers(sides, (train, test, validation))  # before the share: it keeps the numbers as they are
     share = None
     if rule.share < 1:
         share = (rule.share, rule.seed)
@@ -141,9 +148,9 @@ def assemble(
 
     def split(places: NDArray[np.int64]) -> Split:
         names = None if sides.names is None else tuple(sides.names[place] for place in places)
-        return Split(pick(places), torch.from_numpy(sides.labels[places]), names)
+        numbers = None if groups[places[0]] < 0 else torch.from_numpy(groups[places])
+        return Split(pick(places), torch.from_numpy(sides.labels[places]), names, numbers)
 
-    validation = sides.of("validation")
     return ImageData(
         name,
         train=split(train),
@@ -155,6 +162,7 @@ def assemble(
         notes=tuple(notes),
         split=how,
         share=share,
+        grouped_by=None if sides.groups is None else sides.grouped_by,
     )
 
 
@@ -168,11 +176,13 @@ def take_share(data: ImageData, rule: Rule) -> ImageData:
     if rule.share == 1:
         return data
     places = draw_share(data.train.labels.numpy(), share=rule.share, seed=rule.seed)
-    names = data.train.names
+    names, groups = data.train.names, data.train.groups
+    kept = torch.from_numpy(places)
     train = Split(
-        data.train.images[torch.from_numpy(places)],
-        data.train.labels[torch.from_numpy(places)],
+        data.train.images[kept],
+        data.train.labels[kept],
         None if names is None else tuple(names[place] for place in places),
+        None if groups is None else groups[kept],
     )
     return replace(data, train=train, share=(rule.share, rule.seed))
 
@@ -183,11 +193,11 @@ def _drawn(
     """Draw the test split from the pictures that the source does not set apart; return also how, for the record."""
     labels = sides.labels[pool]
     how: dict[str, Any] = {"rule": "stratified", "test_share": rule.test_share, "seed": rule.seed, "group": None}
-    if sides.groups is None:
+    groups = sides.groups_of(pool)
+    if groups is None:
         mask = draw_test(labels, test_share=rule.test_share, seed=rule.seed)
         what = f"{mask.mean():.1%} of each class were drawn as the test split"
     else:
-        groups = [sides.groups[place] for place in pool]
         mask = draw_test_groups(labels, groups, test_share=rule.test_share, seed=rule.seed)
         check_sides(sides.classes, labels[~mask], labels[mask])
         tested = {group for group, is_test in zip(groups, mask, strict=True) if is_test}
@@ -207,7 +217,8 @@ def _check_groups(sides: Sides, train: NDArray[np.int64], test: NDArray[np.int64
     if sides.groups is None:
         return
     groups = sides.groups
-    both = sorted({groups[place] for place in train} & {groups[place] for place in test})
+    first, second = ({group for place in side if (group := groups[place]) is not None} for side in (train, test))
+    both = sorted(first & second)
     if not both:
         return
     found = (
@@ -216,6 +227,17 @@ def _check_groups(sides: Sides, train: NDArray[np.int64], test: NDArray[np.int64
     if sides.strict:
         raise DataError(f"{found}; move the pictures of each to one side, or take the split of the source away")
     notes.append(found)
+
+
+def _numbers(sides: Sides, splits: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Give each image the number of its group, [n], -1 where none is known; numbers rise in the order of the splits."""
+    numbers = np.full(len(sides.labels), -1, np.int64)
+    first: dict[str, int] = {}
+    for places in splits:
+        groups = sides.groups_of(places)
+        if groups is not None:
+            numbers[places] = [first.setdefault(group, len(first)) for group in groups]
+    return numbers
 
 
 def _counts(sides: Sides) -> NDArray[np.int64]:

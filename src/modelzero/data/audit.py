@@ -11,7 +11,8 @@ from typing import Any
 
 from modelzero.data.dataset import ImageData, Split
 from modelzero.data.duplicates import constant_and_faint, same_pixels
-from modelzero.data.near import NearPair, near_duplicates
+from modelzero.data.hints import GroupHint, clusters_of, hint_of
+from modelzero.data.near import NearPair, near_duplicates, near_duplicates_within
 from modelzero.errors import DataError
 
 # Where the largest class has more than this many times the pictures of the smallest, accuracy alone misleads.
@@ -32,6 +33,9 @@ class Audit:
         faint: pictures that are nearly so; they are not searched for near duplicates.
         same: groups of pictures with equal pixels, over all splits.
         near: test pictures that are nearly a training picture; None where nobody searched.
+        test_clusters: positions of test images that are equal or nearly equal to one another, directly or through
+            others; None where nobody searched.
+        grouping: test images that seem to belong together; None where none do, or where groups were given.
         seconds: what the audit took.
     """
 
@@ -40,6 +44,8 @@ class Audit:
     faint: tuple[Place, ...]
     same: tuple[tuple[Place, ...], ...]
     near: tuple[NearPair, ...] | None
+    test_clusters: tuple[tuple[int, ...], ...] | None
+    grouping: GroupHint | None
     seconds: float = field(compare=False)
 
     @cached_property
@@ -78,6 +84,11 @@ class Audit:
         """Positions of the test pictures that equal, or nearly equal, a training picture."""
         exact = {place[1] for _, place in self.across("train", "test")}
         return sorted(exact | {pair.test for pair in self.near or ()})
+
+    @property
+    def grouping_hint(self) -> dict[str, Any] | None:
+        """The hint at groups as a record keeps it; None where there is none."""
+        return None if self.grouping is None else asdict(self.grouping)
 
     def label(self, place: Place) -> int:
         """Return the label of a picture."""
@@ -140,6 +151,8 @@ class Audit:
             such_as = self._such_as((("test", one.test), ("train", one.train)))
             count = _count(len({pair.test for pair in self.near}), "test picture")
             said.append(f"{count} nearly the same as a training picture{such_as}.")
+        if self.grouping is not None:
+            said.append(self.grouping.sentence())
         if self.near is None:
             said.append("Near duplicates were not searched for.")
         if self.leaked:
@@ -173,6 +186,10 @@ class Audit:
                 "test_pictures": len({pair.test for pair in near}),
             },
             "leaked_test_pictures": len(self.leaked),
+            "test_clusters": None
+            if self.test_clusters is None
+            else _capped([self._described(("test", place) for place in cluster) for cluster in self.test_clusters]),
+            "grouping": self.grouping_hint,
             "seconds": self.seconds,
             "sentences": self.sentences(),
         }
@@ -200,7 +217,8 @@ def audit(data: ImageData, *, near: bool = True, progress: bool | None = None) -
     """Look for what could make a result on these pictures wrong.
 
     Empty pictures, equal pictures within and across the splits, equal pictures under different labels, and test
-    pictures that are nearly a training picture (mirrored, moved by a pixel, brightened, compressed again).
+    pictures that are nearly a training picture (mirrored, moved by a pixel, brightened, compressed again). Where no
+    groups were given, also test images that seem to belong together, by their names or as near duplicates.
 
     >>> import modelzero as mz
     >>> found = mz.audit(mz.load("digits"))
@@ -210,7 +228,7 @@ def audit(data: ImageData, *, near: bool = True, progress: bool | None = None) -
     Args:
         data: the set; `mz.load` makes one.
         near: search for near duplicates: on 60,000 + 10,000 pictures some ten seconds, elsewhere in proportion to the
-            product of both numbers.
+            product of the number of test images with that of all.
         progress: show a bar while that goes on; None means only in a terminal.
 
     Returns:
@@ -230,14 +248,27 @@ def audit(data: ImageData, *, near: bool = True, progress: bool | None = None) -
             places += [(name, position) for position in positions.tolist()]
     names = list(splits)
     same = same_pixels([split.images for split in splits.values()])
+    clusters = _clusters(data, same, progress) if near else None
     return Audit(
         data=data,
         constant=tuple(constant),
         faint=tuple(faint),
         same=tuple(tuple((names[number], position) for number, position in group) for group in same),
         near=tuple(near_duplicates(data.train.images, data.test.images, progress=progress)) if near else None,
+        test_clusters=clusters,
+        grouping=hint_of(data, clusters),
         seconds=time.perf_counter() - began,
     )
+
+
+def _clusters(
+    data: ImageData, same: Sequence[Sequence[tuple[int, int]]], progress: bool | None
+) -> tuple[tuple[int, ...], ...]:
+    """Find the clusters of test images, given the groups of equal ones as `same_pixels` finds them."""
+    number = list(_splits(data)).index("test")
+    equal = [[position for split, position in group if split == number] for group in same]
+    pairs = [(group[0], position) for group in equal for position in group[1:]]
+    return clusters_of(pairs + near_duplicates_within(data.test.images, progress=progress))
 
 
 def _splits(data: ImageData) -> dict[str, Split]:

@@ -24,22 +24,26 @@ class Split:
     """Pictures and their labels.
 
     >>> import torch
-    >>> split = Split(torch.zeros(2, 1, 28, 28, dtype=torch.uint8), torch.tensor([3, 7]))
-    >>> len(split)
-    2
+    >>> images, labels = torch.zeros(3, 1, 28, 28, dtype=torch.uint8), torch.tensor([3, 7, 7])
+    >>> split = Split(images, labels, groups=torch.tensor([0, 0, 1]))
+    >>> len(split), split.group_count
+    (3, 2)
 
     Args:
         images: uint8 [N, C, H, W], N at least 1.
         labels: int64 [N], one label number for each picture.
         names: what messages and audits call each picture, such as its path; None where they have no names.
+        groups: int64 [N], the number of the group that each image belongs to, such as a patient or a video: 0 or more,
+            the same number in all splits of one `ImageData`. Where each image is a group of its own, None is kept.
 
     Raises:
-        DataError: no picture, another shape or type, or counts that differ.
+        DataError: no picture, another shape or type, counts that differ, or a group number below 0.
     """
 
     images: Tensor
     labels: Tensor
     names: tuple[str, ...] | None = None
+    groups: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8 or self.images.ndim != 4:
@@ -62,9 +66,29 @@ class Split:
                 f"zero pictures, or pictures without pixels (shape {list(self.images.shape)}): "
                 "at least one picture is needed in each split; check the source"
             )
+        if self.groups is not None:
+            self._check_groups(self.groups)
+            if len(torch.unique(self.groups)) == len(self):
+                object.__setattr__(self, "groups", None)  # nothing is grouped
+
+    def _check_groups(self, groups: Tensor) -> None:
+        if groups.dtype != torch.int64 or groups.ndim != 1:
+            raise DataError(
+                f"groups of type {groups.dtype} and shape {list(groups.shape)}: expected int64 [N], one number for "
+                "each image"
+            )
+        if len(groups) != len(self):
+            raise DataError(f"{len(groups)} groups for {len(self)} images: expected one number for each image")
+        if int(groups.min()) < 0:
+            raise DataError(f"group number {int(groups.min())}: expected whole numbers of at least 0")
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def group_count(self) -> int | None:
+        """How many groups the images come in; None where each is independent of the others."""
+        return None if self.groups is None else len(torch.unique(self.groups))
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +113,7 @@ class ImageData:
         split: how the test split was drawn; None where the source has one of its own.
         share: the fraction of the training split that was kept, and the seed; None where all of it was.
         origin: the arguments of the `load` that makes the same data again; None for pictures that were handed over.
+        grouped_by: what the groups of the splits come from, in words, such as "column patient"; None where nobody said.
 
     Raises:
         DataError: fewer than two classes, a label without a class name, a split without pictures, or splits
@@ -106,6 +131,7 @@ class ImageData:
     split: Mapping[str, Any] | None = None
     share: tuple[float, int] | None = None
     origin: Mapping[str, Any] | None = None
+    grouped_by: str | None = None
 
     def __post_init__(self) -> None:
         if self.train.images.shape[1:] != self.test.images.shape[1:]:
@@ -144,7 +170,7 @@ class ImageData:
     def fingerprint(self) -> str:
         """SHA-256, in hex, of class names, labels and decoded pixels of both splits.
 
-        It does not depend on the name, the source or the file format, so the same pictures give the same
+        It does not depend on the name, the source, the groups or the file format, so the same pictures give the same
         fingerprint however they were stored.
         """
         digest = hashlib.sha256()
@@ -176,6 +202,10 @@ class ImageData:
             described |= {"share": self.share[0], "share_seed": self.share[1]}
         if self.validation is not None:
             described["validation_images"] = len(self.validation)
+        splits = {"train": self.train, "test": self.test, "validation": self.validation}
+        counts = {name: None if split is None else split.group_count for name, split in splits.items()}
+        if any(count is not None for count in counts.values()):
+            described["groups"] = {"by": self.grouped_by, **counts}
         if self.left_out:
             described["left_out"] = len(self.left_out)
         if self.notes:

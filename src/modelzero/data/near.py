@@ -118,6 +118,25 @@ def near_duplicates(train: Tensor, test: Tensor, *, progress: bool | None = None
     return pairs
 
 
+def near_duplicates_within(images: Tensor, *, progress: bool | None = None) -> list[tuple[int, int]]:
+    """Find the images that are nearly the same as another one of the same split; those of equal pixels are left out.
+
+    >>> import torch
+    >>> images = torch.randint(0, 256, (50, 1, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    >>> near_duplicates_within(torch.cat([images, images[7:8].flip(3)]))
+    [(7, 50)]
+
+    Args:
+        images: uint8 [N, C, H, W].
+        progress: as for `near_duplicates`.
+
+    Returns:
+        Pairs of positions, the lower one first, each pair once, in ascending order.
+    """
+    found = near_duplicates(images, images, progress=progress)
+    return sorted({(min(pair.train, pair.test), max(pair.train, pair.test)) for pair in found})
+
+
 def _side_by_side(search: Callable[[int], list[NearPair]], starts: range) -> Iterator[list[NearPair]]:
     """Search several blocks at once, each on one thread, as many as torch may use; yield what they found in order.
 

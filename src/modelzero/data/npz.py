@@ -28,7 +28,8 @@ _LAYOUTS = (
     (("images", "labels"), ("test_images", "test_labels"), ("val_images", "val_labels")),
     (("x", "y"), ("x_test", "y_test"), ("x_val", "y_val")),
 )
-_CLASSES, _GROUPS = "classes", "groups"
+_CLASSES = "classes"
+_GROUPS = ("groups", "train_groups", "test_groups", "val_groups")  # the first two mean the same
 
 
 def read_npz(path: Path, rule: Rule, *, channels_last: bool | None = None) -> ImageData:
@@ -36,7 +37,8 @@ def read_npz(path: Path, rule: Rule, *, channels_last: bool | None = None) -> Im
 
     Args:
         path: a file with the arrays `x_train`, `y_train`, `x_test`, `y_test` (as Keras has them), `train_images`,
-            `train_labels`, ... (as MedMNIST), or `images` and `labels`; also `classes` (names) and `groups`.
+            `train_labels`, ... (as MedMNIST), or `images` and `labels`; also `classes` (names) and `groups` (or
+            `train_groups`), `test_groups`, `val_groups`.
         rule: how a test split is drawn where there is none.
         channels_last: see `from_arrays`.
 
@@ -95,7 +97,9 @@ def _from_keys(
         if (images in keys) != (labels in keys):
             raise DataError(f"{path} holds one of {images!r} and {labels!r}: needed are both or none")
     wanted = [key for pair in layout for key in pair if key in keys]
-    wanted += [key for key in (_CLASSES, _GROUPS) if key in keys]
+    if keys.issuperset(_GROUPS[:2]):
+        raise DataError(f"{path} holds 'groups' and 'train_groups': expected one of them, since they mean the same")
+    wanted += [key for key in (_CLASSES, *_GROUPS) if key in keys]
     most = MOST_BYTES
     arrays = {}
     for key in wanted:
@@ -115,9 +119,11 @@ def _from_keys(
             *test,
             classes=None if classes is None else [_text(each) for each in classes.tolist()],
             name=name,
-            groups=arrays.get(_GROUPS),
+            groups=arrays.get("groups", arrays.get("train_groups")),
+            test_groups=arrays.get("test_groups"),
             validation_images=validation[0],
             validation_labels=validation[1],
+            validation_groups=arrays.get("val_groups"),
             channels_last=channels_last,
             test_share=rule.test_share,
             seed=rule.seed,
