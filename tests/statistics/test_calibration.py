@@ -73,14 +73,14 @@ def test_reliability_is_that_of_a_plain_loop():
 def test_equal_confidences_are_never_divided():
     """A model that is always equally sure has one bin, and its gap is exactly what it overestimates itself by."""
     bins = reliability(np.full(1000, 0.75), np.arange(1000) < 700)
-    assert bins == [Bin(1000, 0.75, 0.7, bins[0].low, bins[0].high)]
+    assert bins == [Bin(1000, 0.75, 0.7, bins[0].low, bins[0].high, pytest.approx(0.7 * 0.3 / 999))]
     assert calibration_error(bins) == pytest.approx(0.05)
     three = reliability(np.repeat([0.4, 0.6, 1.0], [10, 500, 490]), np.ones(1000, bool))
     assert [(each.count, round(each.confidence, 9)) for each in three] == [(10, 0.4), (500, 0.6), (490, 1.0)]
 
 
 @pytest.mark.parametrize("n", [1, 2, 19, 20, 41])
-def test_few_pictures_are_enough_for_an_answer(n):
+def test_few_images_are_enough_for_an_answer(n):
     """Small test sets get fewer bins and no error."""
     logits, _, labels = _believed(n, 3, seed=n)
     result = calibration(logits, labels)
@@ -128,7 +128,9 @@ def test_an_overconfident_model_is_found_out():
     assert result.ece_debiased > 5 * result.ece_debiased_noise
     assert result.ece > 5 * result.ece_perfect_high
     assert result.confidence > result.accuracy + 0.1
-    assert fit_temperature(3 * logits, labels) == pytest.approx(3, rel=0.05)
+    found = fit_temperature(3 * logits, labels)
+    assert found.value == found.fitted == pytest.approx(3, rel=0.05)
+    assert found.low < 3 < found.high
 
 
 @pytest.mark.parametrize("stretch", [0.2, 1.0, 5.0])
@@ -141,19 +143,61 @@ def test_temperature_is_that_of_a_search(stretch):
         return log_loss(labels, softmax(logits, math.exp(log_temperature)), labels=range(4))
 
     found = minimize_scalar(cost, bounds=(-4, 4), method="bounded", options={"xatol": 1e-7})
-    assert fit_temperature(logits, labels) == pytest.approx(math.exp(found.x), rel=1e-4)
+    assert fit_temperature(logits, labels).fitted == pytest.approx(math.exp(found.x), rel=1e-4)
 
 
 def test_temperature_where_there_is_no_minimum():
     """All right, or logits all alike: 1; all wrong: the hottest; a class without any chance is skipped."""
     logits = np.array([[2.0, 0.0], [0.0, 2.0]])
-    assert fit_temperature(logits, [0, 1]) == 1.0
-    assert fit_temperature(logits, [1, 0]) == 1000.0
-    assert fit_temperature(np.zeros((4, 3)), [0, 1, 2, 0]) == 1.0
+    assert fit_temperature(logits, [0, 1]).fitted == 1.0
+    assert fit_temperature(logits, [1, 0]).fitted == 1000.0
+    assert fit_temperature(np.zeros((4, 3)), [0, 1, 2, 0]).fitted == 1.0
     impossible = np.array([[0.0, -np.inf], [0.0, -1.0], [0.0, -1.0]])
-    assert fit_temperature(impossible[:1], [1]) == 1.0
+    assert fit_temperature(impossible[:1], [1]).fitted == 1.0
     assert fit_temperature(impossible, [1, 0, 1]) == fit_temperature(impossible[1:], [0, 1])
-    assert fit_temperature(np.array([[1e30, -1e30]] * 10), [0] * 9 + [1]) == 1000.0
+    assert fit_temperature(np.array([[1e30, -1e30]] * 10), [0] * 9 + [1]).fitted == 1000.0
+
+
+def test_temperature_of_a_calibrated_model_stays_1_on_few_images():
+    """In 19 of 20 draws; the fitted one lies far from 1 in many of them."""
+    found = [fit_temperature(*_believed(25, 3, seed=seed, sharpness=1.5)[::2]) for seed in range(200)]
+    assert sum(each.value == 1 for each in found) >= 0.88 * 200
+    assert sum(not 0.8 < each.fitted < 1.25 for each in found) > 40
+    assert all(each.low <= each.fitted <= each.high for each in found)
+
+
+def test_the_interval_of_the_temperature_holds_the_truth():
+    """95 % of 300 draws, but for noise; with near copies only where their groups are known."""
+    held, plain = 0, 0
+    for seed in range(300):
+        logits, _, labels = _believed(150, 4, seed=seed)
+        found = fit_temperature(1.5 * logits, labels)
+        held += found.low <= 1.5 <= found.high
+    assert held >= 0.91 * 300
+    grouped = 0
+    for seed in range(150):
+        logits, _, labels = _believed(60, 4, seed=seed)
+        logits, labels = (1.5 * logits).repeat(8, axis=0), labels.repeat(8)
+        found = fit_temperature(logits, labels, groups=np.arange(60).repeat(8))
+        grouped += found.low <= 1.5 <= found.high
+        found = fit_temperature(logits, labels)
+        plain += found.low <= 1.5 <= found.high
+    assert grouped >= 0.88 * 150
+    assert plain < 0.7 * 150
+
+
+def test_copies_do_not_make_a_calibrated_model_look_wrong():
+    """Sixty images eight times each: by groups the noise of perfect calibration covers them, image by image not."""
+    by_groups, by_images = 0, 0
+    for seed in range(60):
+        logits, _, labels = _believed(60, 4, seed=seed, sharpness=1.0)
+        logits, labels = logits.repeat(8, axis=0), labels.repeat(8)
+        found = calibration(logits, labels, groups=np.arange(60).repeat(8))
+        by_groups += found.ece_debiased <= found.ece_debiased_noise
+        plain = calibration(logits, labels)
+        by_images += plain.ece_debiased <= plain.ece_debiased_noise
+    assert by_groups >= 0.85 * 60
+    assert by_images < 0.5 * 60
 
 
 @given(
@@ -167,7 +211,7 @@ def test_temperature_changes_no_predicted_class(logits, temperature):
 
 
 def test_cut_is_half_of_each_class_and_follows_from_its_seed():
-    """The two halves differ by one picture of a class at most, also in all."""
+    """The two halves differ by one image of a class at most, also in all."""
     labels = np.random.default_rng(0).integers(0, 10, 997)
     cut = calibration_cut(labels)
     assert abs(int(cut.sum()) - int((~cut).sum())) <= 1
@@ -176,3 +220,11 @@ def test_cut_is_half_of_each_class_and_follows_from_its_seed():
     assert (cut == calibration_cut(labels)).all()
     assert not (cut == calibration_cut(labels, seed=1)).all()
     assert calibration_cut([3]).tolist() == [True]
+
+
+def test_cut_keeps_groups_whole():
+    """Half of the groups, whatever their sizes, and each on one side."""
+    groups = np.repeat(np.arange(41), np.arange(1, 42))
+    cut = calibration_cut(np.zeros(len(groups), int), groups=groups)
+    assert {len(set(cut[groups == group])) for group in range(41)} == {1}
+    assert 0.4 < cut.mean() < 0.6

@@ -10,11 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from modelzero.statistics.reliability import (
     Bin,
+    alikeness,
     calibration_error,
     debiased_square,
     perfect_calibration,
     reliability,
 )
+from modelzero.statistics.units import Units
+from modelzero.statistics.variance import half_width
 
 # Temperatures. Beyond them probabilities are 0 and 1, or all alike; distances as logits can need some hundred.
 _COLDEST, _HOTTEST = 0.001, 1000.0
@@ -25,12 +28,12 @@ class Calibration:
     """How well probabilities fit what came true.
 
     Args:
-        n: pictures that it was measured on.
+        n: images that it was measured on.
         nll: negative log-likelihood, the mean of -log(probability of the true class), in nats.
         brier: the mean of the squared distance between the probabilities and the truth, 0 to 2.
         confidence: mean probability of the predicted class.
         accuracy: share that is right.
-        ece: expected calibration error: root of the mean squared gap of the bins.
+        ece: calibration error: root of the mean squared gap of the bins.
         ece_debiased: the same without what chance adds to it; 0 where chance would have given more.
         ece_perfect: the mean `ece` that a perfectly calibrated model with these confidences would show.
         ece_perfect_low: 95 % of such models show an `ece` between this,
@@ -53,7 +56,14 @@ class Calibration:
     bins: list[Bin]
 
 
-def calibration(logits: ArrayLike, labels: ArrayLike, *, temperature: float = 1.0, seed: int = 0) -> Calibration:
+def calibration(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    temperature: float = 1.0,
+    seed: int = 0,
+    groups: ArrayLike | None = None,
+) -> Calibration:
     """Measure everything that is said of the calibration of a model.
 
     >>> result = calibration(np.log([[0.8, 0.2]] * 100), [0] * 80 + [1] * 20)
@@ -65,12 +75,14 @@ def calibration(logits: ArrayLike, labels: ArrayLike, *, temperature: float = 1.
         labels: true label numbers [N].
         temperature: what the logits are divided by.
         seed: of the simulation of perfect calibration.
+        groups: [N], what each image belongs to; None where the images are independent.
     """
     labels = np.asarray(labels, np.int64)
     probabilities = softmax(logits, temperature)
     confidence, right = top_label(probabilities, labels)
-    bins = reliability(confidence, right)
-    mean, low, high, noise = perfect_calibration(confidence, seed=seed)
+    bins = reliability(confidence, right, groups=groups)
+    alike = 0.0 if groups is None else alikeness(confidence, right, groups)
+    mean, low, high, noise = perfect_calibration(confidence, seed=seed, groups=groups, alike=alike)
     return Calibration(
         n=len(labels),
         nll=cross_entropy(logits, labels, temperature),
@@ -107,22 +119,47 @@ def softmax(logits: ArrayLike, temperature: float = 1.0) -> NDArray[np.float64]:
     return scaled
 
 
-def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
+@dataclass(frozen=True)
+class Temperature:
+    """One number that logits are divided by, so that the probabilities fit better.
+
+    Args:
+        value: what is used: `fitted` where the interval leaves out 1, else 1. On few images a fitted temperature makes
+            a calibrated model worse more often than better.
+        fitted: the temperature with the least negative log-likelihood.
+        low: lower end of its 95 % interval.
+        high: its upper end.
+    """
+
+    value: float
+    fitted: float
+    low: float
+    high: float
+
+
+def fit_temperature(logits: ArrayLike, labels: ArrayLike, *, groups: ArrayLike | None = None) -> Temperature:
     """Find the temperature with the least negative log-likelihood (C. Guo and others 2017, arXiv:1706.04599).
 
-    Fit it on pictures that were neither trained on nor are reported on, such as those of `calibration_cut`. There is
-    one minimum: the likelihood is convex in 1 / temperature. The answer lies between 0.001 and 1000, and is 1 where
-    the pictures say nothing about it: because the logits of each are all alike, or because the model is right on all of
-    them, which would have any doubt removed.
+    Fit it on images that were neither trained on nor are reported on, such as those of `calibration_cut`. There is one
+    minimum: the likelihood is convex in 1 / temperature. The answer lies between 0.001 and 1000, and is 1 where the
+    images say nothing about it: because the logits of each are all alike, or because the model is right on all of them,
+    which would have any doubt removed.
 
-    >>> logits = np.log([[0.9, 0.1]] * 10)  # says 90 %, and is right in 8 of 10
-    >>> temperature = fit_temperature(logits, [0] * 8 + [1] * 2)
-    >>> softmax(logits, temperature)[0].round(6).tolist()
-    [0.8, 0.2]
+    The interval holds the temperatures at which the slope of the likelihood is not significantly different from 0: a
+    score test with the variance of the slope between images, or between groups of images (H. White 1982, Econometrica
+    50, 1-25), and Student's t.
+
+    >>> logits = np.log([[0.9, 0.1]] * 1000)  # says 90 %, and is right in 800 of 1,000
+    >>> temperature = fit_temperature(logits, [0] * 800 + [1] * 200)
+    >>> softmax(logits, temperature.value)[0].round(6).tolist(), temperature.low < temperature.value < temperature.high
+    ([0.8, 0.2], True)
+    >>> fit_temperature(logits[:10], [0] * 8 + [1] * 2).value
+    1.0
 
     Args:
         logits: [N, C].
         labels: true label numbers [N].
+        groups: [N], what each image belongs to; None where the images are independent.
     """
     from scipy.optimize import brentq
 
@@ -133,23 +170,51 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
     known = np.isfinite(of_truth)  # a true class that was given no chance at all is as wrong at every temperature
     scaled, of_truth = scaled[known], of_truth[known]
     if not scaled.size or not (scaled < 0).any() or (known.all() and (of_truth == 0).all()):
-        return 1.0
+        return Temperature(1.0, 1.0, _COLDEST, _HOTTEST)
+    units = Units.of(len(of_truth), None if groups is None else np.asarray(groups)[known])
 
-    def slope(log_temperature: float) -> float:
+    def slopes(log_temperature: float) -> NDArray[np.float64]:
         weights = np.exp(scaled * math.exp(-log_temperature))
         expected = np.sum(weights * np.where(weights > 0, scaled, 0.0), axis=1) / weights.sum(axis=1)
-        return float(np.mean(expected - of_truth))  # of the likelihood in 1 / temperature
+        return np.asarray(expected - of_truth)  # of each image's cost in 1 / temperature
 
-    coldest, hottest = math.log(_COLDEST), math.log(_HOTTEST)
+    def slope(log_temperature: float) -> float:
+        return float(slopes(log_temperature).mean())
+
+    coldest, hottest = math.log(_COLDEST), math.log(_HOTTEST) + 1e-12  # so that `exp` gives the hottest back
     if slope(coldest) <= 0:
-        return _COLDEST
-    if slope(hottest) >= 0:
-        return _HOTTEST
-    return math.exp(brentq(slope, coldest, hottest, xtol=1e-9))
+        best = coldest
+    elif slope(hottest) >= 0:
+        best = hottest
+    else:
+        best = brentq(slope, coldest, hottest, xtol=1e-9)
+    reach = half_width(1.0, units.freedom, 0.025)
+
+    def outside(log_temperature: float) -> float:
+        each = slopes(log_temperature)
+        return abs(float(each.mean())) - float(reach) * math.sqrt(_variance_of_mean(each, units))
+
+    low, high = (
+        end if outside(end) <= 0 or outside(best) >= 0 else brentq(outside, *sorted((end, best)), xtol=1e-6)
+        for end in (coldest, hottest)
+    )
+    low, high = min(low, best), max(high, best)
+    fitted, lowest, highest = (min(max(math.exp(each), _COLDEST), _HOTTEST) for each in (best, low, high))
+    return Temperature(1.0 if low <= 0.0 <= high else fitted, fitted, lowest, highest)
 
 
-def calibration_cut(labels: ArrayLike, seed: int = 0) -> NDArray[np.bool_]:
-    """Draw half of the pictures, half of each class, to fit a temperature on; the other half is for the report.
+def _variance_of_mean(values: NDArray[np.float64], units: Units) -> float:
+    """Return the variance of a mean over images, from its variation between units; see `Units.variance_of_mean`."""
+    deviations = values - values.mean()
+    if units.index is not None:
+        deviations = np.bincount(units.index, weights=deviations)
+    return units.correction * float(np.square(deviations).sum()) / units.n**2
+
+
+def calibration_cut(labels: ArrayLike, seed: int = 0, *, groups: ArrayLike | None = None) -> NDArray[np.bool_]:
+    """Draw half of the images, half of each class, to fit a temperature on; the other half is for the report.
+
+    Groups are kept whole: then it is half of the groups, large and small ones alike.
 
     >>> cut = calibration_cut([0, 0, 0, 0, 1, 1])
     >>> int(cut[:4].sum()), int(cut[4:].sum())
@@ -158,11 +223,17 @@ def calibration_cut(labels: ArrayLike, seed: int = 0) -> NDArray[np.bool_]:
     Args:
         labels: true label numbers [N].
         seed: of the draw.
+        groups: [N], what each image belongs to; None where the images are independent.
 
     Returns:
         bool [N], true where the temperature is fitted.
     """
     labels = np.asarray(labels, np.int64)
+    units = Units.of(len(labels), groups)
+    if units.index is not None:
+        drawn = np.random.default_rng(seed).permutation(units.count)
+        drawn = drawn[np.argsort(units.sizes[drawn], kind="stable")]  # of like sizes every second
+        return np.isin(units.index, drawn[::2])
     drawn = np.random.default_rng(seed).permutation(len(labels))
     drawn = drawn[np.argsort(labels[drawn], kind="stable")]  # class by class, each in random order: take every second
     cut = np.zeros(len(labels), np.bool_)
@@ -196,7 +267,7 @@ def cross_entropy(logits: ArrayLike, labels: ArrayLike, temperature: float = 1.0
 
 
 def brier_score(probabilities: NDArray[np.float64], labels: ArrayLike) -> float:
-    """Return the mean over the pictures of the squared distance from the truth, summed over the classes: 0 to 2.
+    """Return the mean over the images of the squared distance from the truth, summed over the classes: 0 to 2.
 
     G. W. Brier 1950, Monthly Weather Review 78, 1-3.
 

@@ -1,6 +1,9 @@
-"""The tests behind a comparison, for one or many at once: from what pictures and seeds sum up to, to p and intervals.
+"""The tests behind a comparison, for one or many at once: from what images and seeds sum up to, to p and intervals.
 
 `compare` calls these functions on one pair of methods, a simulation on thousands of pairs.
+
+Test and interval are two sides of one thing here: p is at most a level exactly where the interval at that level leaves
+out 0. So an interval, a p-value and a verdict can never contradict each other.
 """
 
 from __future__ import annotations
@@ -14,85 +17,144 @@ from scipy import special
 
 from modelzero.statistics.variance import half_width, p_value, satterthwaite, without_noise
 
-# 1.96 + 0.84: the difference that a two-sided test at 5 % finds in 80 % of the cases, in standard errors.
-DETECTABLE = 2.8
+# How often a difference has to be found to be called detectable.
+POWER = 0.8
+# Values of a variance that is estimated anew, with equal chances, over which the power is averaged.
+_VALUES = 24
+
+# A number for all comparisons, or one for each.
+Numbers = float | NDArray[np.float64]
+# How far an interval reaches from its middle to one side, where it may miss with this probability.
+Reach = Callable[[Numbers], NDArray[np.float64]]
+# How often a difference of this size is found.
+Power = Callable[[Numbers], NDArray[np.float64]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Decision:
-    """What the tests say: each an array, one entry for each comparison. See `comparison.Difference`."""
+    """What the tests say of one or many comparisons, each value an array with an entry for each.
 
+    Where A was chosen as the best of m methods by these very images, it looks better than it is. "B is better" needs
+    no correction: to be better than the best is to be better than each. "B is worse" could be said because of any of
+    the m, so its p-value is multiplied by m (Bonferroni), and upper ends of intervals reach as far as that.
+
+    Args:
+        difference: accuracy of B minus accuracy of A.
+        middle: of the intervals.
+        p: two-sided p-value of "no difference", corrected for the choice of A.
+        down: how far intervals reach below the middle.
+        up: how far above.
+        power: gives for a level the function from a true difference to how often a test at that level finds it.
+        chosen_from: m, the number of methods from which A was chosen.
+    """
+
+    difference: NDArray[np.float64]
+    middle: NDArray[np.float64]
     p: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-    equivalence_low: NDArray[np.float64]
-    equivalence_high: NDArray[np.float64]
-    least_detectable: NDArray[np.float64]
+    down: Reach
+    up: Reach
+    power: Callable[[Numbers], Power]
+    chosen_from: NDArray[np.int_]
+
+    def interval(self, level: Numbers = 0.05) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the ends of the interval that misses with probability `level`, within -1 and 1.
+
+        It leaves out 0 exactly where p is at most `level`.
+        """
+        tail = level / 2
+        low, high = self.middle - self.down(tail), self.middle + self.up(tail / self.chosen_from)
+        return np.maximum(low, -1.0), np.minimum(high, 1.0)
+
+    def detectable(self, level: Numbers = 0.05) -> NDArray[np.float64]:
+        """Return the difference that a test at this level finds in about 80 % of the cases; infinite beyond 1.
+
+        For the side on which the difference was seen: of "worse" where it is negative, which is corrected for the
+        choice of A. Never less than a difference that was seen and is not significant.
+        """
+        power = self.power(np.where(self.difference < 0, level / self.chosen_from, level))
+        low, high = np.zeros(self.middle.shape), np.ones(self.middle.shape)
+        beyond = power(high) < POWER
+        for _ in range(30):
+            middle = (low + high) / 2
+            found = power(middle) >= POWER
+            low, high = np.where(found, low, middle), np.where(found, middle, high)
+        seen = np.where(self.p > level, np.abs(self.difference), 0.0)
+        return np.where(beyond, np.inf, np.maximum(high, seen))
 
 
 def decide_seeds(
     difference: ArrayLike,
-    pictures: tuple[ArrayLike, int],
+    images: tuple[ArrayLike, float],
     seeds_a: tuple[ArrayLike, ArrayLike, ArrayLike],
     seeds_b: tuple[ArrayLike, ArrayLike, ArrayLike],
     *,
     chosen_from: ArrayLike = 1,
 ) -> Decision:
-    """Decide for one or many comparisons of methods from what their pictures and seeds sum up to.
+    """Decide for one or many comparisons of methods from what their images and seeds sum up to.
 
     Two tests, and the larger p-value of both with the wider of their intervals:
 
-    1. By pictures: `V = Var(d_i) / n + s2_dist,A / K_A + s2_dist,B / K_B`, Student's t with Satterthwaite's degrees of
-       freedom. Alone it would claim too much where few seeds hide the variance between them behind the clip at 0.
+    1. By images: `V = V_d + s2_dist,A / K_A + s2_dist,B / K_B`, Student's t with Satterthwaite's degrees of freedom.
+       Alone it would claim too much where few seeds hide the variance between them behind the clip at 0.
     2. By seeds: Welch's t on the accuracies of the seeds (B. L. Welch 1947, Biometrika 34, 28-35), which knows only
-       the pictures that were drawn. What pictures vary beyond the noise of the seeds, `V_d = Var(d_i) / n - noise_A /
-       K_A - noise_B / K_B`, reaches as far as its own t says, and both reaches add up as standard errors do (W. G. Howe
-       1974, JASA 69, 789-794). Welch's degrees of freedom are at most those of two methods with the smaller K: a
-       small variance of two or three seeds is luck more often than knowledge.
+       the images that were drawn. What images vary beyond the noise of the seeds, `V_d - noise_A / K_A - noise_B /
+       K_B`, reaches as far as its own t says, and both reaches add up as standard errors do (W. G. Howe 1974, JASA 69,
+       789-794). Welch's degrees of freedom are at most those of two methods with the smaller K: a small variance of
+       two or three seeds is luck more often than knowledge.
 
     A single run adds no variance between seeds: it is one without randomness, or the result says that it speaks of
-    itself only. No variance is no evidence: V = 0 means p = 1, and no interval is narrower than that of two single runs
-    that differ nowhere, see `decide_single`.
-
-    Where A was chosen as the best of m methods by these very pictures, it looks better than it is. "B is better" needs
-    no correction: to be better than the best is to be better than each. "B is worse" could be said because of any of
-    the m, so its p-value is multiplied by m (Bonferroni), and the upper ends of the intervals reach as far as that.
+    itself only. No variance is no evidence: V = 0 means p = 1; and no p is smaller, no interval narrower than that of
+    two runs that differ by one unit gained and one lost, whose error is `sqrt(2) / (G + 2)`.
 
     >>> decision = decide_seeds([0.01, -0.01], (1e-5, 1000), (0, 0, 1), (0, 0, 5), chosen_from=3)
-    >>> decision.p.round(4), decision.low.round(4), decision.high.round(4)
+    >>> low, high = decision.interval()
+    >>> decision.p.round(4), low.round(4), high.round(4)
     (array([0.0016, 0.0048]), array([ 0.0038, -0.0162]), array([ 0.0176, -0.0024]))
 
     Args:
         difference: accuracy of B minus accuracy of A.
-        pictures: `Var(d_i) / n`, and n.
+        images: V_d, the variance of the mean difference over the units of the test split, and how many units that is,
+            see `Units.effective`.
         seeds_a: of A: the variance of the seeds' accuracies, the `noise` in it, and K_A.
         seeds_b: likewise for B.
         chosen_from: m, the number of methods from which A was chosen.
     """
-    of_pictures, n = np.asarray(pictures[0], dtype=np.float64), pictures[1]
-    others = max(n - 1, 1)  # degrees of freedom of the pictures
-    own, total, beyond = [], [], of_pictures
-    for spread, noise, count in (seeds_a, seeds_b):
-        seeds = np.asarray(count, dtype=np.float64)
-        freedom = np.maximum(seeds - 1, 1)  # of a single run it does not matter: its variances are 0
-        own.append((without_noise(spread, noise, n) / seeds, freedom))
-        total.append((np.asarray(spread, dtype=np.float64) / seeds, freedom))
-        beyond = beyond - np.asarray(noise, dtype=np.float64) / seeds
-    by_pictures = _sum((of_pictures, others), *own)
+    difference = np.asarray(difference, dtype=np.float64)
+    of_images, count = np.asarray(images[0], dtype=np.float64), images[1]
+    others = max(count - 1, 1)  # degrees of freedom of the images
+    own, total, beyond = [], [], of_images
+    for spread, noise, seeds in (seeds_a, seeds_b):
+        runs = np.asarray(seeds, dtype=np.float64)
+        freedom = np.maximum(runs - 1, 1)  # of a single run it does not matter: its variances are 0
+        own.append((without_noise(spread, noise, count) / runs, freedom))
+        total.append((np.asarray(spread, dtype=np.float64) / runs, freedom))
+        beyond = beyond - np.asarray(noise, dtype=np.float64) / runs
+    by_images = _sum((of_images, others), *own)
     welch, freedom = _sum(*total)
     several = (np.asarray(seeds_a[2]) > 1) & (np.asarray(seeds_b[2]) > 1)
     most = np.where(several, 2 * np.minimum(total[0][1], total[1][1]), np.inf)
     beyond, freedom = np.maximum(0.0, beyond), np.minimum(freedom, most)
-    p = np.maximum(p_value(difference, by_pictures), p_value(difference, (beyond, others), (welch, freedom)))
-    p = np.where((np.asarray(difference) == 0) | (by_pictures[0] == 0), 1.0, p)
+    least = np.sqrt(2) / (count + 2)
+    p = np.maximum(p_value(difference, by_images), p_value(difference, (beyond, others), (welch, freedom)))
+    p = np.maximum(p, 2 * special.ndtr(-np.abs(difference) / least))
+    p = np.where((difference == 0) | (by_images[0] == 0), 1.0, p)
 
-    def reach(tail: ArrayLike) -> NDArray[np.float64]:
-        by_seeds = np.hypot(half_width(beyond, others, tail), half_width(welch, freedom, tail))
-        least = np.asarray(-special.ndtri(tail) * np.sqrt(2) / (n + 2), dtype=np.float64)
-        return np.maximum(np.maximum(half_width(*by_pictures, tail), by_seeds), least)
+    def reach(tail: Numbers, shares: Numbers = 1.0) -> NDArray[np.float64]:
+        """Reach as far as the wider test; `shares` multiply Welch's variance, with a leading axis where several."""
+        by_seeds = np.hypot(half_width(beyond, others, tail), half_width(welch, freedom, tail) * np.sqrt(shares))
+        alone = np.maximum(half_width(*by_images, tail), -special.ndtri(tail) * least)
+        ends = np.maximum(by_seeds, np.where(by_images[0] == 0, np.maximum(alone, np.abs(difference)), alone))
+        return np.asarray(ends)
 
-    error = np.maximum(np.sqrt(np.maximum(by_pictures[0], beyond + welch)), np.sqrt(2) / (n + 2))  # as in `reach`
-    return _decision(difference, p, reach, error, chosen_from)
+    # Of few seeds a variance is mostly below its mean: this one is taken for a median one, and the next may be any.
+    def power(level: Numbers) -> Power:
+        median = special.chdtri(freedom, 0.5)
+        chance = (np.arange(_VALUES) + 0.5).reshape(-1, *[1] * np.broadcast(difference, freedom).ndim) / _VALUES
+        ends = reach(level / 2, special.chdtri(freedom, chance) / median)
+        error = np.sqrt(np.maximum(beyond + welch * freedom / median, least**2 / 4))
+        return lambda true: np.asarray(special.ndtr((true - ends) / error).mean(axis=0))
+
+    return _decision(difference, difference, p, reach, reach, power, chosen_from)
 
 
 def _sum(*parts: tuple[NDArray[np.float64], ArrayLike]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -101,29 +163,51 @@ def _sum(*parts: tuple[NDArray[np.float64], ArrayLike]) -> tuple[NDArray[np.floa
 
 
 def decide_single(gained: ArrayLike, lost: ArrayLike, n: int, *, chosen_from: ArrayLike = 1) -> Decision:
-    """Decide for one or many comparisons of two single runs: McNemar's exact test and an adjusted Wald interval.
+    """Decide for one or many comparisons of two single runs on independent images.
 
-    The interval counts one picture more as gained and one as lost (D. G. Bonett and R. M. Price 2012, Journal of
-    Educational and Behavioral Statistics 37, 479-488), so that two models that differ nowhere on a small test set are
-    not said to be equal everywhere. For `chosen_from` see `decide_seeds`.
+    Two tests again, and the larger p-value with the wider interval: McNemar's exact test, whose interval is that of
+    Clopper and Pearson for the share of gained images among those on which the two differ; and the adjusted Wald test,
+    which counts one image more as gained and one as lost (D. G. Bonett and R. M. Price 2012, Journal of Educational and
+    Behavioral Statistics 37, 479-488), so that two models that differ nowhere on a small test set are not said to be
+    equal everywhere.
 
     >>> decision = decide_single([10, 0], [2, 0], 1000)
-    >>> decision.p.round(6), decision.low.round(4), decision.high.round(4)
-    (array([0.038574, 1.      ]), array([ 0.0007, -0.0028]), array([0.0153, 0.0028]))
+    >>> low, high = decision.interval()
+    >>> decision.p.round(6), low.round(4), high.round(4)
+    (array([0.038574, 1.      ]), array([ 0.0004, -0.0028]), array([0.0153, 0.0028]))
     """
     gained, lost = np.asarray(gained), np.asarray(lost)
+    difference, differing = (gained - lost) / n, (gained + lost) / n
     middle = (gained - lost) / (n + 2)
     error = np.sqrt(((gained + lost + 2) / (n + 2) - middle**2) / (n + 2))
+    p = np.maximum(_exact(gained, lost), 2 * special.ndtr(-np.abs(middle) / error))
 
-    def reach(tail: ArrayLike) -> NDArray[np.float64]:
-        return np.asarray(-special.ndtri(tail) * error, dtype=np.float64)
+    def down(tail: Numbers) -> NDArray[np.float64]:
+        share = special.betaincinv(np.maximum(gained, 0.5), lost + 1.0, tail)  # 0.5 only where `where` takes another
+        exact = differing * (2 * np.where(gained > 0, share, 0.0) - 1)
+        return np.asarray(np.maximum(-special.ndtri(tail) * error, middle - exact))
 
-    p = _exact(gained, lost)
-    return _decision(middle, p, reach, error, chosen_from)
+    def up(tail: Numbers) -> NDArray[np.float64]:
+        share = special.betaincinv(gained + 1.0, np.maximum(lost, 0.5), 1 - tail)
+        exact = differing * (2 * np.where(lost > 0, share, 1.0) - 1)
+        return np.asarray(np.maximum(-special.ndtri(tail) * error, exact - middle))
+
+    def power(level: Numbers) -> Power:
+        quantile = special.ndtri(level / 2)
+
+        def found(true: Numbers) -> NDArray[np.float64]:
+            # Where the one is better by so much, they differ on at least as many images.
+            square = (np.maximum(gained + lost, true * n) + 2) / (n + 2)
+            there = np.sqrt(np.maximum(square - np.square(true), 2 / (n + 2)) / (n + 2))
+            return np.asarray(special.ndtr(true / there + quantile))
+
+        return found
+
+    return _decision(difference, middle, p, down, up, power, chosen_from)
 
 
 def mcnemar(gained: int, lost: int) -> float:
-    """Return the two-sided p-value of McNemar's exact test from the pictures on which two models differ.
+    """Return the two-sided p-value of McNemar's exact test from the images on which two models differ.
 
     Two models that differ nowhere give 1.
 
@@ -141,19 +225,15 @@ def _exact(gained: NDArray[np.int_], lost: NDArray[np.int_]) -> NDArray[np.float
 
 
 def _decision(
-    middle: ArrayLike,
+    difference: NDArray[np.float64],
+    middle: NDArray[np.float64],
     p: NDArray[np.float64],
-    reach: Callable[[ArrayLike], NDArray[np.float64]],
-    error: NDArray[np.float64],
+    down: Reach,
+    up: Reach,
+    power: Callable[[Numbers], Power],
     chosen_from: ArrayLike,
 ) -> Decision:
-    """Correct the side of "B is worse" for the choice of A; `reach(tail)` is the way from the middle to an end."""
-    m, middle = np.asarray(chosen_from), np.asarray(middle)
-    return Decision(
-        p=np.where(middle < 0, np.minimum(1.0, m * p), p),
-        low=middle - reach(0.025),
-        high=middle + reach(0.025 / m),
-        equivalence_low=middle - reach(0.05),
-        equivalence_high=middle + reach(0.05 / m),
-        least_detectable=DETECTABLE * error,
-    )
+    """Correct the side of "B is worse" for the choice of A."""
+    m = np.asarray(chosen_from)
+    corrected = np.where(middle < 0, np.minimum(1.0, m * p), p)
+    return Decision(difference, middle, corrected, down, up, power, m)

@@ -6,7 +6,7 @@ from statistics import NormalDist
 
 
 def accuracy_interval(right: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return an interval for the accuracy of one trained model on new pictures, from `right` of `n` test pictures.
+    """Return an interval for the accuracy of one trained model on new images, from `right` of `n` test images.
 
     Wilson's score interval; Clopper and Pearson's exact one where n is below 100 or where none or all are right.
 
@@ -17,6 +17,17 @@ def accuracy_interval(right: int, n: int, confidence: float = 0.95) -> tuple[flo
     if n < 100 or right in (0, n):
         return clopper_pearson(right, n, confidence)
     return wilson(right, n, confidence)
+
+
+def most_failures(trainings: int) -> float:
+    """Return the largest share of trainings that may fail although none of these did, with 95 % confidence.
+
+    `1 - 0.05^(1/K)`: the one-sided exact bound for 0 of K (C. J. Clopper and E. S. Pearson 1934).
+
+    >>> round(most_failures(5), 2), round(most_failures(20), 2)
+    (0.45, 0.14)
+    """
+    return float(1 - 0.05 ** (1 / trainings))
 
 
 def wilson(right: int, n: int, confidence: float = 0.95) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 """Variances, and the widths of intervals that follow from them; numbers or arrays of many cases alike.
 
-Notation of this package: `right[k, i]` is 1 when seed k is right on test picture i; K seeds, n pictures;
-`p_i = mean_k right[k, i]`.
+Notation of this package: `right[k, i]` is 1 when seed k is right on test image i; K seeds, n images in G independent
+units (see `units`); `p_i = mean_k right[k, i]`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
+
+from modelzero.statistics.units import Units
 
 
 def variance(whole: NDArray[np.integer]) -> float:
@@ -24,6 +26,17 @@ def variance(whole: NDArray[np.integer]) -> float:
     return float((n * squares - total**2) / (n * (n - 1)))
 
 
+def distinct(right: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the first row alone where all rows are equal: the same result several times says no more than once.
+
+    >>> distinct(np.array([[True, False], [True, False]])).shape
+    (1, 2)
+    >>> distinct(np.array([[True, False], [True, True]])).shape
+    (2, 2)
+    """
+    return right[:1] if (right == right[0]).all() else right
+
+
 def spread(right: NDArray[np.bool_]) -> float:
     """Return the variance of the accuracies of the seeds, test-set noise included. Zero for one seed.
 
@@ -33,10 +46,11 @@ def spread(right: NDArray[np.bool_]) -> float:
     return float(variance(right.sum(axis=1)) / right.shape[1] ** 2)
 
 
-def noise(right: NDArray[np.bool_]) -> float:
+def noise(right: NDArray[np.bool_], units: Units | None = None) -> float:
     """Estimate the variance that a finite test set alone gives to the accuracy of a seed. Zero for one seed.
 
-    `mean_i(K / (K - 1) * p_i * (1 - p_i)) / n`: how often two seeds disagree on a picture.
+    `sum_g Var_k(sum_{i in g} right[k, i]) / n^2`: how far two seeds disagree on a unit. Without groups it is
+    `mean_i(K / (K - 1) * p_i * (1 - p_i)) / n`.
 
     >>> noise(np.array([[True, True], [True, False]]))
     0.125
@@ -44,23 +58,25 @@ def noise(right: NDArray[np.bool_]) -> float:
     seeds, n = right.shape
     if seeds < 2:
         return 0.0
-    count = right.sum(axis=0)
-    return float((count * (seeds - count)).sum() / (seeds * (seeds - 1) * float(n) ** 2))
+    sums = (units or Units.of(n)).sums(right)
+    count, squares = sums.sum(axis=0), np.square(sums).sum(axis=0)
+    return float((seeds * squares - count**2).sum() / (seeds * (seeds - 1) * float(n) ** 2))
 
 
-def seed_variance(right: NDArray[np.bool_]) -> float:
-    """Estimate the variance of accuracy between seeds on all pictures there could be, free of test-set noise.
+def seed_variance(right: NDArray[np.bool_], units: Units | None = None) -> float:
+    """Estimate the variance of accuracy between seeds on all images there could be, free of test-set noise.
 
-    `s2_dist = n / (n - 1) * (S2_acc - noise)`, clipped at 0 (K. Jordan 2023, arXiv:2304.01910). Zero for one seed.
+    `s2_dist = G / (G - 1) * (S2_acc - noise)`, clipped at 0 (K. Jordan 2023, arXiv:2304.01910). Zero for one seed.
 
-    >>> seed_variance(np.array([[True, False], [False, True]]))  # different pictures, equal accuracies: only noise
+    >>> seed_variance(np.array([[True, False], [False, True]]))  # different images, equal accuracies: only noise
     0.0
     """
-    return float(without_noise(spread(right), noise(right), right.shape[1]))
+    units = units or Units.of(right.shape[1])
+    return float(without_noise(spread(right), noise(right, units), units.effective))
 
 
 def without_noise(spread: ArrayLike, noise: ArrayLike, n: ArrayLike) -> NDArray[np.float64]:
-    """Return `s2_dist` from `S2_acc` and the noise, for one or many methods. See `seed_variance`.
+    """Return `s2_dist` from `S2_acc`, the noise and the number of units, for one or many methods. See `seed_variance`.
 
     >>> without_noise([0.5, 0.1], 0.2, 3).round(10).tolist()
     [0.45, 0.0]
