@@ -12,6 +12,7 @@ from pathlib import Path
 import loky
 import pytest
 
+from helpers import Inline
 from modelzero.climbing.workers import WorkerDiedError, Workers
 
 
@@ -135,6 +136,22 @@ def test_jobs_may_be_taken_back(workers):
         answered.append(job)
         jobs.clear()
     assert len(answered) <= 4
+
+
+@pytest.mark.parametrize("kind", ["processes", "threads", "inline", "broken"])
+def test_jobs_may_be_added(kind):
+    """Whoever reads the answers may add jobs, also after the last one: they are done next."""
+    jobs = deque(["a", "b"])
+    answered = []
+    with ThreadPoolExecutor(2) as threads:
+        executor = {"processes": None, "threads": threads, "inline": Inline(), "broken": Broken()}[kind]
+        workers = Workers(1, executor)
+        for job, _ in workers.run(str.upper, jobs):
+            answered.append(job)
+            if job in ("b", "c"):
+                jobs.appendleft({"b": "c", "c": "d"}[job])
+        workers.stop()
+    assert answered == ["a", "b", "c", "d"] if kind == "processes" else sorted(answered) == ["a", "b", "c", "d"]
 
 
 def test_libraries_in_the_processes_use_one_thread(workers):

@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 
-from modelzero.models.classifier import give_seed, has_seed, rows_of, scores, settings
+from modelzero.models.classifier import give_seed, guesses, rows_of, scores, settings
 
 
 @pytest.fixture(scope="module")
@@ -91,11 +91,15 @@ def test_predictions_alone_are_enough(rows):
 def test_seeds_reach_every_part():
     """A pipeline's forest gets the seed; what is set already is replaced."""
     pipeline = make_pipeline(StandardScaler(), RandomForestClassifier(random_state=7))
-    assert has_seed(pipeline)
     give_seed(pipeline, 5)
     assert pipeline[-1].random_state == 5
-    assert not has_seed(GaussianNB())
     give_seed(GaussianNB(), 5)
+
+
+def test_a_classifier_that_is_meant_to_guess_is_known():
+    """Also at the end of a pipeline; one that learns is none, whatever comes before."""
+    assert guesses(make_pipeline(StandardScaler(), DummyClassifier()))
+    assert not guesses(make_pipeline(StandardScaler(), GaussianNB()))
 
 
 def test_seeds_larger_than_scikit_learns_are_folded():

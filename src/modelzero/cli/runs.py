@@ -64,7 +64,7 @@ def _table_of_runs(found: Sequence[Run]) -> Table:
     for run in found:
         table.add_row(
             plain(run.id, None),
-            plain(run.status, NAME_LETTERS),
+            "not learned" if run.status == "finished" and run.learned is False else plain(run.status, NAME_LETTERS),
             plain(run.record["model"], NAME_LETTERS),
             plain(run.record["data"]["name"], NAME_LETTERS),
             str(run.seed),
@@ -95,11 +95,13 @@ def _table_of_ladders(ladders: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _summary(name: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    from modelzero.runs.record import NOT_NEEDED
+
     return {
         "id": name,
         "status": record["status"],
         "data": record["data"]["name"],
         "rungs": [rung["name"] for rung in record["rungs"]],
         "finished_runs": sum(cell["status"] == "finished" for cell in record["cells"]),
-        "planned_runs": len(record["cells"]),
+        "planned_runs": sum(cell["status"] != NOT_NEEDED for cell in record["cells"]),
     }

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import cloudpickle
 import numpy as np
@@ -27,12 +27,15 @@ from modelzero.models.build import build, describe
 from modelzero.models.classifier import Classifier, rows_of
 from modelzero.models.fitted import Fitted
 from modelzero.models.ladder import Rung
+from modelzero.models.seeding import seeded
 from modelzero.training.bars import Silence
 from modelzero.training.cell import train
 from modelzero.training.device import use_threads
 from modelzero.training.fused.loop import Fused
 from modelzero.training.fused.loop import rows_of as pixel_rows
 from modelzero.training.fused.stack import what_hinders
+from modelzero.training.learned import not_finite
+from modelzero.training.loop import NonFiniteLossError
 from modelzero.training.resume import resume
 
 # Executors that run jobs as threads of one process share torch's random numbers: there one cell waits for the other.
@@ -78,10 +81,12 @@ class Failure:
     Args:
         why: in words.
         hopeless: another seed would fail alike.
+        not_learned: where its loss became NaN or infinite, as the run's record has it; else None.
     """
 
     why: str
     hopeless: bool
+    not_learned: dict[str, Any] | None = None
 
 
 class _UntilStopped(Silence):
@@ -124,6 +129,8 @@ def train_cell(job: Job, stopped: Callable[[], bool] | None = None) -> Path | Fa
                 ladder=job.ladder,
                 progress=progress,
             )
+        except NonFiniteLossError as error:
+            return Failure(str(error), hopeless=False, not_learned=not_finite(error.epoch, error.step))
         except ModelZeroError as error:
             return Failure(str(error), hopeless=isinstance(error, InputError))
         except Exception as error:
@@ -133,7 +140,7 @@ def train_cell(job: Job, stopped: Callable[[], bool] | None = None) -> Path | Fa
 
 def try_out(job: Job, stopped: Callable[[], bool] | None = None) -> float | Failure:  # noqa: ARG001
     """Predict the seconds that a cell takes, training and evaluation, from a short trial on one thread."""
-    with _ONE_AT_A_TIME, use_threads(1), torch.random.fork_rng(devices=[]):
+    with _ONE_AT_A_TIME, use_threads(1), seeded(job.seed):
         try:
             rung: Rung = cloudpickle.loads(job.pickled)
             data = job.data if isinstance(job.data, ImageData) else open_shared(job.data)

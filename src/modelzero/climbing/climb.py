@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,19 +21,21 @@ from modelzero.climbing.comparison import MARGIN
 from modelzero.climbing.expedition import Expedition, Listener
 from modelzero.climbing.ladder import Ladder
 from modelzero.climbing.leaks import look_for_leaks
+from modelzero.climbing.looks import count_looks
 from modelzero.climbing.shared import share
 from modelzero.climbing.workers import Workers
 from modelzero.data.catalog import load, load_again
 from modelzero.data.dataset import ImageData
+from modelzero.data.hints import hint_of
 from modelzero.errors import DataError, ModelError, RunError, SettingError, check_count, check_margin, check_seed
 from modelzero.models.build import build
-from modelzero.models.classifier import has_seed
 from modelzero.models.fitted import Fitted
 from modelzero.models.ladder import LADDER, Rung, as_rung, rung_named
+from modelzero.models.randomness import DECLARED, Randomness, randomness_of
 from modelzero.models.recipe import Recipe
 from modelzero.models.summary import parameters
 from modelzero.runs.process import this_process
-from modelzero.runs.record import FORMAT, LADDER_RECORD, Run, environment
+from modelzero.runs.record import FORMAT, LADDER_RECORD, NOT_NEEDED, Run, environment
 from modelzero.runs.store import create_folder, write_record
 from modelzero.stopping import SIGNALS, Interruption, exit_code, held_back, ignored, raised
 from modelzero.training.cell import UNDER_WAY
@@ -91,7 +93,8 @@ def climb(
         data: an `ImageData`, or what `load` takes, or a function that returns image data; it is called once the other
             settings are known to be right. None with `resume` only, where the record says where they are.
         rungs: names, `Rung`s or factories, the simplest first; None takes the whole ladder.
-        seeds: trainings of each rung; one without randomness is trained once.
+        seeds: trainings of each rung; one without randomness is trained once, and one that may have none, such as a
+            classifier of scikit-learn, twice: where both predict the same to the bit, that is enough.
         budget: seconds, or a time such as "60s" or "5m", for everything. What a short trial predicts not to fit is
             left out by name; what has not ended by then is cut off.
         workers: cells that are trained at once; None means one for each core.
@@ -173,6 +176,8 @@ def _carry_out(expedition: Expedition, began: float, seconds: float | None, audi
             expedition.end("finished", began)
         left = None if deadline is None else deadline - time.monotonic()
         record["leaks"] = look_for_leaks(data, search=audit, seconds=left)
+        hint = hint_of(data, record["leaks"]["test_clusters"])
+        record["grouping"] = None if hint is None else asdict(hint)
     except KeyboardInterrupt as interrupt:  # all that counts is recorded already
         raise Interrupted(expedition.ladder(), exit_code(interrupt) - 128) from None
     record["seconds"] = time.monotonic() - began
@@ -199,7 +204,7 @@ def _begun(
     _check_names(chosen)
     if not isinstance(data, ImageData):
         data = data() if callable(data) else load(data, data_dir=data_dir)
-    random, here, left_out = _built(chosen, data)
+    randomness, here, left_out = _built(chosen, data)
     here = here if device == "cpu" and own_workers else set()
     record: dict[str, Any] = {
         "format": FORMAT,
@@ -209,6 +214,7 @@ def _begun(
         "process": this_process(),
         "data": data.description(),
         "seeds": [seed + k for k in range(seeds)],
+        "looks": count_looks(runs_dir, data.fingerprint, chosen, [seed + k for k in range(seeds)]),
         "device": device,
         "margin": margin,
         "environment": environment(1, device),
@@ -218,12 +224,12 @@ def _begun(
         "cells": [],
     }
     path = create_folder(runs_dir.absolute(), f"ladder-{data.name}", record, LADDER_RECORD)
-    return Expedition(path, record, data, [rung for rung in chosen if rung.name in random], random, here)
+    return Expedition(path, record, data, [rung for rung in chosen if rung.name in randomness], randomness, here)
 
 
 def _is_finished(ladder: Ladder) -> bool:
     cells = ladder.record["cells"]
-    return ladder.record["status"] == "finished" and all(cell["status"] == "finished" for cell in cells)
+    return ladder.record["status"] == "finished" and all(cell["status"] in ("finished", NOT_NEEDED) for cell in cells)
 
 
 def _taken_up(
@@ -255,6 +261,8 @@ def _taken_up(
             raise ModelError(f"{name!r} is a model of your own, which the ladder's record lacks: give it in rungs")
         rung = given[name] if described["model"] is None else rung_named(described["model"])
         recipe = {key: value for key, value in described["recipe"].items() if key in known}
+        if "randomness" in described:  # what was said when it was begun counts
+            recipe["random"] = described["random"] if described["randomness"] == DECLARED else None
         chosen.append(replace(rung, name=name, adds=described["adds"], **recipe))
     if data is None:
         if record["data"].get("origin") is None:
@@ -267,10 +275,10 @@ def _taken_up(
             f"{data.name} has the fingerprint {data.fingerprint[:12]}, the ladder was climbed on "
             f"{record['data']['fingerprint'][:12]}: the very same pictures, labels and class names are needed"
         )
-    random, here, _ = _built(chosen, data)
+    randomness, here, _ = _built(chosen, data)
     here = here if record["device"] == "cpu" and own_workers else set()
     record.update(status="running", process=this_process(), left_out=list(record.get("not_planned", [])))
-    expedition = Expedition(path, record, data, chosen, random, here)
+    expedition = Expedition(path, record, data, chosen, randomness, here)
     expedition.take_up(take_over=take_over)
     for run in expedition.runs:
         if run.record["model"] in own and run.record["engine"]:
@@ -302,9 +310,9 @@ def _check_names(rungs: list[Rung]) -> None:
         )
 
 
-def _built(rungs: list[Rung], data: ImageData) -> tuple[dict[str, bool], set[str], list[dict[str, Any]]]:
+def _built(rungs: list[Rung], data: ImageData) -> tuple[dict[str, Randomness], set[str], list[dict[str, Any]]]:
     """Make each model once; return which are random, which the kernel can train, and which fit or work not at all."""
-    random: dict[str, bool] = {}
+    randomness: dict[str, Randomness] = {}
     fused = set()
     left_out = []
     errors = []
@@ -316,12 +324,9 @@ def _built(rungs: list[Rung], data: ImageData) -> tuple[dict[str, bool], set[str
             failed = rung.built_in is None  # a rung of our own says what pictures it needs
             left_out.append({"name": rung.name, "why": str(error), "predicted_seconds": None, "failed": failed})
             continue
-        if isinstance(model, Fitted):
-            random[rung.name] = model.random
-        else:
-            if isinstance(model, nn.Module) and what_hinders(model, rung) is None:
-                fused.add(rung.name)
-            random[rung.name] = not hasattr(model, "fit") or has_seed(model)
-    if not random:
+        randomness[rung.name] = randomness_of(rung, model)
+        if isinstance(model, nn.Module) and not isinstance(model, Fitted) and what_hinders(model, rung) is None:
+            fused.add(rung.name)
+    if not randomness:
         raise errors[0]
-    return random, fused, left_out
+    return randomness, fused, left_out

@@ -20,7 +20,8 @@ from modelzero.climbing.workers import Workers
 from modelzero.data.dataset import ImageData
 from modelzero.errors import SettingError, TrainingError
 from modelzero.models.ladder import Rung
-from modelzero.runs.record import LADDER_RECORD, Run
+from modelzero.models.randomness import ASSUMED, Randomness
+from modelzero.runs.record import LADDER_RECORD, NOT_NEEDED, Run
 from modelzero.runs.store import read_all, write_record
 
 # Where cells take hundredths of a second, writing the record after each would take longer than some of them.
@@ -40,10 +41,10 @@ class Expedition:
         record: dict[str, Any],
         data: ImageData,
         rungs: list[Rung],
-        random: dict[str, bool],
+        randomness: dict[str, Randomness],
         here: set[str],
     ) -> None:
-        self.path, self.record, self.data, self.rungs, self.random = path, record, data, rungs, random
+        self.path, self.record, self.data, self.rungs, self.randomness = path, record, data, rungs, randomness
         self.here = here
         self.progress: Listener | None = None
         self.workers: Workers[Job]
@@ -59,13 +60,21 @@ class Expedition:
             self._save()
             self._tell()
             return
-        wanted = [len(self.record["seeds"]) if self.random[rung.name] else 1 for rung in self.rungs]
+        wanted = [len(self.record["seeds"]) if self.randomness[rung.name].random else 1 for rung in self.rungs]
         if deadline is not None:
             wanted = self._fitting(wanted, began, deadline)
         names = [rung.name for rung, seeds in zip(self.rungs, wanted, strict=True) if seeds]
         self.record["rungs"] = [
-            {"name": rung.name, "adds": rung.adds, "model": rung.built_in, "seeds": seeds, "recipe": rung.recipe()}
-            for rung, seeds in zip(self.rungs, wanted, strict=True)
+            {
+                "name": rung.name,
+                "adds": rung.adds,
+                "model": rung.built_in,
+                "seeds": seeds,
+                "recipe": rung.recipe(),
+                "random": None if self._is_measured(position) else self.randomness[rung.name].random,
+                "randomness": self.randomness[rung.name].source,
+            }
+            for position, (rung, seeds) in enumerate(zip(self.rungs, wanted, strict=True))
         ]
         self.record["family"] = [
             {"rung": name, "against": "the best below", "below": names[:position]}
@@ -73,7 +82,15 @@ class Expedition:
             if position
         ]
         self.record["cells"] = [
-            {"rung": rung.name, "seed": seed, "status": "planned", "run": None, "why": None}
+            {
+                "rung": rung.name,
+                "seed": seed,
+                "status": "planned",
+                "run": None,
+                "why": None,
+                "learned": None,
+                "not_learned": None,
+            }
             for rung, seeds in zip(self.rungs, wanted, strict=True)
             for seed in self.record["seeds"][:seeds]
         ]
@@ -93,36 +110,82 @@ class Expedition:
             run = _ended(found, deadline)
             if run.status == "finished" and cell["run"] in (None, run.id):
                 self.runs.append(run)
-                cell.update(status="finished", run=run.id, why=None)
+                cell.update(status="finished", run=run.id, why=None, **_learning(run))
             elif run.status != "finished":
                 self.unfinished[cell["rung"], cell["seed"]] = run.path
         known = {run.id for run in self.runs}
         for cell in cells.values():
             if cell["run"] not in known:
-                cell.update(status="planned", run=None, why=None)
+                cell.update(status="planned", run=None, why=None, learned=None, not_learned=None)
 
     def train(self, deadline: float | None) -> None:
-        """Train all cells, and keep the record up to date."""
-        positions = {rung.name: position for position, rung in enumerate(self.rungs)}
-        cells = {(positions[cell["rung"]], cell["seed"]): cell for cell in self.record["cells"]}
-        jobs = deque(
-            self._job(position, seed) for (position, seed), cell in cells.items() if cell["status"] == "planned"
-        )
+        """Train all cells, and keep the record up to date.
+
+        Of a rung whose randomness is measured, the third and further cells wait until the first two have ended.
+        """
+        cells: dict[tuple[int, int], dict[str, Any]] = {}
+        jobs: deque[Job] = deque()
+        waiting: dict[int, list[Job]] = {}
+        for position in range(len(self.rungs)):
+            own = self._cells(position)
+            cells |= {(position, cell["seed"]): cell for cell in own}
+            first, further = (
+                [self._job(position, cell["seed"]) for cell in some if cell["status"] == "planned"]
+                for some in (own[:2], own[2:])
+            )
+            jobs += first
+            if first and self._is_measured(position):
+                waiting[position] = further
+            else:
+                jobs += self._still_needed(position, further)
         for job, answer in self.workers.run(train_cell, jobs, deadline):
             cell = cells[job.rung, job.seed]
             if isinstance(answer, Path):
-                self.runs.append(Run.read(answer))
-                cell.update(status="finished", run=answer.name)
+                run = Run.read(answer)
+                self.runs.append(run)
+                cell.update(status="finished", run=run.id, **_learning(run))
             else:
                 why = answer.why if isinstance(answer, Failure) else f"{type(answer).__name__}: {answer}"
                 cell.update(status="failed", why=why)
+                if isinstance(answer, Failure) and answer.not_learned is not None:
+                    cell.update(learned=False, not_learned=answer.not_learned)
                 if isinstance(answer, Failure) and answer.hopeless:
-                    for other in [waiting for waiting in jobs if waiting.rung == job.rung]:
+                    pointless = [other for other in jobs if other.rung == job.rung]
+                    for other in pointless:
                         jobs.remove(other)
+                    for other in [*pointless, *waiting.pop(job.rung, [])]:
                         cells[other.rung, other.seed].update(status="failed", why=why)
+            if job.rung in waiting and all(each["status"] != "planned" for each in self._cells(job.rung)[:2]):
+                # They come next, as if they had not waited: what a deadline cuts off are the last rungs.
+                jobs.extendleft(reversed(self._still_needed(job.rung, waiting.pop(job.rung))))
             if time.monotonic() - self._saved > _SAVE_EVERY_SECONDS:
                 self._save()
             self._tell()
+
+    def _cells(self, position: int) -> list[dict[str, Any]]:
+        return [cell for cell in self.record["cells"] if cell["rung"] == self.rungs[position].name]
+
+    def _is_measured(self, position: int) -> bool:
+        """Tell whether only trainings can say if another seed gives another model."""
+        known = self.randomness.get(self.rungs[position].name)  # None for one that cannot be built any more
+        return known is not None and known.source == ASSUMED
+
+    def _still_needed(self, position: int, further: list[Job]) -> list[Job]:
+        """Return the further jobs of a rung; none, with the reason in their cells, if the first two gave one model."""
+        own = self._cells(position)
+        if not self._is_measured(position) or self._differ(own[:2]) is not False:
+            return further
+        why = f"seeds {own[0]['seed']} and {own[1]['seed']} gave equal predictions"
+        for cell in own[2:]:
+            if cell["status"] == "planned":
+                cell.update(status=NOT_NEEDED, why=why)
+        return []
+
+    def _differ(self, cells: list[dict[str, Any]]) -> bool | None:
+        """Tell whether trainings gave different models or predictions; None where fewer than two have finished."""
+        files = {run.id: run.record.get("files") for run in self.runs}
+        found = [files[cell["run"]] for cell in cells if cell["status"] == "finished"]
+        return None if len(found) < 2 else found[0] is None or any(each != found[0] for each in found)
 
     def end(self, status: str, began: float) -> None:
         """Stop what still runs, say what is missing, and write the record for the last time."""
@@ -132,9 +195,11 @@ class Expedition:
         for cell in cells:
             if cell["status"] == "planned":
                 cell.update(status="cut off", why="interrupted" if status == "interrupted" else "the budget ended")
-        for rung in self.rungs:
-            own = [cell for cell in cells if cell["rung"] == rung.name]
-            missing = [cell for cell in own if cell["status"] != "finished"]
+        for position, rung in enumerate(self.rungs):
+            own = self._cells(position)
+            if self._is_measured(position):
+                self.record["rungs"][position]["random"] = self._differ(own)
+            missing = [cell for cell in own if cell["status"] not in ("finished", NOT_NEEDED)]
             if missing:
                 failed = [cell for cell in missing if cell["status"] == "failed"]
                 first = (failed or missing)[0]
@@ -238,3 +303,8 @@ def _ended(run: Run, deadline: float) -> Run:
         time.sleep(0.1)
         run = Run.read(run.path)
     return run
+
+
+def _learning(run: Run) -> dict[str, Any]:
+    """Return what a cell says of its run: whether it learned, and why not."""
+    return {"learned": run.learned, "not_learned": run.not_learned}

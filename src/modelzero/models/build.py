@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from modelzero.errors import InputError, ModelError
 from modelzero.models.classifier import Classifier, give_seed, is_classifier
 from modelzero.models.fitted import Fitted
+from modelzero.models.seeding import seeded
 from modelzero.models.summary import evaluating
 
 _LONGEST_MESSAGE = 300
-# Threads share torch's default generator: while one makes a model, the others have to wait.
+# Threads share the global generators: while one makes a model, the others have to wait.
 _DRAWING = threading.RLock()
 
 
@@ -31,8 +32,8 @@ def build(
 ) -> nn.Module | Classifier:
     """Make the model, with the weights that it has after `torch.manual_seed(seed)`.
 
-    A classifier of scikit-learn gets the seed as its `random_state`. The state of torch's default generator is left
-    as it was.
+    A classifier of scikit-learn gets the seed as its `random_state`. While the model is made, the global generators of
+    numpy and Python are seeded too; the state of all three is left as it was.
 
     >>> from modelzero.models.linear import model0
     >>> build(model0, (1, 28, 28), 10)[1].weight[0, :3].tolist()
@@ -43,15 +44,14 @@ def build(
         image_shape: channels, height and width of the pictures.
         classes: how many logits have to come out.
         hidden_units: width, for factories that ask for it.
-        seed: what the default generator is seeded with before.
+        seed: what the generators are seeded with before.
 
     Raises:
         ModelError: a factory that cannot be called or makes no model, or a module that fails on a picture or
             gives another number of logits.
     """
     arguments = _arguments(make, {"image_shape": image_shape, "classes": classes, "hidden_units": hidden_units})
-    with _DRAWING, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with _DRAWING, seeded(seed):
         try:
             model = make(**arguments)
         except InputError:

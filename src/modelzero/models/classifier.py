@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import sys
 from typing import Any, Protocol
 
 import numpy as np
@@ -45,9 +46,18 @@ def settings(classifier: Any) -> dict[str, str]:
     return {name: repr(value) for name, value in _parameters(plain).items() if name not in seeded}
 
 
-def has_seed(classifier: Any) -> bool:
-    """Tell whether it or a part of it has a `random_state`; without one it is taken to have no randomness."""
-    return bool(_random_states(classifier))
+def guesses(classifier: Any) -> bool:
+    """Tell whether it is scikit-learn's `DummyClassifier`, alone or at the end of a pipeline: it learns from no image.
+
+    >>> from sklearn.dummy import DummyClassifier
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> guesses(DummyClassifier()), guesses(GaussianNB())
+    (True, False)
+    """
+    dummy = sys.modules.get("sklearn.dummy")  # where nobody imported it, it is none
+    steps = getattr(classifier, "steps", None)
+    last = steps[-1][1] if isinstance(steps, list) and steps else classifier
+    return dummy is not None and isinstance(last, dummy.DummyClassifier)
 
 
 def give_seed(classifier: Any, seed: int) -> None:

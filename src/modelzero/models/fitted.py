@@ -29,6 +29,7 @@ class Fitted(nn.Module):
     """
 
     random: bool = False  # whether fitting draws random numbers, so that another seed gives another model
+    guesses: bool = False  # whether it is meant to learn nothing from the images: then that it did not is no failure
 
     def __init__(self, image_shape: tuple[int, int, int], classes: int) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from modelzero.errors import ModelError, nearest
+from modelzero.errors import ModelError, SettingError, nearest
 from modelzero.models.convnet import convnet
 from modelzero.models.forest import Forest
 from modelzero.models.linear import model0, softmax
@@ -35,11 +35,23 @@ class Rung(Recipe):
             pictures as rows of numbers in [0, 1] and takes nothing from the recipe. Where its signature names
             `image_shape`, `classes` or `hidden_units`, it is given them; it needs no argument otherwise.
         adds: what it adds to the rung below, in one line.
+        random: whether another seed gives another model. None goes by what is known of the model; for scikit-learn's
+            and similar classifiers a climb measures it: where the first two seeds give equal predictions, the
+            others are not trained.
+
+    Raises:
+        SettingError: a setting outside its range.
     """
 
     name: str
     make: Callable[..., Any]
     adds: str = ""
+    random: bool | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.random is not None and not isinstance(self.random, bool):
+            raise SettingError(f"random {repr(self.random)[:40]}: expected True, False or None")
 
     @property
     def built_in(self) -> str | None:

@@ -31,6 +31,8 @@ class Majority(Fitted):
         classes: how many logits come out.
     """
 
+    guesses = True
+
     log_shares: Tensor
 
     def __init__(self, image_shape: tuple[int, int, int], classes: int) -> None:

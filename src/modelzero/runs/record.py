@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 RECORD, HISTORY, MODEL, PREDICTIONS = "run.json", "history.jsonl", "model.safetensors", "predictions.safetensors"
 LADDER_RECORD = "ladder.json"
+NOT_NEEDED = "not needed"  # status of a ladder's cell: the first two seeds of its rung gave one model
+GROUPS = "groups"  # in the file of the predictions, where the test images have groups
 _ROWS = 1024  # test pictures whose logits are looked at at once
 
 _NEEDED = {
@@ -153,6 +155,27 @@ class Run:
         return int(self.record["seed"])
 
     @property
+    def learned(self) -> bool | None:
+        """Whether the training learned anything; None where the record does not say.
+
+        Records of before this was looked at do not; nor do those of trainings that have not ended.
+        """
+        learned: bool | None = self.record.get("learned")
+        return learned
+
+    @property
+    def not_learned(self) -> dict[str, Any] | None:
+        """Why the training did not learn, as `modelzero.training.learned` describes it; None if it did.
+
+        >>> import tempfile, modelzero as mz
+        >>> run = mz.train("digits", "softmax", epochs=1, seed=42, runs_dir=tempfile.mkdtemp())
+        >>> run.learned, run.not_learned
+        (True, None)
+        """
+        fields: dict[str, Any] | None = self.record.get("not_learned")
+        return fields
+
+    @property
     def train_seconds(self) -> float:
         """Time of the training steps of all epochs, evaluation not included."""
         return float(self.record["train_seconds"])
@@ -216,6 +239,13 @@ class Run:
     def test_labels(self) -> Tensor:
         """The true labels of the test pictures, int64 [N]."""
         return self.tensors(PREDICTIONS)["labels"]
+
+    @cached_property
+    def test_groups(self) -> Tensor | None:
+        """The group of each test image, int64 [N], such as the video that a frame is of; None where it has none."""
+        with self._reading(PREDICTIONS) as file, safetensors.safe_open(file, "pt") as stored:
+            groups: Tensor | None = stored.get_tensor(GROUPS) if GROUPS in stored.keys() else None  # noqa: SIM118
+            return groups
 
     def tensors(self, name: str) -> dict[str, Tensor]:
         """Read one of its files of tensors, `model.safetensors` or `predictions.safetensors`.

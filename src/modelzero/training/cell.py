@@ -16,12 +16,13 @@ from modelzero.data.catalog import load
 from modelzero.data.dataset import ImageData
 from modelzero.errors import RunError, SettingError, TrainingError, UnfinishedError, check_count, check_seed
 from modelzero.models.build import build, describe
-from modelzero.models.classifier import Classifier, has_seed, settings
+from modelzero.models.classifier import Classifier, guesses, settings
 from modelzero.models.fitted import Fitted
 from modelzero.models.ladder import Rung, as_rung
+from modelzero.models.randomness import randomness_of
 from modelzero.models.summary import parameters
 from modelzero.runs.process import this_process
-from modelzero.runs.record import FORMAT, MODEL, PREDICTIONS, Epoch, Run, environment
+from modelzero.runs.record import FORMAT, GROUPS, MODEL, PREDICTIONS, Epoch, Run, environment
 from modelzero.runs.store import append_history, create_folder, write_model, write_record, write_tensors
 from modelzero.stopping import Interruption, noted
 from modelzero.training.bars import Bars, Silence
@@ -32,12 +33,12 @@ from modelzero.training.device import (
     PeakMemory,
     choose_device,
     default_threads,
-    numpy_seeded,
     use_threads,
 )
 from modelzero.training.fit import fit_once
 from modelzero.training.fused.loop import fused_epochs
 from modelzero.training.fused.stack import choose_engine
+from modelzero.training.learned import not_finite, not_learned
 from modelzero.training.loop import NonFiniteLossError, Progress, train_epochs
 
 _MOST_THREADS = 1024
@@ -128,6 +129,7 @@ def train(
                 "leave it out"
             )
         settled = _settled_in_one_go(rung, module, threads or 1)
+    random, randomness = randomness_of(rung, module)
     record = {
         "format": FORMAT,
         "id": "",
@@ -139,6 +141,8 @@ def train(
         "seed": seed,
         "data": data.description(),
         **settled,
+        "random": random,
+        "randomness": randomness,
         "history": [],
         "train_seconds": 0.0,
         "test_reads": 0,
@@ -189,7 +193,6 @@ def _settled_by_steps(
             "optimizer": "sgd",
             **rung.recipe(),
         },
-        "random": True,
         "parameters": parameters(module),
     }
 
@@ -206,7 +209,6 @@ def _settled_in_one_go(rung: Rung, module: Fitted | Classifier, threads: int) ->
         "learning_rate": None,
         "engine": None,
         "recipe": {"model": rung.built_in, "kind": "fitted" if fitted else "classifier", **own},
-        "random": module.random if isinstance(module, Fitted) else has_seed(module),
         "parameters": None,
         "warnings": [],
     }
@@ -268,7 +270,6 @@ def carry_out(
         checkpoints = Checkpoints(path, checkpoint_every, start, lambda: asked() or stopping())
         stack.enter_context(use_threads(threads))
         if engine is None:
-            stack.enter_context(numpy_seeded(seed))
             epochs = fit_once(module, data, seed=seed, threads=threads, warned=record["warnings"])  # type: ignore[arg-type]
         elif engine == "fused":
             epochs = fused_epochs(
@@ -291,7 +292,7 @@ def carry_out(
                 progress=listener,
                 checkpoints=checkpoints,
             )
-        run = _recorded(path, record, module, data.test.labels, epochs, checkpoints, listener)
+        run = _recorded(path, record, module, data, rung, epochs, checkpoints, listener)
         number = checkpoints.stopping()
     if number is not None:  # it came too late to stop anything
         raise Interruption(number)
@@ -306,7 +307,8 @@ def _recorded(
     path: Path,
     record: dict[str, Any],
     module: nn.Module | Classifier,
-    labels: Tensor,
+    data: ImageData,
+    rung: Rung,
     epochs: Iterator[tuple[Epoch, Tensor]],
     checkpoints: Checkpoints,
     listener: Progress,
@@ -346,13 +348,23 @@ def _recorded(
         if isinstance(module, nn.Module):  # a classifier of scikit-learn could be stored as a pickle only
             files[MODEL] = write_model(path / MODEL, module)
             record["model_bytes"] = files[MODEL]["bytes"]
-        files[PREDICTIONS] = write_tensors(path / PREDICTIONS, {"logits": logits, "labels": labels})
+        predictions = {"logits": logits, "labels": data.test.labels}
+        if data.test.groups is not None:
+            predictions[GROUPS] = data.test.groups
+        files[PREDICTIONS] = write_tensors(path / PREDICTIONS, predictions)
         record.pop("process")
-        save("finished", files=files)
+        why_not = _why_not_learned(module, data, rung, history, logits)
+        save("finished", files=files, learned=why_not is None, not_learned=why_not)
         with contextlib.suppress(OSError):  # they would do no harm
             remove_all(path)
     except NonFiniteLossError as error:
-        last_word("failed", error.tested, failure={"error": str(error), "epoch": error.epoch, "step": error.step})
+        last_word(
+            "failed",
+            error.tested,
+            failure={"error": str(error), "epoch": error.epoch, "step": error.step},
+            learned=False,
+            not_learned=not_finite(error.epoch, error.step),
+        )
         raise
     except (KeyboardInterrupt, SystemExit) as end:
         last_word("interrupted")
@@ -369,3 +381,22 @@ def _recorded(
     # What is in memory need not be read back.
     run.__dict__.update(model=module.eval() if isinstance(module, nn.Module) else module, test_logits=logits)
     return run
+
+
+def _why_not_learned(
+    module: nn.Module | Classifier, data: ImageData, rung: Rung, history: list[Epoch], logits: Tensor
+) -> dict[str, Any] | None:
+    """Apply the rule of `not_learned` to a training that ended; what is meant to guess has done what it should."""
+    if module.guesses if isinstance(module, Fitted) else guesses(module):
+        return None
+    in_one_go = isinstance(module, Fitted) or not isinstance(module, nn.Module)
+    return not_learned(
+        logits.argmax(1).numpy(),
+        data.test.labels.numpy(),
+        data.train.labels.numpy(),
+        data.classes,
+        test_loss=history[-1].test_loss,
+        train_losses=[] if in_one_go else [epoch.train_loss for epoch in history],
+        train_accuracy=history[-1].train_accuracy,
+        label_smoothing=0.0 if in_one_go else rung.label_smoothing,
+    )

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -152,17 +151,6 @@ def use_threads(threads: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def numpy_seeded(seed: int) -> Iterator[None]:
-    """Seed numpy's global generator, which some classifiers draw from, and restore it afterwards."""
-    before = np.random.get_state()  # noqa: NPY002 - it is the global one that they draw from
-    np.random.seed(seed % 2**32)  # noqa: NPY002
-    try:
-        yield
-    finally:
-        np.random.set_state(before)  # noqa: NPY002
 
 
 class PeakMemory:

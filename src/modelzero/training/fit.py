@@ -14,6 +14,7 @@ from modelzero.data.dataset import ImageData
 from modelzero.models.classifier import Classifier, rows_of, scores
 from modelzero.models.fitted import Fitted
 from modelzero.models.recipe import Recipe
+from modelzero.models.seeding import seeded
 from modelzero.runs.record import Epoch
 from modelzero.training.device import Stopwatch
 from modelzero.training.loop import predict_logits, score
@@ -29,12 +30,13 @@ def fit_once(
     Args:
         model: what to fit.
         data: what on.
-        seed: what a `Fitted` draws its random numbers from; a classifier has got it already.
+        seed: what a `Fitted` draws its random numbers from; a classifier has got it already where it has a
+            `random_state`, and else draws from the global generators, which are seeded meanwhile.
         threads: for the libraries that the classifier computes with.
         warned: gets what the classifier warned of, such as not having converged.
     """
     cpu = torch.device("cpu")
-    with threadpool_limits(limits=threads), warnings.catch_warnings(record=True) as caught:
+    with threadpool_limits(limits=threads), seeded(seed), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         watch = Stopwatch(cpu)
         if isinstance(model, Fitted):

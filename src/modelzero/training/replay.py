@@ -16,7 +16,7 @@ from modelzero.data.dataset import ImageData
 from modelzero.errors import RunError, TrainingError, UnfinishedError
 from modelzero.models.ladder import Rung
 from modelzero.runs.process import this_process
-from modelzero.runs.record import MODEL, PREDICTIONS, Run, environment
+from modelzero.runs.record import GROUPS, MODEL, PREDICTIONS, Run, environment
 from modelzero.runs.store import create_folder
 from modelzero.training.cell import carry_out
 from modelzero.training.checkpoint import same_bits
@@ -169,6 +169,8 @@ def _in_history(run: Run, done: Run) -> Iterator[Difference]:
 def _in_tensors(where: str, run: Run, done: Run, name: str) -> Iterator[Difference]:
     before, now = run.tensors(name), done.tensors(name)
     for key in sorted(before.keys() | now.keys()):
+        if key == GROUPS and not (key in before and key in now):
+            continue  # no result of the training: records of before they were kept lack them
         if key not in before or key not in now:
             yield Difference(where, key, "there" if key in before else "absent", "there" if key in now else "absent")
         elif not same_bits(before[key], now[key]):

@@ -102,7 +102,7 @@ def resume(
             start, trouble = last_good(path) if record["engine"] else (None, [])
             if start is None:
                 remove_all(path)
-        for key in ("failure", "files"):
+        for key in ("failure", "files", "learned", "not_learned"):
             record.pop(key, None)
         if "warnings" in record:
             record["warnings"] = []  # a fit begins anew

@@ -1,0 +1,138 @@
+"""Whether a training learned anything: its figures against those of answers that are the same for every image.
+
+Looked at on 2026-11 with the ladder's recipes, one thread (torch 2.13.0): `sign-digits` (10 classes), `ants-bees`
+(2 classes, 64 x 64), `digits` in 1 to 3 epochs, and `digits` cut down to "eight or not" with 1 to 10 % eights.
+
+    collapsed   model1, mlp on sign-digits and ants-bees: last training loss 1.0000 to 1.0013 times that of guessing
+    exploded    model0 on ants-bees: 1e12 times; on sign-digits it becomes NaN
+    learned     all others: 0.002 to 0.98 times, or above 1 with an accuracy that no guess has: softmax on sign-digits
+                1.14 times and 73 %, model1 on digits after one epoch 0.9994 times and 19 % (5.6 standard deviations)
+
+The last epoch counts, not the best: mlp on sign-digits falls to 0.967 times in an early epoch, and ends dead.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelzero.errors import quoted
+
+# A training loss has to be below that of guessing by this share. Even a constant answer that follows the labels of the
+# last batches stays above it, for no image comes twice in an epoch.
+_LOSS_MARGIN = 0.01
+# The same for a test loss, where a few confident mistakes weigh much.
+_TEST_LOSS_MARGIN = 0.10
+# Standard deviations by which an accuracy has to exceed that of a constant answer: 1 in 1,000 by chance.
+_BEYOND_CHANCE = 3.1
+# Test images of other classes from which "one class for all of them" says something: a model that finds half of them
+# misses ten of ten once in 1,000 times.
+_LEAST_OTHERS = 10
+
+
+def not_learned(
+    predictions: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    train_labels: NDArray[np.int64],
+    classes: Sequence[str],
+    *,
+    test_loss: float,
+    train_losses: Sequence[float] = (),
+    train_accuracy: float = math.nan,
+    label_smoothing: float = 0.0,
+) -> dict[str, Any] | None:
+    """Find out whether a training did not learn; return why, as the record keeps it, or None if it did.
+
+    The kinds are `loss`, for trainings by gradient steps: the last epoch's loss is not below that of guessing the
+    class frequencies, and neither accuracy nor test loss is better than a constant answer has; and `one class`: all
+    test images get the same class, and the test loss shows that the probabilities, too, say nothing.
+
+    >>> labels, dead = np.arange(100) % 2, np.zeros(100, np.int64)
+    >>> not_learned(dead, labels, labels, ["ant", "bee"], test_loss=0.69, train_losses=[0.71, 0.6934])
+    {'kind': 'loss', 'best': 0.6934, 'last': 0.6934, 'guessing': 0.6931...}
+    >>> not_learned(dead, labels, labels, ["ant", "bee"], test_loss=0.69)
+    {'kind': 'one class', 'class': 'ant'}
+    >>> not_learned(labels, labels, labels, ["ant", "bee"], test_loss=5.0, train_losses=[9.0]) is None
+    True
+
+    Args:
+        predictions: the predicted label of each test image.
+        labels: the true ones.
+        train_labels: those of the training images.
+        classes: the class names.
+        test_loss: mean cross-entropy on the test images after the last epoch.
+        train_losses: mean training loss of each epoch; empty for models that are fitted in one go.
+        train_accuracy: of the last epoch, as a fraction; NaN if unknown.
+        label_smoothing: share of the certainty that the training targets spread over all classes.
+    """
+    train_shares, test_shares = (
+        np.bincount(each, minlength=len(classes)) / len(each) for each in (train_labels, labels)
+    )
+    # No answer that is the same for every image has a lower loss, or a higher accuracy, on these test images.
+    test_loss_beats_guessing = test_loss < (1 - _TEST_LOSS_MARGIN) * _entropy(test_shares)
+    if train_losses and not test_loss_beats_guessing:
+        guessing = _entropy((1 - label_smoothing) * train_shares + label_smoothing / len(classes))
+        at_chance = not (
+            _beyond_chance(float(np.mean(predictions == labels)), float(test_shares.max()), len(labels))
+            or _beyond_chance(train_accuracy, float(train_shares.max()), len(train_labels))
+        )
+        if at_chance and not train_losses[-1] < (1 - _LOSS_MARGIN) * guessing:
+            return {"kind": "loss", "best": min(train_losses), "last": train_losses[-1], "guessing": guessing}
+    said = int(predictions[0])
+    others = int((labels != said).sum())
+    if (predictions == said).all() and others >= _LEAST_OTHERS and not test_loss_beats_guessing:
+        return {"kind": "one class", "class": classes[said]}
+    return None
+
+
+def not_finite(epoch: int, step: int) -> dict[str, Any]:
+    """Describe a training whose loss became NaN or infinite, as the record keeps it.
+
+    >>> why_not_learned(not_finite(1, 29))
+    'its loss became NaN or infinite in epoch 1, step 29'
+    """
+    return {"kind": "not finite", "epoch": epoch, "step": step}
+
+
+def why_not_learned(fields: Mapping[str, Any]) -> str:
+    """Say why a training did not learn, as a clause, from what the record keeps.
+
+    >>> why_not_learned({"kind": "loss", "best": 2.3028, "last": 2.3049, "guessing": 2.3026})
+    'its training loss never fell clearly below 2.30, which guessing the class frequencies gives'
+    >>> why_not_learned({"kind": "loss", "best": 2.2259, "last": 2.3026, "guessing": 2.3026})
+    'its training loss fell to 2.23 but ended at 2.30, where guessing the class frequencies gives 2.30'
+    >>> why_not_learned({"kind": "one class", "class": "ant"})
+    "it predicts 'ant' for every test image"
+    """
+    kind = fields["kind"]
+    if kind == "loss":
+        best, last, guessing = (_shown(float(fields[name])) for name in ("best", "last", "guessing"))
+        if float(fields["best"]) < (1 - _LOSS_MARGIN) * float(fields["guessing"]):
+            return (
+                f"its training loss fell to {best} but ended at {last}, where guessing the class frequencies gives "
+                f"{guessing}"
+            )
+        return f"its training loss never fell clearly below {guessing}, which guessing the class frequencies gives"
+    if kind == "one class":
+        return f"it predicts {quoted(str(fields['class']))} for every test image"
+    if kind == "not finite":
+        return f"its loss became NaN or infinite in epoch {fields['epoch']}, step {fields['step']}"
+    return f"its record says {quoted(str(kind))}, which this version of modelzero does not know"
+
+
+def _entropy(shares: NDArray[np.float64]) -> float:
+    some = shares[shares > 0]
+    return float(-(some * np.log(some)).sum())
+
+
+def _beyond_chance(accuracy: float, share: float, images: int) -> bool:
+    """Tell whether an accuracy is better than that of always saying a class with this share."""
+    return accuracy > share + _BEYOND_CHANCE * math.sqrt(share * (1 - share) / images)
+
+
+def _shown(loss: float) -> str:
+    return f"{loss:.2f}" if 1 <= loss < 10_000 else f"{loss:.3g}"
