@@ -61,7 +61,7 @@ def test_train_tells_the_story_of_the_run():
     """Accuracy with its count and interval, and where the record lies."""
     answer = invoke("train digits --epochs 3")
     assert answer.exit_code == 0
-    assert "320 of 360 test pictures are right: 88.89 %; on new pictures 85.22 to 91.73 %" in answer.stdout
+    assert "320 of 360 test images are right: 88.89 %; on new images 85.22 to 91.73 %" in answer.stdout
     assert f"recorded in runs{os.sep}" in answer.stdout
 
 

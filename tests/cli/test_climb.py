@@ -45,7 +45,7 @@ def test_the_table_and_the_verdict_are_printed():
     answer = invoke("climb digits --rungs majority,centroid --workers 1")
     assert answer.exit_code == 0
     for words in (
-        "1,437 pictures to train on",
+        "1,437 images to train on",
         "one thread for each",
         "Worth it: centroid, +80.00 points",
         "recorded in",

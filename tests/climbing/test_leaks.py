@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ import torch
 
 import modelzero as mz
 from modelzero.climbing import leaks
+from modelzero.climbing.comparison import compare_accounts
 from modelzero.climbing.leaks import look_for_leaks, without_leaks
 from modelzero.runs.text import to_json
 
@@ -41,6 +42,7 @@ def ladder(leaky, tmp_path_factory):
 def test_the_record_keeps_which_pictures_leaked(ladder):
     """Positions in the test split, and how many are equal or nearly so; on disk too."""
     expected = {"searched": True, "why": None, "exact": 10, "near": 10, "positions": list(range(20))}
+    expected |= {"test_clusters": []}
     assert ladder.leaks == expected
     assert mz.Ladder.read(ladder.path).leaks == expected
 
@@ -59,21 +61,33 @@ def test_table_and_json_say_it(ladder):
     """In a sentence with both figures of the best rung, and for each rung in JSON."""
     knn = next(each for each in ladder.without_leaks if each.rung == "knn")
     sentence = (
-        "Leaked: 20 of 360 test pictures are also among the training pictures (10 equal, 10 nearly equal); "
-        f"without them: knn {100 * knn.without:.2f} % ({100 * knn.accuracy:.2f} % with)."
+        "Leaked: 20 of 360 test images are also among the training images (10 equal, 10 nearly equal); "
+        f"without them: knn {100 * knn.without:.2f} % ({100 * knn.accuracy:.2f} % with); every verdict stays."
     )
     assert sentence in ladder.verdict()
     assert sentence in ladder.table()
     shown = json.loads(to_json(ladder.as_dict()))["leaks"]
     assert shown["rungs"] == [asdict(each) for each in ladder.without_leaks]
+    assert shown["comparisons"] == [asdict(each) for each in ladder.comparisons_without_leaks]
     assert (shown["exact"], shown["near"]) == (10, 10)
+
+
+def test_comparisons_are_made_again_without_them(ladder, leaky):
+    """From the other 340 images, as one family; a verdict that changes is named with its difference."""
+    kept = [replace(rung, right=rung.right[:, 20:]) for rung in ladder.rungs]
+    assert ladder.comparisons_without_leaks == compare_accounts(kept, size=2)
+    every = {**ladder.leaks, "positions": [k for k in range(360) if k % 120]}
+    few = mz.Ladder(ladder.path, {**ladder.record, "leaks": every}, ladder.runs)
+    assert [each.verdict for each in few.comparisons_without_leaks] != [each.verdict for each in few.comparisons]
+    (said,) = (each for each in few.verdict() if each.startswith("Leaked:"))
+    assert "; verdicts then: " in said
 
 
 def test_without_any_leak_nothing_is_said(digits, tmp_path):
     """Neither figures nor a sentence."""
     ladder = mz.climb(digits, ["majority"], runs_dir=tmp_path)
     assert (ladder.leaks["positions"], ladder.without_leaks) == ([], [])
-    assert "training pictures" not in ladder.table()
+    assert not any(sentence.startswith("Leaked:") for sentence in ladder.verdict())
 
 
 def test_older_ladders_know_nothing_of_leaks(ladder):
@@ -89,7 +103,7 @@ def test_everything_leaked_is_no_number(ladder):
     assert all(np.isnan(each.without) for each in cleaned)
     record = {**ladder.record, "leaks": {**ladder.leaks, "positions": list(range(360))}}
     said = mz.Ladder(ladder.path, record, ladder.runs).verdict()
-    assert any("nothing is known of new pictures" in sentence for sentence in said)
+    assert any("nothing is known of new images" in sentence for sentence in said)
 
 
 def test_the_search_is_left_out_where_it_would_take_long(monkeypatch, leaky):
@@ -111,7 +125,7 @@ def test_no_audit_is_obeyed(leaky, tmp_path):
     """And the table says that nobody looked for near duplicates."""
     ladder = mz.climb(leaky, ["majority"], audit=False, runs_dir=tmp_path)
     assert (ladder.leaks["exact"], ladder.leaks["near"]) == (10, 0)
-    assert "Near duplicates of training pictures: not searched for, as asked." in ladder.table()
+    assert "Near duplicates of training images: not searched for, as asked." in ladder.table()
 
 
 def test_the_search_leaves_torch_its_threads(leaky):

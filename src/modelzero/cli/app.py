@@ -181,6 +181,18 @@ def notes_of(described: Mapping[str, Any]) -> list[str]:
     return notes
 
 
+def in_groups(described: Mapping[str, Any]) -> str:
+    """Say in how many groups the test images of a record are; empty where they are independent.
+
+    >>> in_groups({"groups": {"by": "column patient", "train": 90, "test": 10, "validation": None}}), in_groups({})
+    (' in 10 groups (column patient)', '')
+    """
+    groups = described.get("groups") or {}
+    if not groups.get("test"):
+        return ""
+    return f" in {counted(groups['test'], 'group')} ({plain(str(groups['by']), NAME_LETTERS)})"
+
+
 def folder_of(name: str | Path, runs_dir: Path) -> Path:
     """Return the folder of a run or a ladder that was given by its id, or as a folder.
 

@@ -32,6 +32,7 @@ from modelzero.cli.app import (
     command,
     console,
     folder_of,
+    in_groups,
     notes_of,
     print_json,
     refuse_beside,
@@ -64,7 +65,10 @@ def climb(
             "such as sklearn.svm.LinearSVC.  [default: the whole ladder]"
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Trainings of each rung; one without randomness is trained once.")] = 5,
+    seeds: Annotated[
+        int,
+        typer.Option(help="Trainings of each rung; once where nothing is random, twice where two agree to the bit."),
+    ] = 5,
     budget: Annotated[
         str | None, typer.Option(help="Time for everything, such as 60s or 5m; what does not fit is left out by name.")
     ] = None,
@@ -200,7 +204,8 @@ def _show(out: Console, ladder: Ladder, json: bool) -> None:
 def _headline(ladder: Ladder) -> str:
     data, environment = ladder.record["data"], ladder.record["environment"]
     return (
-        f"{plain(data['name'])}: {data['train_images']:,} pictures to train on, {data['test_images']:,} to test on\n"
+        f"{plain(data['name'])}: {data['train_images']:,} images to train on, {data['test_images']:,} to test on"
+        f"{in_groups(data)}\n"
         f"{environment['processor']}, torch {environment['versions']['torch']}, one thread for each training"
     ) + "".join(f"\nnote: {plain(note, SENTENCE_LETTERS)}" for note in notes_of(data))
 
@@ -231,6 +236,8 @@ def _live(out: Console) -> Iterator[Listener]:
 @contextmanager
 def _lines() -> Iterator[Listener]:
     """Print a line for each training that ends."""
+    from modelzero.runs.record import NOT_NEEDED
+
     known: set[tuple[str, int]] = set()
 
     def listen(ladder: Ladder) -> None:
@@ -246,10 +253,12 @@ def _lines() -> Iterator[Listener]:
             name = f"{plain(cell['rung'], NAME_LETTERS)} seed {cell['seed']}"
             run = next((run for run in ladder.runs if run.id == cell["run"]), None)
             result = (
-                plain(cell["why"], SENTENCE_LETTERS)
+                plain(cell["why"] if cell["status"] != NOT_NEEDED else f"not needed: {cell['why']}", SENTENCE_LETTERS)
                 if run is None
                 else f"{run.history[-1].test_accuracy:.2%} in {run.train_seconds:.1f} s"
             )
+            if run is not None and run.learned is False:
+                result += ", did not learn"
             print(f"[{len(known) - 1}/{len(cells)}] {name}: {result}", file=sys.stderr)
 
     yield listen

@@ -28,14 +28,14 @@ def compare(
     """Compare runs: those of one model and recipe are the seeds of one method, each method meets the best before it."""
     from dataclasses import asdict
 
-    from modelzero.climbing.comparison import accounts_of, compare_accounts, methods_of
+    from modelzero.climbing.comparison import accounts_of, compare_accounts, methods_of, were_declared
 
     check_margin(margin)
     found = [run for name in runs for run in _find(name, runs_dir)]
     counts = Counter(run.path.resolve() for run in found)
     twice = [path.name for path, count in counts.items() if count > 1]
     if twice:
-        raise RunError(f"run {twice[0]} is given twice, which says nothing new: each once is needed; leave one out")
+        raise RunError(f"run {twice[0]} is given twice, which says nothing new: leave one out")
     if len(found) < 2:
         raise RunError(f"{len(found)} run: at least two are needed to compare; 'modelzero runs' lists them")
     accounts = accounts_of(methods_of(found))
@@ -48,17 +48,21 @@ def compare(
                 "rungs": [account.as_dict() for account in accounts],
                 "comparisons": [asdict(comparison) for comparison in comparisons],
                 "margin": margin,
+                "declared": were_declared(found),
                 "runs": [str(run.path) for run in found],
             }
         )
         return
-    from modelzero.climbing.table import account_table, comparison_table
+    from modelzero.climbing.table import COVERS, NOT_DECLARED, account_table, comparison_table
 
     out = console()
     out.print(f"{len(found)} runs on {plain(found[0].record['data']['name'])}\n")
     out.print(account_table(accounts))
     out.print("\nEach against the best one above it in the table:")
     out.print(comparison_table(comparisons))
+    out.print(f"\n{COVERS}")
+    if not were_declared(found):
+        out.print(NOT_DECLARED)
     for of in dict.fromkeys(comparison.of for comparison in comparisons if comparison.of != "methods"):
         out.print(f"\nWhere a method has one run only, the comparison speaks of {of}, not of methods.")
 

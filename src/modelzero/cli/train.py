@@ -35,6 +35,7 @@ from modelzero.cli.app import (
     command,
     console,
     folder_of,
+    in_groups,
     interval,
     is_given,
     notes_of,
@@ -137,7 +138,8 @@ def _show(run: Run, json: bool) -> None:
         return
     from rich.table import Table
 
-    from modelzero.statistics.intervals import accuracy_interval
+    from modelzero.climbing.account import account
+    from modelzero.training.learned import why_not_learned
 
     out = console()
     described = run.record["data"]
@@ -163,10 +165,14 @@ def _show(run: Run, json: bool) -> None:
         )
     out.print(table)
     right, n = run.history[-1].test_correct, described["test_images"]
+    found = account(model, "", [run])
     out.print(
-        f"\n{right:,} of {n:,} test pictures are right: {percent(right / n)}; "
-        f"on new pictures {interval(*accuracy_interval(right, n))} (95 % interval, this trained model)"
+        f"\n{right:,} of {n:,} test images{in_groups(described)} are right: {percent(right / n)}; "
+        f"on new images {interval(found.low, found.high)} (95 % interval, this trained model)"
     )
+    if run.not_learned is not None:
+        why = plain(why_not_learned(run.not_learned), SENTENCE_LETTERS)
+        out.print(f"This training did not learn: {why}.")
     for warning in run.record.get("warnings", []):
         out.print(f"warning: {plain(warning, SENTENCE_LETTERS)}")
     for again in run.record.get("resumed", []):

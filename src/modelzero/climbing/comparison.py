@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from modelzero.climbing.account import Account, account
 from modelzero.errors import RunError, SettingError
 from modelzero.runs.record import Run
@@ -20,31 +22,38 @@ class Comparison:
 
     Args:
         rung: its name.
-        against: the rung below it with the highest mean accuracy.
+        against: the rung below it with the highest mean accuracy; None where none could be compared with.
         difference: accuracy of the one minus accuracy of the other.
-        low: lower end of the 95 % interval of that difference.
+        low: lower end of the interval of that difference, adjusted as the p-value is: it leaves out 0 exactly where the
+            verdict is `better` or `worse`.
         high: its upper end.
         p: p-value of "no difference".
         p_adjusted: adjusted for the family of comparisons that was declared before training (Holm).
-        verdict: `better`, `worse`, `no different` or `cannot tell`.
-        least_detectable: the least difference that these seeds and pictures could have shown.
-        gained: test pictures that the one gets right and the other wrong, on average over pairs of their seeds.
+        verdict: `better`, `worse`, `no different`, `cannot tell`, or `no verdict` where trainings of the rung did not
+            learn: then the numbers say nothing of the method.
+        least_detectable: the difference that such seeds and images would show in about 80 % of the cases; None where
+            they are too few for any.
+        gained: test images that the one gets right and the other wrong, on average over pairs of their seeds.
         lost: the other way round.
         of: what it speaks of: methods, or these trained models.
+        level: how often the interval misses the true difference at most.
+        at_most: how far apart both are at most.
     """
 
     rung: str
-    against: str
+    against: str | None
     difference: float
     low: float
     high: float
     p: float
     p_adjusted: float
     verdict: str
-    least_detectable: float
+    least_detectable: float | None
     gained: int
     lost: int
     of: str
+    level: float
+    at_most: float
 
 
 def compare_accounts(
@@ -52,33 +61,71 @@ def compare_accounts(
 ) -> list[Comparison]:
     """Compare each account but the first with the best one before it, as one family.
 
+    Accounts with trainings that did not learn are compared with nothing, and nothing is compared with them.
+
     Args:
-        accounts: in ladder order, on the same test pictures.
+        accounts: in ladder order, on the same test images.
         margin: differences below this fraction are practically none.
         size: how many comparisons were declared, if some could not be made.
     """
     if len(accounts) < 2:
         return []
+    size = max(len(accounts) - 1, size or 0)
     compared = compare_with_best_below(
-        [rung.right for rung in accounts], [not rung.random for rung in accounts], size=size
+        [rung.right for rung in accounts],
+        [not rung.random for rung in accounts],
+        groups=accounts[0].groups,
+        usable=[rung.all_learned for rung in accounts],
+        size=size,
     )
-    return [
-        Comparison(
-            rung=accounts[each.rung].name,
-            against=accounts[each.best_below].name,
-            difference=each.difference.difference,
-            low=each.difference.low,
-            high=each.difference.high,
-            p=each.difference.p,
-            p_adjusted=each.p_adjusted,
-            verdict=verdict(each.difference, each.p_adjusted, margin=margin),
-            least_detectable=each.difference.least_detectable,
-            gained=each.difference.gained,
-            lost=each.difference.lost,
-            of=each.difference.of,
-        )
-        for each in compared
-    ]
+    by_rung = {each.rung: each for each in compared}
+    comparisons = []
+    for place, rung in enumerate(accounts[1:], 1):
+        each = by_rung.get(place)
+        if each is not None:
+            comparisons.append(
+                Comparison(
+                    rung=rung.name,
+                    against=accounts[each.best_below].name,
+                    difference=each.difference.difference,
+                    low=each.low,
+                    high=each.high,
+                    p=each.difference.p,
+                    p_adjusted=each.p_adjusted,
+                    verdict=verdict(each.difference.difference, each.p_adjusted, each.at_most, margin=margin),
+                    least_detectable=each.detectable,
+                    gained=each.difference.gained,
+                    lost=each.difference.lost,
+                    of=each.difference.of,
+                    level=each.level,
+                    at_most=each.at_most,
+                )
+            )
+        elif not rung.all_learned:
+            below = [other for other in accounts[:place] if other.all_learned]
+            best = max(below, key=lambda other: other.accuracy, default=None)
+            comparisons.append(_no_verdict(rung, best, size))
+    return comparisons
+
+
+def _no_verdict(rung: Account, best: Account | None, size: int) -> Comparison:
+    """Return what can be said of a rung whose trainings did not all learn: nothing."""
+    return Comparison(
+        rung=rung.name,
+        against=None if best is None else best.name,
+        difference=float("nan") if best is None else rung.accuracy - best.accuracy,
+        low=-1.0,
+        high=1.0,
+        p=1.0,
+        p_adjusted=1.0,
+        verdict="no verdict",
+        least_detectable=None,
+        gained=0,
+        lost=0,
+        of="methods",
+        level=0.05 / size,
+        at_most=1.0,
+    )
 
 
 def compare(
@@ -102,8 +149,8 @@ def compare(
         RunError: a run that is not finished or cannot be read, or runs on different data.
         SettingError: several runs with the same seed in place of one method.
     """
-    methods = [_as_runs(run_a), _as_runs(run_b)]
-    return compare_accounts(accounts_of(methods), margin=margin)[0]
+    a, b = accounts_of([_as_runs(run_a), _as_runs(run_b)])
+    return next(iter(compare_accounts([a, b], margin=margin)), _no_verdict(b, a, 1))
 
 
 def accounts_of(methods: Sequence[Sequence[Run]]) -> list[Account]:
@@ -118,11 +165,11 @@ def accounts_of(methods: Sequence[Sequence[Run]]) -> list[Account]:
         seeds = [run.seed for run in runs]
         if len(set(seeds)) < len(seeds):
             raise SettingError(
-                f"{len(runs)} runs of {name} with seeds {', '.join(map(str, sorted(seeds)))}: each seed once is "
-                "needed, the same training twice says nothing new"
+                f"{len(runs)} runs of {name} with seeds {', '.join(map(str, sorted(seeds)))}: expected each seed once, "
+                "for the same training twice says nothing new"
             )
     return [
-        account(name if names.count(name) == 1 else runs[0].id, "", runs[:1] if not runs[0].record["random"] else runs)
+        account(name if names.count(name) == 1 else runs[0].id, "", runs)
         for name, runs in zip(names, methods, strict=True)
     ]
 
@@ -142,8 +189,17 @@ def methods_of(runs: Sequence[Run]) -> list[list[Run]]:
     return groups if len(groups) > 1 else [[run] for run in runs]
 
 
+def were_declared(runs: Sequence[Run]) -> bool:
+    """Tell whether runs belong to one ladder, which declared its seeds and comparisons before it trained anything.
+
+    Of others nobody knows whether seeds were added until a difference showed, which makes false claims more frequent.
+    """
+    ladders = {run.record.get("ladder") for run in runs}
+    return len(ladders) == 1 and None not in ladders
+
+
 def check_same_data(runs: Sequence[Run]) -> None:
-    """Raise RunError unless all runs were trained and tested on the same pictures."""
+    """Raise RunError unless all runs were trained and tested on the same images, in the same groups."""
     first = runs[0]
     for run in runs[1:]:
         ours, theirs = first.record["data"], run.record["data"]
@@ -155,9 +211,26 @@ def check_same_data(runs: Sequence[Run]) -> None:
                 if ours[field] != theirs[field]
             )
             raise RunError(
-                f"runs {first.id} and {run.id} are of different data ({differing}): "
-                "runs on the same pictures are needed"
+                f"runs {first.id} and {run.id} are of different data ({differing}): expected runs on the same images"
             )
+    grouped = [run for run in runs if run.test_groups is not None]
+    for run in grouped[1:]:
+        if not np.array_equal(_numbered(run), _numbered(grouped[0])):
+            raise RunError(
+                f"runs {grouped[0].id} and {run.id} put the test images into different groups "
+                f"({_grouped_by(grouped[0])} and {_grouped_by(run)}): expected the same groups"
+            )
+
+
+def _numbered(run: Run) -> np.ndarray:
+    """Return the test groups, numbered in the order in which they first appear: their own numbers do not matter."""
+    assert run.test_groups is not None
+    _, first, index = np.unique(run.test_groups.numpy(), return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[index]
+
+
+def _grouped_by(run: Run) -> str:
+    return str((run.record["data"].get("groups") or {}).get("by", "groups"))
 
 
 def _short(value: object) -> str:
@@ -171,5 +244,5 @@ def _as_runs(given: Run | str | Path | Sequence[Run]) -> list[Run]:
     if isinstance(given, str | Path):
         return [Run.read(given)]
     if not given:
-        raise RunError("no run given: at least one finished run on each side is needed")
+        raise RunError("no run given: expected at least one finished run on each side")
     return list(given)

@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 from modelzero.climbing.account import Account, account
 from modelzero.climbing.comparison import Comparison, compare_accounts
-from modelzero.climbing.leaks import Cleaned, without_leaks
+from modelzero.climbing.leaks import Cleaned, keep_unleaked, without_leaks
 from modelzero.errors import RunError
 from modelzero.printable import plain
 from modelzero.runs.process import still_there
 from modelzero.runs.record import FORMAT, LADDER_RECORD, RECORD, Run
 from modelzero.runs.seal import unsealed
+from modelzero.statistics.family import furthest_behind
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from modelzero.data.dataset import ImageData
 
-# The best rung may be this much better than the cheapest one that is still named as nearly as good.
+# A rung is named as nearly as good where it is shown to be at most this much behind the best one.
 NEARLY = 0.01
 
 
@@ -67,15 +68,33 @@ class Ladder:
             by_rung.setdefault(run.record["model"], []).append(run)
         adds = {rung["name"]: rung["adds"] for rung in self.record["rungs"]}
         return [
-            account(name, adds[name], sorted(by_rung[name], key=lambda run: run.seed))
+            account(name, adds[name], sorted(by_rung[name], key=lambda run: run.seed), diverged=self._diverged(name))
             for name in adds
             if name in by_rung
         ]
 
+    def _diverged(self, name: str) -> list[dict[str, Any]]:
+        """List the trainings of a rung whose loss became NaN or infinite; they left no predictions."""
+        return [
+            {"seed": cell["seed"], "run": None, **cell["not_learned"]}
+            for cell in self.record.get("cells", [])
+            if cell["rung"] == name and cell["status"] == "failed" and cell.get("not_learned")
+        ]
+
+    @property
+    def all_diverged(self) -> dict[str, list[dict[str, Any]]]:
+        """The same of each rung that has no finished training."""
+        known = {rung.name for rung in self.rungs}
+        diverged = {rung["name"]: self._diverged(rung["name"]) for rung in self.record["rungs"]}
+        return {name: trainings for name, trainings in diverged.items() if trainings and name not in known}
+
     @cached_property
     def comparisons(self) -> list[Comparison]:
         """Each rung but the first against the best cheaper one below it, as one family."""
-        return compare_accounts(self.rungs, margin=self.record["margin"], size=len(self.record["family"]))
+        return self._compared(self.rungs)
+
+    def _compared(self, rungs: Sequence[Account]) -> list[Comparison]:
+        return compare_accounts(rungs, margin=self.record["margin"], size=len(self.record["family"]))
 
     @property
     def worth_it(self) -> str | None:
@@ -88,24 +107,49 @@ class Ladder:
         """What `worth_it` gains over the best cheaper rung, and how many times its time that takes."""
         for comparison in self.comparisons:
             if comparison.rung == self.worth_it and comparison.verdict == "better":
-                rung, against = self.rung(comparison.rung), self.rung(comparison.against)
+                rung, against = self.rung(comparison.rung), self.rung(str(comparison.against))
                 times = rung.train_seconds / against.train_seconds if against.train_seconds else None
                 return {
                     "against": against.name,
                     "gain": comparison.difference,
+                    "gain_low": comparison.low,
+                    "gain_high": comparison.high,
                     "times_the_training_time": times,
                     "times_the_prediction_time": rung.test_seconds / against.test_seconds,
                 }
         return None
 
     @property
+    def best(self) -> Account | None:
+        """The most accurate rung among those whose trainings all learned; of all, where there is none."""
+        usable = [rung for rung in self.rungs if rung.all_learned] or self.rungs
+        return max(usable, key=lambda rung: rung.accuracy, default=None)
+
+    @cached_property
+    def behind(self) -> dict[str, float]:
+        """How far each rung is behind the best one at most; all bounds hold together with 95 % confidence.
+
+        Rungs with trainings that did not learn have none.
+        """
+        usable = [rung for rung in self.rungs if rung.all_learned]
+        bounds = furthest_behind(
+            [rung.right for rung in usable],
+            [not rung.random for rung in usable],
+            groups=usable[0].groups if usable else None,
+        )
+        return {rung.name: bound for rung, bound in zip(usable, bounds, strict=True)}
+
+    @property
     def nearly_as_good(self) -> str | None:
-        """The rung with the least training time among those within 1 point of the best one."""
-        if not self.rungs:
+        """The rung with the least training time that is shown to be at most 1 point behind the best one.
+
+        Where none is shown to be, the best one itself.
+        """
+        if self.best is None:
             return None
-        best = max(rung.accuracy for rung in self.rungs)
-        near = [rung for rung in self.rungs if rung.accuracy >= best - NEARLY]
-        return min(near, key=lambda rung: rung.train_seconds).name
+        near = [rung for rung in self.rungs if self.behind.get(rung.name, 1.0) <= NEARLY]
+        cheapest = min([*near, self.best], key=lambda rung: rung.train_seconds)
+        return cheapest.name
 
     @property
     def left_out(self) -> list[dict[str, Any]]:
@@ -122,6 +166,17 @@ class Ladder:
         """The accuracy of each rung with and without those; empty where there are none."""
         positions = self.leaks.get("positions")
         return without_leaks(self.rungs, positions) if positions else []
+
+    @cached_property
+    def comparisons_without_leaks(self) -> list[Comparison]:
+        """The comparisons made once more without those; empty where there are none, or where nothing is left."""
+        kept = keep_unleaked(self.rungs, self.leaks.get("positions") or ())
+        return self._compared(kept) if self.leaks.get("positions") and kept else []
+
+    @property
+    def looks(self) -> int:
+        """How many times such rungs were looked at, with other numbers of seeds; 1 where this is the first time."""
+        return int(self.record.get("looks", 1))
 
     def rung(self, name: str) -> Account:
         """Return the account of a rung by name."""
@@ -168,12 +223,22 @@ class Ladder:
             "nearly_as_good": self.nearly_as_good,
             "verdict": self.verdict(),
             "left_out": self.left_out,
-            "leaks": {**self.leaks, "rungs": [asdict(each) for each in self.without_leaks]} if self.leaks else None,
+            "leaks": self._leaks_as_dict() if self.leaks else None,
             "runs": [str(run.path) for run in self.runs],
             "ladder": str(self.path),
             "family": self.record["family"],
             "margin": self.record["margin"],
             "seconds": self.record.get("seconds"),
+            "behind": self.behind,
+            "looks": self.looks,
+            "grouping": self.record.get("grouping"),
+        }
+
+    def _leaks_as_dict(self) -> dict[str, Any]:
+        return {
+            **self.leaks,
+            "rungs": [asdict(each) for each in self.without_leaks],
+            "comparisons": [asdict(each) for each in self.comparisons_without_leaks],
         }
 
     def __repr__(self) -> str:

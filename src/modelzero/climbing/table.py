@@ -8,7 +8,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from modelzero.data.hints import GroupHint
 from modelzero.printable import plain
+from modelzero.statistics.intervals import most_failures
+from modelzero.training.learned import why_not_learned
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -33,14 +36,18 @@ _COMPARED = (
     "rung",
     "against",
     "difference",
-    "95 % interval",
+    "adjusted interval",
     "p adjusted",
     "verdict",
-    "could see",
-    "pictures won, lost",
+    "at most apart",
+    "detectable",
+    "images gained, lost",
 )
-# Observed spread over that of test-set noise alone, from which a method is said to be unstable (STATISTICS: 2).
-_UNSTABLE = 2.0
+# What every interval speaks of, and what it does not.
+COVERS = (
+    "Intervals: 95 %, for models trained on these training images; another training set may move them. Those of "
+    "differences are adjusted as p is, and leave out 0 exactly where the verdict is better or worse."
+)
 # How much slower or faster it has to predict for the verdict to say so.
 _NOTABLE = 2.0
 _WIDTH = 200  # no table is made wider than what it holds
@@ -48,6 +55,11 @@ _WIDTH = 200  # no table is made wider than what it holds
 _FIRST_LETTERS, _LAST_LETTERS = 20, 19
 _WHY_LETTERS = 400
 _LEAST_LETTERS = 8  # of a name in each line, where it is broken into several
+# Of runs that were put together after they had been trained.
+NOT_DECLARED = (
+    "Exploratory: these comparisons were not declared before training. Adding seeds until a difference shows finds one "
+    "too often; a climb declares its seeds first."
+)
 
 
 def rung_table(ladder: Ladder) -> Table:
@@ -87,60 +99,118 @@ def sentences(ladder: Ladder) -> list[str]:
         cost = f" for {_times(times)} the training time" if times and times >= 1 else ", with less training time"
         of = next(c.of for c in ladder.comparisons if c.rung == name)
         said.append(
-            f"Worth it: {_named(name)}, {points(price['gain'])} over {_named(price['against'])}{cost}{_predicts(price)}"
-            f"{_speaks_of(of)}."
+            f"Worth it: {_named(name)}, {points(price['gain'])} ({ends(price['gain_low'], price['gain_high'])}) over "
+            f"{_named(price['against'])}{cost}{_predicts(price)}{_speaks_of(of)}."
         )
     elif len(ladder.rungs) > 1:
         said.append("No rung is shown to be better than the best one below it.")
     else:
         (only,) = ladder.rungs
-        ends = f"{100 * only.low:.2f} to {percent(only.high)}"
-        said.append(f"One rung: {_named(only.name)}, {percent(only.accuracy)} ({ends}).")
-    best = max(ladder.rungs, key=lambda rung: rung.accuracy)
+        interval = f"{100 * only.low:.2f} to {percent(only.high)}"
+        said.append(f"One rung: {_named(only.name)}, {percent(only.accuracy)} ({interval}).")
+    best = ladder.best
+    assert best is not None
     near = ladder.rung(str(ladder.nearly_as_good))
     if near is not best:
         said.append(
-            f"Within 1 point of the best ({_named(best.name)}, {percent(best.accuracy)}): {_named(near.name)}, "
-            f"{percent(near.accuracy)} in {seconds(near.train_seconds)} s instead of {seconds(best.train_seconds)} s."
+            f"Nearly as good: {_named(near.name)}, at most {100 * ladder.behind[near.name]:.2f} points behind the best "
+            f"rung, in {seconds(near.train_seconds)} s of training instead of {seconds(best.train_seconds)} s for "
+            f"{_named(best.name)}."
         )
     said += [
-        f"Worse than a cheaper one: {_named(c.rung)}, {points(c.difference)} against {_named(c.against)}"
-        f"{_speaks_of(c.of)}."
+        f"Worse than a cheaper one: {_named(c.rung)}, {points(c.difference)} ({ends(c.low, c.high)}) against "
+        f"{_named(str(c.against))}{_speaks_of(c.of)}."
         for c in ladder.comparisons
         if c.verdict == "worse"
     ]
     said += [
-        f"Cannot tell: {_named(c.rung)} against {_named(c.against)}; a difference of "
-        f"{100 * c.least_detectable:.1f} points or more would most likely have been seen."
+        f"{c.verdict.capitalize()}: {_named(c.rung)} against {_named(str(c.against))}; at most "
+        f"{100 * c.at_most:.1f} points apart. {_detectable(c)}"
         for c in ladder.comparisons
-        if c.verdict == "cannot tell"
+        if c.verdict in ("cannot tell", "no different")
     ]
+    said += _failures(ladder)
     said += [
         f"Unstable: {_named(rung.name)}, whose seeds spread {_times(rung.sd / rung.sd_expected)} as far as test-set "
         "noise does."
         for rung in ladder.rungs
-        if rung.sd_expected > 0 and rung.sd > _UNSTABLE * rung.sd_expected
+        if rung.unstable
     ]
+    if ladder.comparisons and ladder.record.get("declared") is False:
+        said.append(NOT_DECLARED)
+    if ladder.looks > 1:
+        said.append(
+            f"Exploratory: look {ladder.looks} at these rungs, with some seeds that were used before. Adding seeds "
+            "until a difference shows finds one too often; for a verdict that counts, climb once with a --seed never "
+            "used before."
+        )
+    said += _grouping(ladder)
     said += _leak_sentences(ladder, best)
     return said + [f"Left out: {_named(each['name'])}, {plain(each['why'], _WHY_LETTERS)}." for each in ladder.left_out]
 
 
 def _leak_sentences(ladder: Ladder, best: Account) -> list[str]:
-    """Say how good the best rung is without the test pictures that were seen in training."""
+    """Say how good the best rung is without the test images that were seen in training."""
     leaks = ladder.leaks
-    unknown = [f"Near duplicates of training pictures: {leaks['why']}."] if leaks.get("why") else []
+    unknown = [f"Near duplicates of training images: {leaks['why']}."] if leaks.get("why") else []
     if not leaks.get("positions"):
         return unknown
     kinds = [
         f"{leaks[kind]:,} {words}" for kind, words in (("exact", "equal"), ("near", "nearly equal")) if leaks[kind]
     ]
     n, count = ladder.record["data"]["test_images"], len(leaks["positions"])
-    of = f"{count:,} of {n:,} test pictures {'is' if count == 1 else 'are'} also among the training pictures"
+    of = f"{count:,} of {n:,} test images {'is' if count == 1 else 'are'} also among the training images"
     cleaned = next(each for each in ladder.without_leaks if each.rung == best.name)
     if math.isnan(cleaned.without):
-        return [f"Leaked: {of} ({', '.join(kinds)}): nothing is known of new pictures.", *unknown]
+        return [f"Leaked: {of} ({', '.join(kinds)}): nothing is known of new images.", *unknown]
     without = f"{_named(best.name)} {percent(cleaned.without)} ({percent(cleaned.accuracy)} with)"
-    return [f"Leaked: {of} ({', '.join(kinds)}); without them: {without}.", *unknown]
+    other = [
+        f"{_named(c.rung)} against {_named(str(c.against))} {c.verdict} ({points(c.difference)})"
+        for c, before in zip(ladder.comparisons_without_leaks, ladder.comparisons, strict=True)
+        if (c.verdict, c.against) != (before.verdict, before.against)
+    ]
+    verdicts = (
+        f"; verdicts then: {', '.join(other)}" if other else "; every verdict stays" if ladder.comparisons else ""
+    )
+    return [f"Leaked: {of} ({', '.join(kinds)}); without them: {without}{verdicts}.", *unknown]
+
+
+def _detectable(comparison: Comparison) -> str:
+    if comparison.least_detectable is None:
+        return "Too few seeds or images to detect any difference."
+    return f"A difference of about {100 * comparison.least_detectable:.1f} points is detectable."
+
+
+def _failures(ladder: Ladder) -> list[str]:
+    """Say which trainings did not learn, and what it means that the others did."""
+    failed = {rung.name: (rung.not_learned, rung.learned) for rung in ladder.rungs if rung.not_learned}
+    failed |= {name: (trainings, 0) for name, trainings in ladder.all_diverged.items()}
+    said = []
+    for name, (not_learned, learned) in failed.items():
+        first = {each["kind"]: each for each in reversed(not_learned)}  # of each kind the first
+        whys = "; ".join(f"{why_not_learned(each)} (seed {each['seed']})" for each in reversed(first.values()))
+        trained = len(not_learned) + learned
+        said.append(
+            f"No verdict: {_named(name)}, {len(not_learned)} of {trained} training{'s' * (trained > 1)} did not learn: "
+            f"{whys}."
+        )
+    by_seeds: dict[int, list[str]] = {}
+    for rung in ladder.rungs:
+        if rung.random and rung.all_learned and rung.seeds > 1:
+            by_seeds.setdefault(rung.seeds, []).append(_named(rung.name))
+    return said + [
+        f"No training of {' or '.join(names)} failed in {count}: a failure rate of up to "
+        f"{100 * most_failures(count):.0f} % is not ruled out."
+        for count, names in by_seeds.items()
+    ]
+
+
+def _grouping(ladder: Ladder) -> list[str]:
+    """Say that test images seem to come in groups that nobody named."""
+    hint = ladder.record.get("grouping")
+    if not hint:
+        return []
+    return [f"Groups: {GroupHint(**hint).sentence()}"]
 
 
 def as_text(ladder: Ladder) -> str:
@@ -159,7 +229,7 @@ def parts(ladder: Ladder) -> list[RenderableType]:
     drawn: list[RenderableType] = [rung_table(ladder)]
     if ladder.comparisons:
         drawn += ["", "Each rung against the best one above it in the table:", comparison_table(ladder.comparisons)]
-    return [*drawn, "", *sentences(ladder)]
+    return [*drawn, "", *sentences(ladder), COVERS]
 
 
 def as_html(ladder: Ladder) -> str:
@@ -167,7 +237,7 @@ def as_html(ladder: Ladder) -> str:
     drawn = _html_table(_HEADINGS, [_rung_row(rung) for rung in ladder.rungs])
     if ladder.comparisons:
         drawn += _html_table(_COMPARED, [_comparison_row(comparison) for comparison in ladder.comparisons])
-    return drawn + "".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences(ladder))
+    return drawn + "".join(f"<p>{html.escape(sentence)}</p>" for sentence in [*sentences(ladder), COVERS])
 
 
 def percent(share: float) -> str:
@@ -188,6 +258,15 @@ def points(difference: float) -> str:
     return f"{100 * difference:+.2f} points"
 
 
+def ends(low: float, high: float) -> str:
+    """Show the ends of an interval of a difference, in points.
+
+    >>> ends(-0.001, 0.02)
+    '-0.10 to +2.00'
+    """
+    return f"{100 * low:+.2f} to {100 * high:+.2f}"
+
+
 def seconds(value: float) -> str:
     """Show seconds with three digits or so."""
     return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
@@ -206,8 +285,8 @@ def _rung_row(rung: Account) -> list[str]:
     return [
         _named(rung.name),
         percent(rung.accuracy),
-        f"{100 * rung.low:.2f} to {100 * rung.high:.2f} %",
-        str(rung.seeds) if rung.random else "fixed",
+        f"{100 * rung.low:.2f} to {100 * rung.high:.2f} %" if rung.learned else "did not learn",
+        seeds_of(rung),
         spread,
         seconds(rung.train_seconds),
         f"{rung.test_images_per_second:,.0f}",
@@ -216,15 +295,27 @@ def _rung_row(rung: Account) -> list[str]:
     ]
 
 
+def seeds_of(rung: Account) -> str:
+    """Show how many trainings count, and of how many where some did not learn."""
+    if rung.not_learned:
+        return f"{rung.learned} of {rung.learned + len(rung.not_learned)}"
+    return str(rung.seeds) if rung.random else "fixed"
+
+
 def _comparison_row(comparison: Comparison) -> list[str]:
+    against = "" if comparison.against is None else _named(comparison.against)
+    if comparison.verdict == "no verdict":
+        return [_named(comparison.rung), against, "", "", "", comparison.verdict, "", "", ""]
+    least = comparison.least_detectable
     return [
         _named(comparison.rung),
-        _named(comparison.against),
+        against,
         points(comparison.difference),
-        f"{100 * comparison.low:+.2f} to {100 * comparison.high:+.2f}",
+        ends(comparison.low, comparison.high),
         f"{comparison.p_adjusted:.3g}" if comparison.p_adjusted >= 1e-4 else "< 0.0001",
         comparison.verdict,
-        f"{100 * comparison.least_detectable:.2f}",
+        f"{100 * comparison.at_most:.2f}",
+        "too few" if least is None else f"{100 * least:.2f}",
         f"{comparison.gained:,}, {comparison.lost:,}",
     ]
 

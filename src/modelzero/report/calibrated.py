@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from modelzero.runs.record import Run
 from modelzero.statistics.calibration import (
     Calibration,
+    Temperature,
     calibration,
     calibration_cut,
     fit_temperature,
@@ -19,14 +21,18 @@ from modelzero.statistics.calibration import (
 class Calibrated:
     """The calibration of one trained model, before and after one temperature.
 
-    The test predictions are cut in two halves, class by class: the temperature is fitted on one, and both calibrations
-    are measured on the other, which it has not seen.
+    The test predictions are cut in two halves, class by class or by whole groups: the temperature is fitted on one, and
+    both calibrations are measured on the other, which it has not seen.
 
     Args:
         run: the id of the run.
         seed: of its training.
-        temperature: what its logits are divided by; above 1 the model was too sure of itself.
-        fitted_on: test pictures that the temperature was fitted on.
+        temperature: what its logits are divided by; above 1 the model was too sure of itself. It is 1 where the fitted
+            one is not clearly another.
+        temperature_fitted: the one that fits best.
+        temperature_low: lower end of its 95 % interval.
+        temperature_high: its upper end.
+        fitted_on: test images that the temperature was fitted on.
         as_trained: calibration of the probabilities as the model gives them.
         scaled: calibration with the temperature.
     """
@@ -34,13 +40,16 @@ class Calibrated:
     run: str
     seed: int
     temperature: float
+    temperature_fitted: float
+    temperature_low: float
+    temperature_high: float
     fitted_on: int
     as_trained: Calibration
     scaled: Calibration
 
 
 def calibrated(run: Run) -> Calibrated | None:
-    """Fit the temperature of a run and measure its calibration; None where no test picture is left to measure it on.
+    """Fit the temperature of a run and measure its calibration; None where no test image is left to measure it on.
 
     >>> import tempfile, modelzero as mz
     >>> found = calibrated(mz.train("digits", "softmax", runs_dir=tempfile.mkdtemp()))
@@ -50,24 +59,41 @@ def calibrated(run: Run) -> Calibrated | None:
     Raises:
         RunError: the run has no predictions.
     """
-    logits, labels = run.test_logits.numpy(), run.test_labels.numpy()
-    cut = calibration_cut(labels)
+    logits, labels, groups = _of(run)
+    cut = calibration_cut(labels, groups=groups)
     if cut.all():
         return None
-    temperature = fit_temperature(logits[cut], labels[cut])
-    left = logits[~cut]
+    temperature = _fitted(logits, labels, groups, cut)
+    left, left_groups = logits[~cut], None if groups is None else groups[~cut]
     return Calibrated(
         run=run.id,
         seed=run.seed,
-        temperature=temperature,
+        temperature=temperature.value,
+        temperature_fitted=temperature.fitted,
+        temperature_low=temperature.low,
+        temperature_high=temperature.high,
         fitted_on=int(np.count_nonzero(cut)),
-        as_trained=calibration(left, labels[~cut]),
-        scaled=calibration(left, labels[~cut], temperature=temperature),
+        as_trained=calibration(left, labels[~cut], groups=left_groups),
+        scaled=calibration(left, labels[~cut], temperature=temperature.value, groups=left_groups),
     )
 
 
 def temperature_of(run: Run) -> float:
     """Fit the temperature of a run on its half of the test predictions; nothing else is computed."""
-    labels = run.test_labels.numpy()
-    cut = calibration_cut(labels)
-    return fit_temperature(run.test_logits.numpy()[cut], labels[cut])
+    logits, labels, groups = _of(run)
+    return _fitted(logits, labels, groups, calibration_cut(labels, groups=groups)).value
+
+
+def _of(run: Run) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64] | None]:
+    """Return logits, labels and groups of the test images of a run."""
+    groups = run.test_groups
+    return run.test_logits.numpy(), run.test_labels.numpy(), None if groups is None else groups.numpy()
+
+
+def _fitted(
+    logits: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64] | None,
+    cut: NDArray[np.bool_],
+) -> Temperature:
+    return fit_temperature(logits[cut], labels[cut], groups=None if groups is None else groups[cut])

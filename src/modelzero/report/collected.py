@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelzero.climbing.comparison import MARGIN, accounts_of, check_same_data, methods_of
+from modelzero.climbing.comparison import MARGIN, accounts_of, check_same_data, methods_of, were_declared
 from modelzero.climbing.ladder import Ladder
 from modelzero.errors import RunError
 from modelzero.runs.record import FORMAT, LADDER_RECORD, Run
@@ -106,6 +106,7 @@ def _collected(given: Sequence[Run], runs: Sequence[Run]) -> Ladder:
         "rungs": [{"name": each.name, "adds": each.adds} for each in accounts],
         "family": [{"rung": each.name} for each in accounts[1:]],
         "margin": MARGIN,
+        "declared": were_declared(given),
         "left_out": [],
     }
     ladder = Ladder(given[0].path, record, runs)

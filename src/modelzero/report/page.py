@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 import modelzero
+from modelzero.climbing.table import COVERS
 from modelzero.errors import DataError, counted
 from modelzero.files import replacing
 from modelzero.printable import plain
@@ -100,6 +101,7 @@ def page(report: Report) -> str:
         script_hash=_hash(script),
         version=modelzero.__version__,
         unknown=UNKNOWN,
+        covers=COVERS,
         unfinished=[run for run in document["recorded_runs"] if run["why"] or run["status"] != "finished"],
         most_runs=_MOST_RUNS,
         where=document["ladder"] or str(Path(document["runs"][0]).parent if document["runs"] else report.ladder.path),
@@ -219,7 +221,11 @@ def _calibration_words(calibration: dict[str, Any] | None) -> str:
         return ""
     trained, scaled = calibration["as_trained"], calibration["scaled"]
     if trained["ece_debiased"] <= trained["ece_debiased_noise"]:
-        return "Yes, as far as these pictures can tell: its error is what chance gives to a perfectly calibrated model."
+        return (
+            f"These {trained['n']:,} images show no miscalibration: the error is within what chance gives to a "
+            f"perfectly calibrated model, which is up to {show(trained['ece_debiased_noise'], 'percent')}. A smaller "
+            "one could not be seen."
+        )
     gap = trained["confidence"] - trained["accuracy"]
     said = "It is too sure of itself" if gap > 0 else "It is less sure than it could be"
     said += (
