@@ -222,3 +222,19 @@ def test_threads_that_are_trained_side_by_side_leave_each_others_numbers_alone(d
     with ThreadPoolExecutor(4) as executor:
         ladder = climb(digits, [LikeSkorch], executor=executor, seeds=4)
     assert torch.equal(ladder.runs[0].test_logits, expected)
+
+
+def test_equal_labels_of_two_trainings_are_no_proof(digits):
+    """A classifier without scores trains all its seeds; it is fixed where all of them agree."""
+
+    class SaysLabels:
+        def fit(self, rows, labels):
+            self.means = {label: rows[labels == label].mean(0) for label in range(10)}
+
+        def predict(self, rows):
+            return abs(rows[:, None] - [self.means[label] for label in range(10)]).sum(2).argmin(1)
+
+    ladder = climb(digits, ["majority", mz.Rung("labels", SaysLabels)], seeds=3)
+    assert states(ladder)["labels"] == ["finished"] * 3
+    assert random(ladder)["labels"] == (False, "assumed")
+    assert not ladder.rung("labels").random

@@ -12,7 +12,9 @@ from collapsing import BECOMES_NAN, COLLAPSES, ONE_DIES, SEEDS, THE_ONE, bright_
 from helpers import Inline
 from modelzero.cli import app
 from modelzero.climbing.looks import count_looks
+from modelzero.climbing.table import rung_table
 from modelzero.models.ladder import as_rung
+from modelzero.report.content import gather
 from modelzero.statistics.intervals import most_failures
 
 
@@ -90,12 +92,63 @@ def test_records_of_before_the_flag_count_as_learned(collapsed):
 
 
 def test_what_seeds_cannot_rule_out_is_said(digits, tmp_path):
-    """No failure in two trainings leaves a rate of up to 78 %."""
-    ladder = mz.climb(digits, ["majority", "softmax"], seeds=2, audit=False, runs_dir=tmp_path)
-    expected = (
-        f"No training of softmax failed in 2: a failure rate of up to {100 * most_failures(2):.0f} % is not ruled out."
-    )
-    assert expected in ladder.verdict()
+    """No failure in two trainings leaves a rate of up to 78 %; where one crashed, nothing is said of "all"."""
+
+    class CrashesOnce:
+        def fit(self, rows, labels):
+            if torch.initial_seed() == 43:
+                raise RuntimeError("mine")
+            self.answer = torch.randint(0, 10, (10_000,)).numpy()
+
+        def predict(self, rows):
+            return self.answer[: len(rows)]
+
+    rungs = ["majority", "softmax", CrashesOnce]
+    ladder = mz.climb(digits, rungs, seeds=3, audit=False, executor=Inline(), runs_dir=tmp_path)
+    share = f"{100 * most_failures(3):.0f} %"
+    assert f"All 3 trainings of softmax learned; a failure rate of up to {share} is not ruled out." in ladder.verdict()
+    assert ladder.rung("CrashesOnce").seeds == 2
+
+
+def test_compare_and_reports_give_no_verdict_either(collapsed):
+    """Of the ladder's folder, of its runs given one by one, and for the opponent that did not learn."""
+    told = CliRunner().invoke(app, ["compare", str(collapsed.path)])
+    assert told.exit_code == 0
+    for name, count in ((COLLAPSES.name, "5 of 5"), (ONE_DIES.name, "1 of 5")):
+        assert f"No verdict: {name}, {count} trainings did not learn" in told.stdout
+    by_name = {
+        name: [run for run in collapsed.runs if run.record["model"] == name] for name in (COLLAPSES.name, "centroid")
+    }
+    assert mz.compare(by_name[COLLAPSES.name], by_name["centroid"]).verdict == "no verdict"
+    assert mz.compare(by_name["centroid"], by_name[COLLAPSES.name]).verdict == "no verdict"
+    told = gather(list(collapsed.runs)).as_dict()
+    assert {each["rung"]: each["verdict"] for each in told["comparisons"]} == {
+        COLLAPSES.name: "no verdict", ONE_DIES.name: "no verdict"
+    }  # fmt: skip
+    assert [rung["on_front"] for rung in told["rungs"] if rung["name"] == COLLAPSES.name] == [False]
+
+
+def test_trainings_that_diverged_count_beside_those_that_finished(digits, tmp_path):
+    """Two finished and one NaN of one method: no verdict, in a report and in a comparison."""
+    settings = {"runs_dir": tmp_path}
+    good = [mz.train(digits, "softmax", seed=seed, **settings) for seed in (1, 2)]
+    failed = mz.Run(good[0].path, {
+        **good[0].record, "id": "diverged", "seed": 3, "status": "failed", "learned": False,
+        "not_learned": {"kind": "not finite", "epoch": 1, "step": 2}, "files": {},
+    })  # fmt: skip
+    majority = mz.train(digits, "majority", **settings)
+    result = mz.compare(majority, [*good, failed])
+    assert result.verdict == "no verdict"
+    assert mz.compare(majority, good).verdict == "better"
+
+
+def test_an_unfinished_run_is_left_out_of_a_report_of_runs(digits, tmp_path):
+    """Named, and no reason to fail; so is one whose predictions are gone."""
+    runs = [mz.train(digits, name, runs_dir=tmp_path) for name in ("majority", "centroid", "knn")]
+    (runs[2].path / "predictions.safetensors").unlink()
+    told = gather([run.path for run in runs])
+    assert [rung.account.name for rung in told.rungs] == ["majority", "centroid"]
+    assert [bool(run["why"]) for run in told.runs] == [False, False, True]
 
 
 def copies(groups, size, seed):
@@ -132,6 +185,19 @@ def test_groups_of_test_images_reach_every_formula(tmp_path):
     assert single[1].high - single[1].low > 1.5 * (single[0].high - single[0].low)
     text = CliRunner().invoke(app, ["climb", "--resume", str(ladders[1].path)]).stdout
     assert "300 to test on in 30 groups (groups)" in text
+
+
+def test_groups_that_only_some_runs_know_count_for_all(tmp_path):
+    """Whichever side knows them: the images are the same, and so is the comparison but for its sign."""
+    train, train_labels, test, labels, videos = copies(30, 10, seed=3)
+    own = [f"own {place}" for place in range(200)]
+    plain = mz.train(mz.from_arrays(train, train_labels, test, labels), "centroid", runs_dir=tmp_path)
+    data = mz.from_arrays(train, train_labels, test, labels, groups=own, test_groups=videos)
+    grouped = mz.train(data, "softmax", runs_dir=tmp_path)
+    there, back = mz.compare(plain, grouped), mz.compare(grouped, plain)
+    both = mz.compare(mz.train(data, "centroid", runs_dir=tmp_path), grouped)
+    assert there.p == back.p == both.p
+    assert (there.low, there.high) == (both.low, both.high)
 
 
 def test_runs_with_other_groups_are_refused(tmp_path, refuses):
@@ -172,7 +238,7 @@ def test_adding_seeds_is_counted_as_another_look(digits, tmp_path):
     assert mz.climb(digits, rungs, seeds=2, seed=100, **settings).looks == 1
     more = mz.climb(digits, rungs, seeds=3, **settings)
     assert (more.looks, mz.Ladder.read(more.path).looks, more.as_dict()["looks"]) == (2, 2, 2)
-    assert any(each.startswith("Exploratory: look 2") for each in more.verdict())
+    assert any(each.startswith("Exploratory: this is look 2") for each in more.verdict())
     named = [as_rung(name) for name in rungs]
     assert count_looks(tmp_path, digits.fingerprint, named, [42, 43, 44, 45]) == 3
     assert count_looks(tmp_path, "another set", named, [42, 43, 44, 45]) == 1
@@ -184,5 +250,47 @@ def test_runs_that_no_climb_declared_are_exploratory(digits, tmp_path):
     ladder = mz.climb(digits, ["majority", "softmax"], seeds=2, audit=False, runs_dir=tmp_path)
     told = CliRunner().invoke(app, ["compare", str(ladder.path)]).stdout
     assert "Exploratory" not in told
+    some = [str(run.path) for run in ladder.runs if run.seed == 42]
+    assert "Exploratory" in CliRunner().invoke(app, ["compare", *some]).stdout
     runs = [mz.train(digits, name, runs_dir=tmp_path) for name in ("majority", "centroid")]
     assert "Exploratory" in CliRunner().invoke(app, ["compare", *(str(run.path) for run in runs)]).stdout
+
+
+def test_fewer_trainings_than_asked_for_are_a_look_too(digits, tmp_path):
+    """What a budget or Ctrl-C left of an earlier climb counts by the seeds that were trained."""
+
+    def listen(ladder):
+        if sum(cell["status"] == "finished" for cell in ladder.record["cells"]) == 3:
+            raise KeyboardInterrupt
+
+    rungs = ["centroid", "softmax"]
+    with pytest.raises(KeyboardInterrupt):
+        mz.climb(digits, rungs, seeds=5, audit=False, workers=1, progress=listen, runs_dir=tmp_path)
+    again = mz.climb(digits, rungs, seeds=5, audit=False, runs_dir=tmp_path)
+    assert again.looks == 2
+
+
+def test_a_rung_that_is_measured_counts_in_full_while_it_is_trained(digits, tmp_path):
+    """Trainings that are not needed are not waited for, and no reason for a warning in the report."""
+    seen = []
+
+    def listen(ladder):
+        seen.append(rung_table(ladder).columns[3]._cells[-1])
+
+    rungs = ["majority", "sklearn.naive_bayes.GaussianNB"]
+    ladder = mz.climb(digits, rungs, seeds=5, audit=False, executor=Inline(), progress=listen, runs_dir=tmp_path)
+    assert seen[0] == "0 of 5"
+    assert seen[-1] == "2 of 2"
+    assert len(gather([ladder]).runs) == 3
+
+
+def test_a_signal_before_anything_is_planned_is_an_interruption(digits, tmp_path, monkeypatch):
+    """Also with a rung whose randomness is measured."""
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("modelzero.climbing.climb.share", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        mz.climb(digits, ["sklearn.naive_bayes.GaussianNB"], audit=False, runs_dir=tmp_path)
+    assert caught.value.ladder.record["status"] == "interrupted"

@@ -166,6 +166,14 @@ def test_temperature_of_a_calibrated_model_stays_1_on_few_images():
     assert all(each.low <= each.fitted <= each.high for each in found)
 
 
+def test_one_group_settles_no_temperature():
+    """Whatever it says: its interval is all there is, and the temperature stays 1."""
+    for seed in range(30):
+        logits, _, labels = _believed(25, 3, seed=seed)
+        found = fit_temperature(3 * logits, labels, groups=[0] * 25)
+        assert (found.value, found.low, found.high) == (1.0, 0.001, 1000.0)
+
+
 def test_the_interval_of_the_temperature_holds_the_truth():
     """95 % of 300 draws, but for noise; with near copies only where their groups are known."""
     held, plain = 0, 0

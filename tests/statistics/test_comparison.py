@@ -291,3 +291,20 @@ def test_equal_groups_have_the_usual_correction():
     units = Units.of(30, np.arange(30) // 3)
     assert units.correction == pytest.approx(10 / 9)
     assert (units.effective, units.freedom, units.count) == (pytest.approx(10), pytest.approx(9), 10)
+
+
+def test_every_group_alike_is_evidence():
+    """A gains the same in each of 30 groups: no variance between them, and yet no chance."""
+    ids = np.arange(30).repeat(10)
+    a, b = (np.tile(np.arange(10) < right, 30)[None] for right in (6, 9))
+    result = compare(a, b, groups=ids, deterministic_a=True, deterministic_b=True)
+    assert result.p < 1e-6
+    assert 0 < result.interval()[0] < 0.3 < result.interval()[1] < 0.5
+    assert compare(a, b, groups=np.zeros(300)).p == 1  # of a single group nothing is known
+
+
+def test_equal_seeds_of_a_random_method_speak_of_these_models():
+    """They count as one run, and one run of a random method says nothing of another seed."""
+    a, b = drawn(1, 200, seed=1).repeat(3, axis=0), drawn(1, 200, seed=2).repeat(3, axis=0)
+    assert compare(a, b).of == "these two trained models"
+    assert compare(a, drawn(3, 200, seed=3)).of == "these trained models"

@@ -202,3 +202,16 @@ def test_a_run_that_was_cut_off_says_nothing_and_later_the_same(bright):
     (path,) = Path("cut").iterdir()
     assert (mz.Run.read(path).learned, mz.Run.read(path).not_learned) == (None, None)
     assert resume(path, bright, mine, progress=False).not_learned == whole.not_learned
+
+
+@pytest.mark.parametrize("informative", [True, False])
+def test_scores_of_a_rare_class_may_tell_though_no_image_comes_out_as_it(informative):
+    """A linear classifier on 5 % positives: what counts is the order of its scores, not their scale."""
+    rng = np.random.default_rng(0)
+    labels = (np.arange(600) % 20 == 0).astype(np.int64)
+    margin = rng.normal(size=600) + (1.0 if informative else 0.0) * labels - 5
+    scores = 100 * np.stack([-margin, margin], axis=1).astype(np.float32)
+    found = not_learned(np.zeros(600, np.int64), labels, labels, ["no", "yes"], test_loss=40.0, scores=scores)
+    assert (found is None) == informative
+    dead = np.zeros((600, 2), np.float32)
+    assert not_learned(np.zeros(600, np.int64), labels, labels, ["no", "yes"], test_loss=0.3, scores=dead) is not None

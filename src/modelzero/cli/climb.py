@@ -67,7 +67,9 @@ def climb(
     ] = None,
     seeds: Annotated[
         int,
-        typer.Option(help="Trainings of each rung; once where nothing is random, twice where two agree to the bit."),
+        typer.Option(
+            help="Trainings of each rung; one if nothing is random, two if the first two give identical predictions."
+        ),
     ] = 5,
     budget: Annotated[
         str | None, typer.Option(help="Time for everything, such as 60s or 5m; what does not fit is left out by name.")

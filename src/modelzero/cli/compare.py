@@ -53,14 +53,17 @@ def compare(
             }
         )
         return
-    from modelzero.climbing.table import COVERS, NOT_DECLARED, account_table, comparison_table
+    from modelzero.climbing.table import COVERS, NOT_DECLARED, account_table, comparison_table, no_verdicts
 
     out = console()
     out.print(f"{len(found)} runs on {plain(found[0].record['data']['name'])}\n")
     out.print(account_table(accounts))
     out.print("\nEach against the best one above it in the table:")
     out.print(comparison_table(comparisons))
-    out.print(f"\n{COVERS}")
+    out.print("")
+    for sentence in no_verdicts(accounts):
+        out.print(sentence)
+    out.print(COVERS)
     if not were_declared(found):
         out.print(NOT_DECLARED)
     for of in dict.fromkeys(comparison.of for comparison in comparisons if comparison.of != "methods"):
@@ -68,10 +71,15 @@ def compare(
 
 
 def _find(name: str, runs_dir: Path) -> list[Run]:
+    from modelzero.climbing.comparison import has_diverged
     from modelzero.climbing.ladder import Ladder
     from modelzero.runs.record import LADDER_RECORD, Run
+    from modelzero.runs.store import read_all
 
     path = folder_of(name, runs_dir)
-    if (path / LADDER_RECORD).is_file():
-        return Ladder.read(path).runs
-    return [Run.read(path)]
+    if not (path / LADDER_RECORD).is_file():
+        return [Run.read(path)]
+    beside = read_all(path.parent)[0]
+    return Ladder.read(path).runs + [
+        run for run in beside if run.record.get("ladder") == path.name and has_diverged(run)
+    ]

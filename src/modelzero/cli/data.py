@@ -120,7 +120,7 @@ def _show(found: Audit) -> None:
     out.print(f"source       {plain(pictures.source, _MOST_LETTERS)}")
     groups = pictures.test.group_count
     grouped = "" if groups is None else f" in {counted(groups, 'group')}"
-    out.print(f"pictures     {len(pictures.train):,} to train on, {len(pictures.test):,} to test on{grouped}")
+    out.print(f"images       {len(pictures.train):,} to train on, {len(pictures.test):,} to test on{grouped}")
     out.print(f"each         {channels} x {height} x {width} (channels, height, width), 8 bit")
     out.print(f"fingerprint  {pictures.fingerprint}")
     table = Table("label", "class", box=None, pad_edge=False)

@@ -64,7 +64,7 @@ def _table_of_runs(found: Sequence[Run]) -> Table:
     for run in found:
         table.add_row(
             plain(run.id, None),
-            "not learned" if run.status == "finished" and run.learned is False else plain(run.status, NAME_LETTERS),
+            plain(run.status, NAME_LETTERS),
             plain(run.record["model"], NAME_LETTERS),
             plain(run.record["data"]["name"], NAME_LETTERS),
             str(run.seed),

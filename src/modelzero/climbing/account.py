@@ -19,6 +19,7 @@ from modelzero.statistics.classification import ClassScore, averages_of, confusi
 # Classes up to which a confusion matrix is made.
 MOST_CONFUSED = 1000
 _OF_EACH_IMAGE = ("right", "groups")
+_SCORES = 1000  # test images whose scores are looked at
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,14 @@ class Account:
         return values | {"per_class": [asdict(score) for score in self.per_class]}
 
 
-def account(name: str, adds: str, runs: Sequence[Run], *, diverged: Sequence[Mapping[str, Any]] = ()) -> Account:
+def account(
+    name: str,
+    adds: str,
+    runs: Sequence[Run],
+    *,
+    diverged: Sequence[Mapping[str, Any]] = (),
+    groups: NDArray[np.int64] | None = None,
+) -> Account:
     """Sum up the finished runs of one rung, one for each seed.
 
     Where the first two runs came out equal to the bit the rung has no randomness, and one of them stands for all.
@@ -113,6 +121,7 @@ def account(name: str, adds: str, runs: Sequence[Run], *, diverged: Sequence[Map
         adds: what it adds to the rung below.
         runs: the finished ones, in the order of their seeds.
         diverged: trainings that could not finish because their loss became NaN or infinite, as `not_learned` has them.
+        groups: [n], what each test image belongs to, where other runs on the same images know; see `groups_of`.
     """
     random = is_random(runs)
     runs = runs if random else runs[:1]
@@ -120,7 +129,7 @@ def account(name: str, adds: str, runs: Sequence[Run], *, diverged: Sequence[Map
         {"seed": run.seed, "run": run.id, **(run.not_learned or {})} for run in runs if run.learned is False
     ] + [dict(each) for each in diverged]
     runs = [run for run in runs if run.learned is not False] or runs
-    labels, groups = runs[0].test_labels.numpy(), groups_of(runs)
+    labels, groups = runs[0].test_labels.numpy(), groups_of(runs) if groups is None else groups
     predictions = [run.test_predictions.numpy() for run in runs]
     right = np.stack([predicted == labels for predicted in predictions])
     accuracy = mean_accuracy(right, groups=groups, deterministic=not random)
@@ -166,15 +175,23 @@ def account(name: str, adds: str, runs: Sequence[Run], *, diverged: Sequence[Map
 
 
 def is_random(runs: Sequence[Run]) -> bool:
-    """Tell whether another seed gives another model: as was declared or is known, or by comparing two trainings.
+    """Tell whether another seed gives another model: as was declared or is known, or by comparing trainings.
 
     Args:
-        runs: of one rung, with different seeds.
+        runs: finished ones of one rung, with different seeds.
     """
     first = runs[0].record
-    if not first["random"] or first.get("randomness") == "declared" or len(runs) < 2:
+    if not first["random"] or first.get("randomness") == "declared":
         return bool(first["random"])
-    return not came_out_equal(runs[0], runs[1])
+    return not are_enough(runs) or not all(came_out_equal(runs[0], other) for other in runs[1:])
+
+
+def are_enough(runs: Sequence[Run]) -> bool:
+    """Tell whether so many equal trainings show that there is no randomness: two, or three that only name classes.
+
+    Scores that are equal to the bit on every test image are no accident; a few equal labels can be.
+    """
+    return len(runs) >= (2 if len(torch.unique(runs[0].test_logits[:_SCORES])) > 2 else 3)
 
 
 def came_out_equal(one: Run, other: Run) -> bool:

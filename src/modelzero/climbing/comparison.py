@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from modelzero.climbing.account import Account, account
+from modelzero.climbing.account import Account, account, groups_of
 from modelzero.errors import RunError, SettingError
-from modelzero.runs.record import Run
+from modelzero.runs.record import LADDER_RECORD, Run
+from modelzero.runs.seal import unsealed
 from modelzero.statistics.family import compare_with_best_below, verdict
 
 MARGIN = 0.003
@@ -29,8 +30,8 @@ class Comparison:
         high: its upper end.
         p: p-value of "no difference".
         p_adjusted: adjusted for the family of comparisons that was declared before training (Holm).
-        verdict: `better`, `worse`, `no different`, `cannot tell`, or `no verdict` where trainings of the rung did not
-            learn: then the numbers say nothing of the method.
+        verdict: `better`, `worse`, `no different`, `cannot tell`, or `no verdict` where trainings of the rung, or of
+            all below it, did not learn: then the numbers say nothing of the method.
         least_detectable: the difference that such seeds and images would show in about 80 % of the cases; None where
             they are too few for any.
         gained: test images that the one gets right and the other wrong, on average over pairs of their seeds.
@@ -101,7 +102,7 @@ def compare_accounts(
                     at_most=each.at_most,
                 )
             )
-        elif not rung.all_learned:
+        else:  # its trainings did not all learn, or those of no rung below did
             below = [other for other in accounts[:place] if other.all_learned]
             best = max(below, key=lambda other: other.accuracy, default=None)
             comparisons.append(_no_verdict(rung, best, size))
@@ -109,7 +110,7 @@ def compare_accounts(
 
 
 def _no_verdict(rung: Account, best: Account | None, size: int) -> Comparison:
-    """Return what can be said of a rung whose trainings did not all learn: nothing."""
+    """Return what can be said where trainings did not learn: nothing."""
     return Comparison(
         rung=rung.name,
         against=None if best is None else best.name,
@@ -149,12 +150,13 @@ def compare(
         RunError: a run that is not finished or cannot be read, or runs on different data.
         SettingError: several runs with the same seed in place of one method.
     """
-    a, b = accounts_of([_as_runs(run_a), _as_runs(run_b)])
-    return next(iter(compare_accounts([a, b], margin=margin)), _no_verdict(b, a, 1))
+    return compare_accounts(accounts_of([_as_runs(run_a), _as_runs(run_b)]), margin=margin)[0]
 
 
 def accounts_of(methods: Sequence[Sequence[Run]]) -> list[Account]:
     """Sum up each method; where two have one name, they are called by the ids of their first runs.
+
+    Runs whose loss became NaN or infinite count as trainings that did not learn, beside others that finished.
 
     Raises:
         RunError, SettingError: see `compare`.
@@ -168,10 +170,24 @@ def accounts_of(methods: Sequence[Sequence[Run]]) -> list[Account]:
                 f"{len(runs)} runs of {name} with seeds {', '.join(map(str, sorted(seeds)))}: expected each seed once, "
                 "for the same training twice says nothing new"
             )
+    finished = [[run for run in runs if not has_diverged(run)] or list(runs) for runs in methods]
+    check_same_groups([run for runs in finished for run in runs])
+    groups = groups_of([run for runs in finished for run in runs])
     return [
-        account(name if names.count(name) == 1 else runs[0].id, "", runs)
-        for name, runs in zip(names, methods, strict=True)
+        account(
+            name if names.count(name) == 1 else runs[0].id,
+            "",
+            done,
+            diverged=[{"seed": run.seed, "run": run.id, **(run.not_learned or {})} for run in runs if run not in done],
+            groups=groups,
+        )
+        for name, runs, done in zip(names, methods, finished, strict=True)
     ]
+
+
+def has_diverged(run: Run) -> bool:
+    """Tell whether the loss of a run became NaN or infinite; it has no predictions."""
+    return run.status == "failed" and run.learned is False
 
 
 def methods_of(runs: Sequence[Run]) -> list[list[Run]]:
@@ -190,16 +206,24 @@ def methods_of(runs: Sequence[Run]) -> list[list[Run]]:
 
 
 def were_declared(runs: Sequence[Run]) -> bool:
-    """Tell whether runs belong to one ladder, which declared its seeds and comparisons before it trained anything.
+    """Tell whether these are all finished runs of one ladder, whose comparisons were declared before anything trained.
 
-    Of others nobody knows whether seeds were added until a difference showed, which makes false claims more frequent.
+    Of others nobody knows whether seeds were added, or rungs chosen, until a difference showed, which makes false
+    claims more frequent.
     """
-    ladders = {run.record.get("ladder") for run in runs}
-    return len(ladders) == 1 and None not in ladders
+    (name, *others) = {run.record.get("ladder") for run in runs}
+    if others or name is None:
+        return False
+    try:
+        record = unsealed((runs[0].path.parent / name / LADDER_RECORD).read_bytes().decode())
+        cells = {cell["run"] for cell in record["cells"] if cell["status"] == "finished"}
+    except (OSError, ValueError, KeyError, TypeError):  # gone or damaged: nobody knows
+        return False
+    return cells == {run.id for run in runs if run.status == "finished"}
 
 
 def check_same_data(runs: Sequence[Run]) -> None:
-    """Raise RunError unless all runs were trained and tested on the same images, in the same groups."""
+    """Raise RunError unless all runs were trained and tested on the same images."""
     first = runs[0]
     for run in runs[1:]:
         ours, theirs = first.record["data"], run.record["data"]
@@ -213,6 +237,10 @@ def check_same_data(runs: Sequence[Run]) -> None:
             raise RunError(
                 f"runs {first.id} and {run.id} are of different data ({differing}): expected runs on the same images"
             )
+
+
+def check_same_groups(runs: Sequence[Run]) -> None:
+    """Raise RunError unless all finished runs that know of groups put the test images into the same ones."""
     grouped = [run for run in runs if run.test_groups is not None]
     for run in grouped[1:]:
         if not np.array_equal(_numbered(run), _numbered(grouped[0])):

@@ -13,6 +13,7 @@ from typing import Any
 
 import cloudpickle
 
+from modelzero.climbing.account import are_enough, came_out_equal
 from modelzero.climbing.budget import FIRST_SEEDS, Planned, plan
 from modelzero.climbing.cells import Failure, Job, train_cell, try_out
 from modelzero.climbing.ladder import Ladder
@@ -183,9 +184,11 @@ class Expedition:
 
     def _differ(self, cells: list[dict[str, Any]]) -> bool | None:
         """Tell whether trainings gave different models or predictions; None where fewer than two have finished."""
-        files = {run.id: run.record.get("files") for run in self.runs}
-        found = [files[cell["run"]] for cell in cells if cell["status"] == "finished"]
-        return None if len(found) < 2 else found[0] is None or any(each != found[0] for each in found)
+        finished = {cell["run"] for cell in cells if cell["status"] == "finished"}
+        found = [run for run in self.runs if run.id in finished]
+        if any(not came_out_equal(found[0], other) for other in found[1:]):
+            return True
+        return False if found and are_enough(found) else None
 
     def end(self, status: str, began: float) -> None:
         """Stop what still runs, say what is missing, and write the record for the last time."""
@@ -197,7 +200,7 @@ class Expedition:
                 cell.update(status="cut off", why="interrupted" if status == "interrupted" else "the budget ended")
         for position, rung in enumerate(self.rungs):
             own = self._cells(position)
-            if self._is_measured(position):
+            if self._is_measured(position) and self.record["rungs"]:  # a signal may have come before they were declared
                 self.record["rungs"][position]["random"] = self._differ(own)
             missing = [cell for cell in own if cell["status"] not in ("finished", NOT_NEEDED)]
             if missing:

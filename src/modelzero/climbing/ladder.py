@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelzero.climbing.account import Account, account
+from modelzero.climbing.account import Account, account, groups_of
 from modelzero.climbing.comparison import Comparison, compare_accounts
 from modelzero.climbing.leaks import Cleaned, keep_unleaked, without_leaks
 from modelzero.errors import RunError
@@ -67,8 +67,15 @@ class Ladder:
         for run in self.runs:
             by_rung.setdefault(run.record["model"], []).append(run)
         adds = {rung["name"]: rung["adds"] for rung in self.record["rungs"]}
+        groups = groups_of(self.runs)
         return [
-            account(name, adds[name], sorted(by_rung[name], key=lambda run: run.seed), diverged=self._diverged(name))
+            account(
+                name,
+                adds[name],
+                sorted(by_rung[name], key=lambda run: run.seed),
+                diverged=self._diverged(name),
+                groups=groups,
+            )
             for name in adds
             if name in by_rung
         ]

@@ -20,7 +20,7 @@ from modelzero.runs.text import from_json, to_json
 
 # Changes whenever the search would find others.
 VERSION = 2
-# Pairs of pictures (training times test) up to which a climb searches for near duplicates unasked, and how many are
+# Pairs of a test image with any other up to which a climb searches for near duplicates unasked, and how many are
 # searched in a second: 60 million on two cores of an AMD EPYC with Fashion-MNIST, half of that to be safe.
 MOST_PAIRS = 1_000_000_000
 _PAIRS_PER_SECOND = 30_000_000
@@ -50,7 +50,7 @@ def look_for_leaks(data: ImageData, *, search: bool | None, seconds: float | Non
         search: whether to search for near duplicates; None means where that takes seconds only.
         seconds: what is left of a budget; None where there is none.
     """
-    pairs = len(data.train) * len(data.test)
+    pairs = (len(data.train) + len(data.test)) * len(data.test)
     kept = cache_folder() / "leaks" / f"{data.fingerprint}-{VERSION}.json"
     if search is not False and (known := _read(kept)) is not None:
         return known
@@ -96,7 +96,7 @@ def without_leaks(rungs: Sequence[Account], positions: Sequence[int]) -> list[Cl
         rungs: the accounts of a ladder.
         positions: of test pictures, such as `Audit.leaked` has.
     """
-    kept = {rung.name: float(rung.right.mean()) for rung in keep_unleaked(rungs, positions)}
+    kept = {rung.name: rung.accuracy for rung in keep_unleaked(rungs, positions)}
     return [Cleaned(rung.name, rung.accuracy, kept.get(rung.name, float("nan"))) for rung in rungs]
 
 
@@ -112,6 +112,11 @@ def keep_unleaked(rungs: Sequence[Account], positions: Sequence[int]) -> list[Ac
     if not keep.any():
         return []
     return [
-        replace(rung, right=rung.right[:, keep], groups=None if rung.groups is None else rung.groups[keep])
+        replace(
+            rung,
+            accuracy=float(rung.right[:, keep].mean()),
+            right=rung.right[:, keep],
+            groups=None if rung.groups is None else rung.groups[keep],
+        )
         for rung in rungs
     ]

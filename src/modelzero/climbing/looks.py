@@ -14,8 +14,8 @@ def count_looks(runs_dir: str | Path, fingerprint: str, rungs: Sequence[Rung], s
     """Count this look and the earlier ones at the same comparisons with some of the same seeds.
 
     An earlier ladder in the folder counts where it compared two or more of these rungs, with the same recipes, on the
-    same data, with seeds of which some are used again and some not. The very same seeds give the very same figures, and
-    seeds that were never used are a new experiment.
+    same data, and one of them had trained with some of these seeds and not with the same ones. The very same seeds
+    give the very same figures, and seeds that were never used are a new experiment.
 
     >>> import tempfile
     >>> count_looks(tempfile.mkdtemp(), "1234", [], [42, 43])
@@ -29,19 +29,23 @@ def count_looks(runs_dir: str | Path, fingerprint: str, rungs: Sequence[Rung], s
     """
     recipes = {rung.name: rung.recipe() for rung in rungs}
     earlier = {
-        tuple(record.get("seeds", ()))
+        frozenset(used.items())
         for record in read_ladder_records(runs_dir)[0].values()
-        if record["data"].get("fingerprint") == fingerprint and _compared(record, recipes) > 1
+        if record["data"].get("fingerprint") == fingerprint and len(used := _trained(record, recipes)) > 1
     }
-    return 1 + sum(bool(set(used) & set(seeds)) and set(used) != set(seeds) for used in earlier)
+    return 1 + sum(any(_are_others(used, seeds) for _, used in looked) for looked in earlier)
 
 
-def _compared(record: Mapping[str, Any], recipes: Mapping[str, Mapping[str, Any]]) -> int:
-    """Count the trained rungs of an earlier ladder that are among these; 0 where none of them has several seeds."""
-    done = [cell["rung"] for cell in record["cells"] if cell["status"] == "finished"]
-    shared = [
-        rung["name"]
-        for rung in record["rungs"]
-        if rung["name"] in done and rung["name"] in recipes and rung.get("recipe") == recipes[rung["name"]]
-    ]
-    return len(shared) if any(rung["seeds"] > 1 for rung in record["rungs"] if rung["name"] in shared) else 0
+def _trained(record: Mapping[str, Any], recipes: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[int, ...]]:
+    """Return the seeds with which an earlier ladder trained those of its rungs that are among these."""
+    shared = [rung["name"] for rung in record["rungs"] if rung.get("recipe") == recipes.get(rung["name"], {})]
+    used = {
+        name: tuple(cell["seed"] for cell in record["cells"] if cell["rung"] == name and cell["status"] == "finished")
+        for name in shared
+    }
+    return {name: trained for name, trained in used.items() if trained}
+
+
+def _are_others(used: Sequence[int], seeds: Sequence[int]) -> bool:
+    """Tell whether a rung was trained with some of these seeds, not with all; a single one may be all that it takes."""
+    return len(used) > 1 and bool(set(used) & set(seeds)) and set(used) != set(seeds)

@@ -18,7 +18,7 @@ _PARTS = ("images", "labels", "groups")
 
 
 def share(data: ImageData, folder: Path) -> None:
-    """Write pictures and labels, and what groups the images are in, into a folder.
+    """Write images and labels, and what groups the images are in, into a folder.
 
     Raises:
         RunError: it cannot be written.

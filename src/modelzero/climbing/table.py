@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from modelzero.data.hints import GroupHint
 from modelzero.printable import plain
+from modelzero.runs.record import NOT_NEEDED
 from modelzero.statistics.intervals import most_failures
 from modelzero.training.learned import why_not_learned
 
@@ -57,8 +58,8 @@ _WHY_LETTERS = 400
 _LEAST_LETTERS = 8  # of a name in each line, where it is broken into several
 # Of runs that were put together after they had been trained.
 NOT_DECLARED = (
-    "Exploratory: these comparisons were not declared before training. Adding seeds until a difference shows finds one "
-    "too often; a climb declares its seeds first."
+    "Exploratory: these comparisons were not declared before training. Adding seeds, or choosing models, until a "
+    "difference shows makes false claims more often than 5 %; a climb declares both first."
 )
 
 
@@ -70,7 +71,8 @@ def rung_table(ladder: Ladder) -> Table:
         name, planned = rung["name"], rung["seeds"]
         row = _rung_row(accounts[name]) if name in accounts else [_named(name), *[""] * (len(_HEADINGS) - 1)]
         if ladder.record["status"] == "running" and planned:
-            row[3] = f"{accounts[name].seeds if name in accounts else 0} of {planned}"
+            cells = [cell for cell in ladder.record["cells"] if cell["rung"] == name and cell["status"] != NOT_NEEDED]
+            row[3] = f"{sum(cell['status'] != 'planned' for cell in cells)} of {len(cells)}"
         elif name not in accounts:
             continue
         rows.append(row)
@@ -103,7 +105,9 @@ def sentences(ladder: Ladder) -> list[str]:
             f"{_named(price['against'])}{cost}{_predicts(price)}{_speaks_of(of)}."
         )
     elif len(ladder.rungs) > 1:
-        said.append("No rung is shown to be better than the best one below it.")
+        compared = any(c.verdict != "no verdict" for c in ladder.comparisons)
+        what = "is shown to be better than" if compared else "could be compared with"
+        said.append(f"No rung {what} the best one below it.")
     else:
         (only,) = ladder.rungs
         interval = f"{100 * only.low:.2f} to {percent(only.high)}"
@@ -140,9 +144,9 @@ def sentences(ladder: Ladder) -> list[str]:
         said.append(NOT_DECLARED)
     if ladder.looks > 1:
         said.append(
-            f"Exploratory: look {ladder.looks} at these rungs, with some seeds that were used before. Adding seeds "
-            "until a difference shows finds one too often; for a verdict that counts, climb once with a --seed never "
-            "used before."
+            f"Exploratory: this is look {ladder.looks} at these rungs, with some of the same seeds. Adding seeds until "
+            "a difference shows makes false claims more often than 5 %; for a verdict that counts, climb once with a "
+            "--seed never used before."
         )
     said += _grouping(ladder)
     said += _leak_sentences(ladder, best)
@@ -183,26 +187,33 @@ def _detectable(comparison: Comparison) -> str:
 
 def _failures(ladder: Ladder) -> list[str]:
     """Say which trainings did not learn, and what it means that the others did."""
-    failed = {rung.name: (rung.not_learned, rung.learned) for rung in ladder.rungs if rung.not_learned}
-    failed |= {name: (trainings, 0) for name, trainings in ladder.all_diverged.items()}
-    said = []
-    for name, (not_learned, learned) in failed.items():
-        first = {each["kind"]: each for each in reversed(not_learned)}  # of each kind the first
-        whys = "; ".join(f"{why_not_learned(each)} (seed {each['seed']})" for each in reversed(first.values()))
-        trained = len(not_learned) + learned
-        said.append(
-            f"No verdict: {_named(name)}, {len(not_learned)} of {trained} training{'s' * (trained > 1)} did not learn: "
-            f"{whys}."
-        )
+    said = no_verdicts(ladder.rungs)
+    said += [_no_verdict(name, trainings, 0) for name, trainings in ladder.all_diverged.items()]
+    crashed = {cell["rung"] for cell in ladder.record.get("cells", []) if cell["status"] == "failed"}
     by_seeds: dict[int, list[str]] = {}
     for rung in ladder.rungs:
-        if rung.random and rung.all_learned and rung.seeds > 1:
+        if rung.random and rung.all_learned and rung.seeds > 1 and rung.name not in crashed:
             by_seeds.setdefault(rung.seeds, []).append(_named(rung.name))
     return said + [
-        f"No training of {' or '.join(names)} failed in {count}: a failure rate of up to "
+        f"All {count} trainings of {', '.join(names)} learned; a failure rate of up to "
         f"{100 * most_failures(count):.0f} % is not ruled out."
         for count, names in by_seeds.items()
     ]
+
+
+def no_verdicts(accounts: Sequence[Account]) -> list[str]:
+    """Say of each method with trainings that did not learn how many these are, and why."""
+    return [_no_verdict(rung.name, rung.not_learned, rung.learned) for rung in accounts if rung.not_learned]
+
+
+def _no_verdict(name: str, not_learned: Sequence[Mapping[str, Any]], learned: int) -> str:
+    first = {each["kind"]: each for each in reversed(not_learned)}  # of each kind the first
+    whys = "; ".join(f"seed {each['seed']}: {why_not_learned(each)}" for each in reversed(first.values()))
+    trained = len(not_learned) + learned
+    return (
+        f"No verdict: {_named(name)}, {len(not_learned)} of {trained} training{'s' * (trained > 1)} did not learn "
+        f"({whys})."
+    )
 
 
 def _grouping(ladder: Ladder) -> list[str]:

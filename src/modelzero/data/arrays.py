@@ -68,7 +68,7 @@ def from_arrays(
         share: the fraction of each class's training pictures to use.
 
     Raises:
-        DataError: pictures or labels of another type, shape or range, counts that differ, classes that are on one
+        DataError: images or labels of another type, shape or range, counts that differ, classes that are on one
             side only, or a group that is on both.
         SettingError: a fraction or a seed outside its range.
     """
@@ -200,7 +200,7 @@ def _groups(given: Mapping[str, Any], counts: Mapping[str, int], notes: list[str
             raise DataError(f"{len(groups)} groups for {counts[split]} {split} images: expected one for each")
     if "train" in found and "test" in counts and "test" not in found:
         notes.append(
-            "the training images have groups, the test images count as independent; test_groups= tells otherwise"
+            "the training images have groups, the test images count as independent; pass test_groups= to group them"
         )
     return [group for split, count in counts.items() for group in found.get(split, [None] * count)]
 

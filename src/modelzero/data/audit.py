@@ -217,7 +217,7 @@ def audit(data: ImageData, *, near: bool = True, progress: bool | None = None) -
     """Look for what could make a result on these pictures wrong.
 
     Empty pictures, equal pictures within and across the splits, equal pictures under different labels, and test
-    pictures that are nearly a training picture (mirrored, moved by a pixel, brightened, compressed again). Where no
+    images that are nearly a training image (mirrored, moved by a pixel, brightened, compressed again). Where no
     groups were given, also test images that seem to belong together, by their names or as near duplicates.
 
     >>> import modelzero as mz

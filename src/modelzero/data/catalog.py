@@ -62,7 +62,7 @@ def load(
         test_share: the fraction of each class that is drawn as the test split where the source has none.
         seed: what the draws of the test split and of the share follow from.
         group: no group of pictures is divided by that draw: a column of the table, or a pattern that finds the group in
-            each picture's name (its first parentheses, or all that it matches). The splits keep their groups.
+            each image's name (its first parentheses, or all that it matches). The splits keep their groups.
         share: the fraction of each class's training pictures to use; a smaller one lies within a larger one.
         allow_unreadable: go on even where more than 1 % of the pictures cannot be read; they are listed either way.
 

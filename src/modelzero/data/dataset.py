@@ -37,7 +37,7 @@ class Split:
             the same number in all splits of one `ImageData`. Where each image is a group of its own, None is kept.
 
     Raises:
-        DataError: no picture, another shape or type, counts that differ, or a group number below 0.
+        DataError: no image, another shape or type, counts that differ, or a group number below 0.
     """
 
     images: Tensor
@@ -170,7 +170,7 @@ class ImageData:
     def fingerprint(self) -> str:
         """SHA-256, in hex, of class names, labels and decoded pixels of both splits.
 
-        It does not depend on the name, the source, the groups or the file format, so the same pictures give the same
+        It does not depend on the name, the source, the groups or the file format, so the same images give the same
         fingerprint however they were stored.
         """
         digest = hashlib.sha256()

@@ -54,7 +54,7 @@ class GroupHint:
             )
         return (
             f"{share} are nearly equal to another test image (in {counted(self.groups, 'cluster')}, such as "
-            f"{such_as}): {why}; if they belong together, say how with --group."
+            f"{such_as}): {why}; if they belong together, say how with --group, or groups= and test_groups= for arrays."
         )
 
 

@@ -27,8 +27,8 @@ class Calibrated:
     Args:
         run: the id of the run.
         seed: of its training.
-        temperature: what its logits are divided by; above 1 the model was too sure of itself. It is 1 where the fitted
-            one is not clearly another.
+        temperature: what its logits are divided by; above 1 the model was too sure of itself. It stays 1 where
+            the fitted one is not clearly different from 1.
         temperature_fitted: the one that fits best.
         temperature_low: lower end of its 95 % interval.
         temperature_high: its upper end.

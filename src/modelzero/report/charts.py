@@ -91,6 +91,7 @@ def price_chart(rungs: Sequence[dict[str, Any]], test_images: int, width: int, h
     def error(accuracy: float) -> float:
         return -math.log10(max(1 - accuracy, 0.25 / test_images))
 
+    rungs = [rung if rung.get("learned", 1) else _without_interval(rung) for rung in rungs]
     ends = [error(number(rung[end])) for rung in rungs for end in ("low", "high")]
     y = scale(*room(min(ends), max(ends), 0.06, 0.10), bottom, top)
     marks = [
@@ -119,6 +120,11 @@ def price_chart(rungs: Sequence[dict[str, Any]], test_images: int, width: int, h
         points=_labelled(marks, (left, right, top, bottom)),
         path=path + (f"H{right:.1f}" if front else ""),
     )  # fmt: skip
+
+
+def _without_interval(rung: dict[str, Any]) -> dict[str, Any]:
+    """Show a rung whose trainings did not learn as what it is: a point that says nothing of the method."""
+    return {**rung, "name": f"{rung['name']} (did not learn)", "low": rung["accuracy"], "high": rung["accuracy"]}
 
 
 def curve_chart(

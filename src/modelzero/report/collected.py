@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelzero.climbing.comparison import MARGIN, accounts_of, check_same_data, methods_of, were_declared
+from modelzero.climbing.comparison import MARGIN, accounts_of, check_same_data, has_diverged, methods_of, were_declared
 from modelzero.climbing.ladder import Ladder
 from modelzero.errors import RunError
-from modelzero.runs.record import FORMAT, LADDER_RECORD, Run
+from modelzero.runs.record import FORMAT, LADDER_RECORD, NOT_NEEDED, Run
 
 
 def collect(sources: Sequence[Ladder | Run | str | Path]) -> tuple[Ladder, bool, list[dict[str, Any]]]:
@@ -47,7 +47,7 @@ def collect(sources: Sequence[Ladder | Run | str | Path]) -> tuple[Ladder, bool,
                 "why": cell["why"],
             }
             for cell in single.record.get("cells", [])
-            if cell["status"] != "finished"
+            if cell["status"] not in ("finished", NOT_NEEDED)
         ]
     return ladder, single is not None, listed
 
@@ -92,9 +92,11 @@ def _usable(runs: Sequence[Run]) -> tuple[list[Run], list[dict[str, Any]]]:
 def _collected(given: Sequence[Run], runs: Sequence[Run]) -> Ladder:
     """Put runs together as if they had been climbed, in the order in which they were given."""
     check_same_data(given)
-    methods = methods_of(runs) if runs else []
-    if len({str((run.record["model"], run.record["recipe"])) for run in runs}) == 1:
-        methods = [list(runs)]  # the seeds of one method
+    counted = [run for run in given if run in runs or has_diverged(run)]
+    methods = methods_of(counted) if counted else []
+    if len({str((run.record["model"], run.record["recipe"])) for run in counted}) == 1:
+        methods = [counted]  # the seeds of one method
+    methods = [method for method in methods if any(run in runs for run in method)]
     accounts = accounts_of(methods) if methods else []
     whole: Mapping[str, Any] = given[0].record
     record = {

@@ -77,6 +77,7 @@ def ladder_figure(ladder: Ladder) -> Figure:
     points = 72 * 7.2 / (chart.right - chart.left)
     for time, rung, mark in zip(times, rungs, chart.points, strict=True):
         middle, low, high = (100 * rung[name] for name in ("accuracy", "low", "high"))
+        low, high = (low, high) if rung["learned"] else (middle, middle)
         shape, colour, inside = ("o", _BLUE, _BLUE) if mark.marked else ("D", _ORANGE, "white")
         axes.errorbar(
             time, middle, [[middle - low], [high - middle]], fmt=shape, color=colour, markerfacecolor=inside, capsize=3
@@ -84,7 +85,7 @@ def ladder_figure(ladder: Ladder) -> Figure:
         beside = (points * (mark.label_x - mark.x), points * (mark.y - mark.label_y))
         sides = {"start": "left", "end": "right", "middle": "center"}
         axes.annotate(
-            _title(rung["name"]),
+            _title(rung["name"] if rung["learned"] else f"{rung['name']} (did not learn)"),
             (time, middle),
             beside,
             textcoords="offset points",

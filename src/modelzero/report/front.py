@@ -8,8 +8,11 @@ from modelzero.climbing.account import Account
 
 
 def on_front(rung: Account, others: Iterable[Account]) -> bool:
-    """Say whether no other rung is at least as good in at most the same training time, and better in one of both."""
-    return not any(_dominates(other, rung) for other in others)
+    """Say whether no other rung is at least as good in at most the same training time, and better in one of both.
+
+    A rung whose trainings did not learn is not on it.
+    """
+    return rung.learned > 0 and not any(_dominates(other, rung) for other in others if other.learned)
 
 
 def _dominates(one: Account, other: Account) -> bool:

@@ -167,7 +167,7 @@ def _curves(rungs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _view(document: dict[str, Any], number: int, classes: list[str], data: ImageData | None) -> dict[str, Any]:
     """Choose what is shown of a rung."""
     rung = document["rungs"][number]
-    best = max(document["rungs"], key=lambda each: each["accuracy"])
+    best = max(document["rungs"], key=lambda each: (bool(each["learned"]), each["accuracy"]))
     small = len(classes) <= _MOST_IN_MATRIX
     shown = range(len(classes))
     if len(classes) > _MOST_CLASSES:

@@ -188,6 +188,8 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike, *, groups: ArrayLike |
         best = hottest
     else:
         best = brentq(slope, coldest, hottest, xtol=1e-9)
+    if units.count < 2:  # one group says nothing about the next
+        return Temperature(1.0, min(max(math.exp(best), _COLDEST), _HOTTEST), _COLDEST, _HOTTEST)
     reach = half_width(1.0, units.freedom, 0.025)
 
     def outside(log_temperature: float) -> float:

@@ -89,10 +89,10 @@ def compare(
         raise ValueError(f"A was chosen from {chosen_from} methods: expected at least 1, A itself")
     n = right_a.shape[1]
     units = Units.of(n, groups)
-    alone = (len(right_a) == 1 and not deterministic_a, len(right_b) == 1 and not deterministic_b)
     difference = float(right_b.mean() - right_a.mean())
     right_a, right_b = distinct(right_a), distinct(right_b)
     seeds_a, seeds_b = len(right_a), len(right_b)
+    alone = (seeds_a == 1 and not deterministic_a, seeds_b == 1 and not deterministic_b)
     count_a, count_b = right_a.sum(axis=0), right_b.sum(axis=0)
     pairs = seeds_a * seeds_b
     gained = round(int(((seeds_a - count_a) * count_b).sum()) / pairs)

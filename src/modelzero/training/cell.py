@@ -399,4 +399,5 @@ def _why_not_learned(
         train_losses=[] if in_one_go else [epoch.train_loss for epoch in history],
         train_accuracy=history[-1].train_accuracy,
         label_smoothing=0.0 if in_one_go else rung.label_smoothing,
+        scores=logits.numpy(),
     )

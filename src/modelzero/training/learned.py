@@ -44,6 +44,7 @@ def not_learned(
     train_losses: Sequence[float] = (),
     train_accuracy: float = math.nan,
     label_smoothing: float = 0.0,
+    scores: NDArray[np.float32] | None = None,
 ) -> dict[str, Any] | None:
     """Find out whether a training did not learn; return why, as the record keeps it, or None if it did.
 
@@ -68,6 +69,7 @@ def not_learned(
         train_losses: mean training loss of each epoch; empty for models that are fitted in one go.
         train_accuracy: of the last epoch, as a fraction; NaN if unknown.
         label_smoothing: share of the certainty that the training targets spread over all classes.
+        scores: the logits of the test images [n, classes], whatever their scale.
     """
     train_shares, test_shares = (
         np.bincount(each, minlength=len(classes)) / len(each) for each in (train_labels, labels)
@@ -85,7 +87,10 @@ def not_learned(
     said = int(predictions[0])
     others = int((labels != said).sum())
     if (predictions == said).all() and others >= _LEAST_OTHERS and not test_loss_beats_guessing:
-        return {"kind": "one class", "class": classes[said]}
+        # Where a class is rare, no image may need to come out as it, and yet the scores may tell which are likelier.
+        frequent = scores is not None and not train_losses and train_shares[said] > 0.5
+        if not (frequent and _tells_classes(np.asarray(scores), labels, said)):
+            return {"kind": "one class", "class": classes[said]}
     return None
 
 
@@ -132,6 +137,22 @@ def _entropy(shares: NDArray[np.float64]) -> float:
 def _beyond_chance(accuracy: float, share: float, images: int) -> bool:
     """Tell whether an accuracy is better than that of always saying a class with this share."""
     return accuracy > share + _BEYOND_CHANCE * math.sqrt(share * (1 - share) / images)
+
+
+def _tells_classes(scores: NDArray[np.float32], labels: NDArray[np.int64], said: int) -> bool:
+    """Tell whether the scores of some class are higher for its images than for others, beyond chance.
+
+    H. B. Mann, D. R. Whitney 1947, Annals of Mathematical Statistics 18, 50-60; equal scores share their ranks.
+    """
+    for label in np.unique(labels[labels != said]):
+        _, place, counts = np.unique(scores[:, label] - scores[:, said], return_inverse=True, return_counts=True)
+        ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
+        own = labels == label
+        many, few = len(labels) - own.sum(), own.sum()
+        higher = ranks[own].sum() - few * (few + 1) / 2
+        if higher > many * few / 2 + _BEYOND_CHANCE * math.sqrt(many * few * (len(labels) + 1) / 12):
+            return True
+    return False
 
 
 def _shown(loss: float) -> str:
