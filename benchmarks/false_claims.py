@@ -401,7 +401,7 @@ def decide(cell, methods, pairs, *, detectable=True):
     decisions = [
         decide_seeds(
             difference,
-            (units.with_half_a_unit(variance), units.effective),
+            (units.with_half_a_unit(variance, one_run=(below[..., 6] == 1) | (rung[..., 6] == 1)), units.effective),
             *((each[..., 4], each[..., 5], each[..., 6]) for each in (below, rung)),
             chosen_from=chosen_from,
         )

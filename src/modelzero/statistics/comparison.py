@@ -103,7 +103,7 @@ def compare(
         of_images = units.variance_of_mean(units.sums(count_b * seeds_a - count_a * seeds_b))
         decision = decide_seeds(
             difference,
-            (units.with_half_a_unit(of_images / pairs**2), units.effective),
+            (units.with_half_a_unit(of_images / pairs**2, one_run=1 in (seeds_a, seeds_b)), units.effective),
             *((spread(right), noise(right, units), len(right)) for right in (right_a, right_b)),
             chosen_from=chosen_from,
         )

@@ -13,6 +13,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+_ENOUGH = 100  # independent images, as for the intervals of a single accuracy
+
 
 @dataclass(frozen=True, eq=False)
 class Units:
@@ -94,22 +96,24 @@ class Units:
         squares = float((m**2).sum())
         return 1.0 / (1.0 - 2.0 * float((m**3).sum()) / (n * squares) + squares / n**2)
 
-    def with_half_a_unit(self, variance: ArrayLike) -> NDArray[np.float64]:
+    def with_half_a_unit(self, variance: ArrayLike, *, one_run: ArrayLike = False) -> NDArray[np.float64]:
         """Return the variance of a mean difference after half a unit gained and half a unit lost were added.
 
-        Where images come in groups: few of these make a variance, and one that came out small by luck claims too much.
-        Independent images have tests of their own for that, and keep their variance. As A. Agresti and Y. Min (2005,
-        Statistics in Medicine 24, 729-740) do for matched pairs; with G units, `(V + 1 / G^2) / (1 + 1 / G)^2`.
+        Few units make a variance that came out small by luck claim too much: so for groups, and where one of the two
+        methods has a single run on fewer than 100 independent images. As A. Agresti and Y. Min (2005, Statistics in
+        Medicine 24, 729-740) do for matched pairs; with G units, `(V + 1 / G^2) / (1 + 1 / G)^2`. No variance stays none
+        where images are independent, or all of one group.
 
         >>> units = Units.of(100, groups=np.arange(100) // 10)
-        >>> float(units.with_half_a_unit(0.01).round(4)), float(Units.of(100).with_half_a_unit(0.01))
+        >>> float(units.with_half_a_unit(0.01).round(4)), float(Units.of(200).with_half_a_unit(0.01))
         (0.0165, 0.01)
         """
         variance = np.asarray(variance, np.float64)
-        if self.index is None or self.count < 2:
+        if self.count < 2 or (self.index is None and self.n >= _ENOUGH):
             return variance
         share = 1 / self.effective
-        return np.asarray((variance + share**2) / (1 + share) ** 2)
+        needed = self.index is not None or (np.asarray(one_run) & (variance > 0))
+        return np.asarray(np.where(needed, (variance + share**2) / (1 + share) ** 2, variance))
 
     def sums(self, values: NDArray[np.integer] | NDArray[np.bool_]) -> NDArray[np.int64]:
         """Add up whole numbers over the images of each unit.
