@@ -111,7 +111,7 @@ def test_the_search_is_left_out_where_it_would_take_long(monkeypatch, leaky):
     monkeypatch.setattr(leaks, "MOST_PAIRS", 1000)
     unasked = look_for_leaks(leaky, search=None, seconds=None)
     assert (unasked["searched"], unasked["exact"], unasked["near"]) == (False, 10, 0)
-    assert "517,320 pairs" in unasked["why"]
+    assert "646,920 pairs" in unasked["why"]
     assert look_for_leaks(leaky, search=True, seconds=0)["near"] == 10
 
 

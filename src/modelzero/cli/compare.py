@@ -28,7 +28,13 @@ def compare(
     """Compare runs: those of one model and recipe are the seeds of one method, each method meets the best before it."""
     from dataclasses import asdict
 
-    from modelzero.climbing.comparison import accounts_of, compare_accounts, methods_of, were_declared
+    from modelzero.climbing.comparison import (
+        accounts_of,
+        compare_accounts,
+        has_diverged,
+        methods_of,
+        were_declared,
+    )
 
     check_margin(margin)
     found = [run for name in runs for run in _find(name, runs_dir)]
@@ -38,7 +44,10 @@ def compare(
         raise RunError(f"run {twice[0]} is given twice, which says nothing new: leave one out")
     if len(found) < 2:
         raise RunError(f"{len(found)} run: at least two are needed to compare; 'modelzero runs' lists them")
-    accounts = accounts_of(methods_of(found))
+    methods = methods_of(found)
+    diverged = [method for method in methods if all(map(has_diverged, method))]
+    usable = [method for method in methods if method not in diverged]
+    accounts = accounts_of(usable or methods)  # of those that all diverged it says that they have no predictions
     comparisons = compare_accounts(accounts, margin=margin)
     if json:
         print_json(
@@ -49,11 +58,19 @@ def compare(
                 "comparisons": [asdict(comparison) for comparison in comparisons],
                 "margin": margin,
                 "declared": were_declared(found),
+                "diverged": [str(run.path) for run in found if has_diverged(run)],
                 "runs": [str(run.path) for run in found],
             }
         )
         return
-    from modelzero.climbing.table import COVERS, NOT_DECLARED, account_table, comparison_table, no_verdicts
+    from modelzero.climbing.table import (
+        COVERS,
+        NOT_DECLARED,
+        account_table,
+        comparison_table,
+        no_verdict_on,
+        no_verdicts,
+    )
 
     out = console()
     out.print(f"{len(found)} runs on {plain(found[0].record['data']['name'])}\n")
@@ -61,7 +78,7 @@ def compare(
     out.print("\nEach against the best one above it in the table:")
     out.print(comparison_table(comparisons))
     out.print("")
-    for sentence in no_verdicts(accounts):
+    for sentence in [*no_verdicts(accounts), *map(no_verdict_on, diverged)]:
         out.print(sentence)
     out.print(COVERS)
     if not were_declared(found):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from modelzero.climbing.account import Account
     from modelzero.climbing.comparison import Comparison
     from modelzero.climbing.ladder import Ladder
+    from modelzero.runs.record import Run
 
 _HEADINGS = (
     "rung",
@@ -204,6 +205,12 @@ def _failures(ladder: Ladder) -> list[str]:
 def no_verdicts(accounts: Sequence[Account]) -> list[str]:
     """Say of each method with trainings that did not learn how many these are, and why."""
     return [_no_verdict(rung.name, rung.not_learned, rung.learned) for rung in accounts if rung.not_learned]
+
+
+def no_verdict_on(runs: Sequence[Run]) -> str:
+    """Say the same of a method none of whose runs finished, because their loss became NaN or infinite."""
+    trainings = [{"seed": run.seed, **(run.not_learned or {})} for run in runs]
+    return _no_verdict(str(runs[0].record["model"]), trainings, 0)
 
 
 def _no_verdict(name: str, not_learned: Sequence[Mapping[str, Any]], learned: int) -> str:

@@ -101,8 +101,8 @@ class Units:
 
         Few units make a variance that came out small by luck claim too much: so for groups, and where one of the two
         methods has a single run on fewer than 100 independent images. As A. Agresti and Y. Min (2005, Statistics in
-        Medicine 24, 729-740) do for matched pairs; with G units, `(V + 1 / G^2) / (1 + 1 / G)^2`. No variance stays none
-        where images are independent, or all of one group.
+        Medicine 24, 729-740) do for matched pairs; with G units, `(V + 1 / G^2) / (1 + 1 / G)^2`. No variance stays
+        none where images are independent, or all of one group.
 
         >>> units = Units.of(100, groups=np.arange(100) // 10)
         >>> float(units.with_half_a_unit(0.01).round(4)), float(Units.of(200).with_half_a_unit(0.01))
