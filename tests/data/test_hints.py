@@ -83,7 +83,7 @@ def test_near_duplicates_are_a_hint_from_two_percent():
         "images of one group are not independent, so intervals would be too short; if they belong together, say how "
         "with --group, or groups= and test_groups= for arrays."
     )
-    assert hint_of(data_of(49), [(3, 7), (10, 20)]) is None  # a pair or two among few images
+    assert hint_of(data_of(60), [(3, 7), (10, 20)]) is None  # a pair or two among few images
     named = data_of(100, frames(100, 5), test_names=frames(100, 5, 5))
     assert hint_of(named, [(3, 7), (10, 20, 30)]).by == "names"
 
