@@ -103,6 +103,7 @@ CELLS = [
 def test_equal_methods_are_seldom_called_different(simulation, n, seeds, more, ladders):
     """At most 5 % of ladders have a false claim, intervals hold the truth in 93.5 %, but for noise; none contradict."""
     cell = simulation.Cell("share", n, seeds, **more)
+    assert cell.units().count == (cell.groups or cell.n)
     found = simulation.measure((cell, ladders // (2 if len(seeds) == 2 else 1), 1))
     assert found["false_claims"] <= stats.binom.ppf(0.999, ladders, 0.05) / ladders
     least = stats.binom.ppf(0.001, ladders, 0.935) / ladders
