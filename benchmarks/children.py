@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 import modelzero as mz
-from modelzero.models.ladder import rung_named
+from modelzero.models.rungs import rung_named
 
 # One in the kernel, one by steps of torch with batch normalisation and momentum, one that is fitted in one go.
 KINDS = ("mlp", "convnet", "forest")

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from modelzero.data.download import download
+from modelzero.data.sets.download import download
 from modelzero.errors import DataError
 
 RIGHT = random.Random(0).randbytes(20_000) + bytes(380_000)  # compresses well, so that compressed answers are short

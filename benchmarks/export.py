@@ -13,7 +13,7 @@ import tempfile
 import time
 
 import modelzero as mz
-from modelzero.models.ladder import LADDER
+from modelzero.models.rungs import LADDER
 from modelzero.using.export import KINDS, export
 
 

@@ -17,7 +17,7 @@ import torch
 import modelzero as mz
 from children import small
 from every_step import Stops
-from modelzero.climbing.ladder import Ladder
+from modelzero.results.ladder import Ladder
 from modelzero.training.checkpoint import last_good
 from modelzero.training.fused import loop as fused_loop
 

@@ -19,8 +19,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 import modelzero as mz
-from modelzero.models.ladder import rung_named
 from modelzero.models.perceptron import mlp
+from modelzero.models.rungs import rung_named
 from pairs import in_turn, table
 
 EPOCHS = 3

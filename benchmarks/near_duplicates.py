@@ -21,8 +21,8 @@ from PIL import Image
 
 import modelzero as mz
 from modelzero.data import near
-from modelzero.data.duplicates import same_pixels
-from modelzero.data.near import near_duplicates
+from modelzero.data.auditing.duplicates import same_pixels
+from modelzero.data.auditing.near import near_duplicates
 from modelzero.training.device import PeakMemory
 
 DIRECTIONS = {

@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 import modelzero as mz
-from modelzero.models.ladder import LADDER
+from modelzero.models.rungs import LADDER
 from modelzero.using.pictures import Decoder, Preprocessing, find_pictures
 from modelzero.using.predict import Predictor
 

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 import modelzero as mz
-from modelzero.models.ladder import LADDER
+from modelzero.models.rungs import LADDER
 
 
 def command(*words):

@@ -16,7 +16,7 @@ from torch import nn
 
 import modelzero as mz
 from modelzero.bench import chapter_loop, same_training
-from modelzero.models.ladder import rung_named
+from modelzero.models.rungs import rung_named
 from pairs import in_turn, table
 
 

@@ -22,7 +22,7 @@ import torch
 
 import modelzero as mz
 from children import child, debris, ended
-from modelzero.runs.store import read_all
+from modelzero.runs.folder import read_all
 
 
 def write(data, runs, count, seed):

@@ -162,7 +162,7 @@ def newest() -> str:
 
 def write(path: Path, value: object) -> None:
     """Write JSON, NaN and infinity spelled out."""
-    from modelzero.runs.text import to_json
+    from modelzero.io.json import to_json
 
     path.write_text(to_json(value) + "\n", encoding="utf-8")
 

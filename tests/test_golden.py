@@ -11,11 +11,11 @@ import shutil
 from functools import cache
 from pathlib import Path
 
-import golden_sets
 import pytest
 from sklearn.naive_bayes import GaussianNB
 from typer.testing import CliRunner
 
+import golden_sets
 import modelzero as mz
 from modelzero.cli import app
 from modelzero.runs.record import environment
@@ -170,7 +170,7 @@ def document(key):
 
 
 def to_text(value):
-    from modelzero.runs.text import to_json
+    from modelzero.io.json import to_json
 
     return to_json(value)
 

@@ -16,16 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from modelzero.climbing.climb import climb as climb
-    from modelzero.climbing.comparison import compare as compare
-    from modelzero.climbing.ladder import Ladder as Ladder
     from modelzero.data.arrays import from_arrays as from_arrays
     from modelzero.data.arrays import from_torch as from_torch
-    from modelzero.data.audit import Audit as Audit
-    from modelzero.data.audit import audit as audit
+    from modelzero.data.auditing.audit import Audit as Audit
+    from modelzero.data.auditing.audit import audit as audit
     from modelzero.data.batches import Loader as Loader
-    from modelzero.data.catalog import load as load
     from modelzero.data.dataset import ImageData as ImageData
     from modelzero.data.dataset import Split as Split
+    from modelzero.data.load import load as load
     from modelzero.errors import DataError as DataError
     from modelzero.errors import InputError as InputError
     from modelzero.errors import ModelError as ModelError
@@ -33,40 +31,42 @@ if TYPE_CHECKING:
     from modelzero.errors import RunError as RunError
     from modelzero.errors import SettingError as SettingError
     from modelzero.errors import TrainingError as TrainingError
-    from modelzero.models.ladder import Rung as Rung
+    from modelzero.models.rungs import Rung as Rung
+    from modelzero.results.comparison import compare as compare
+    from modelzero.results.ladder import Ladder as Ladder
     from modelzero.runs.record import Run as Run
-    from modelzero.training.cell import train as train
+    from modelzero.training.execute import train as train
     from modelzero.training.replay import Replay as Replay
     from modelzero.training.replay import replay as replay
     from modelzero.training.resume import resume as resume
 
-__version__ = "0.1.0"
+from modelzero._version import __version__ as __version__
 
 _HOME = {
-    "Audit": "modelzero.data.audit",
+    "Audit": "modelzero.data.auditing.audit",
     "DataError": "modelzero.errors",
     "ImageData": "modelzero.data.dataset",
     "InputError": "modelzero.errors",
-    "Ladder": "modelzero.climbing.ladder",
+    "Ladder": "modelzero.results.ladder",
     "Loader": "modelzero.data.batches",
     "ModelError": "modelzero.errors",
     "ModelZeroError": "modelzero.errors",
     "Replay": "modelzero.training.replay",
     "Run": "modelzero.runs.record",
     "RunError": "modelzero.errors",
-    "Rung": "modelzero.models.ladder",
+    "Rung": "modelzero.models.rungs",
     "SettingError": "modelzero.errors",
     "Split": "modelzero.data.dataset",
     "TrainingError": "modelzero.errors",
-    "audit": "modelzero.data.audit",
+    "audit": "modelzero.data.auditing.audit",
     "climb": "modelzero.climbing.climb",
-    "compare": "modelzero.climbing.comparison",
+    "compare": "modelzero.results.comparison",
     "from_arrays": "modelzero.data.arrays",
     "from_torch": "modelzero.data.arrays",
-    "load": "modelzero.data.catalog",
+    "load": "modelzero.data.load",
     "replay": "modelzero.training.replay",
     "resume": "modelzero.training.resume",
-    "train": "modelzero.training.cell",
+    "train": "modelzero.training.execute",
 }
 
 __all__ = [  # noqa: PLE0604 - the names are in the table above, once

@@ -22,10 +22,10 @@ from torch.utils.data import DataLoader, Dataset
 from modelzero.climbing.climb import climb
 from modelzero.data.dataset import ImageData, Split
 from modelzero.errors import DataError, TrainingError
-from modelzero.models.ladder import LADDER
+from modelzero.models.rungs import LADDER
 from modelzero.runs.record import environment
-from modelzero.training.cell import train
 from modelzero.training.device import available_cores
+from modelzero.training.execute import train
 
 _MANY_SEEDS = 20
 # The ladder that is timed: the rungs up to this one, with three seeds each.

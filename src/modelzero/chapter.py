@@ -14,10 +14,10 @@ from torch import nn
 
 from modelzero.data.dataset import ImageData
 from modelzero.models.build import build
-from modelzero.models.ladder import Rung, rung_named
 from modelzero.models.linear import model0
+from modelzero.models.rungs import Rung, rung_named
 from modelzero.runs.record import Epoch, Run
-from modelzero.training.cell import train
+from modelzero.training.execute import train
 
 SEED, EPOCHS, BATCH_SIZE, LEARNING_RATE = 42, 3, 32, 0.1
 _CHAPTER_RUNS = ["model0", "model1", "tinyvgg"]

@@ -16,8 +16,8 @@ import pytest
 from typer.testing import CliRunner
 
 from modelzero.cli import app
+from modelzero.runs.folder import write_record
 from modelzero.runs.seal import unsealed
-from modelzero.runs.store import write_record
 
 
 def modelzero(command: str, **settings) -> subprocess.CompletedProcess[str]:
@@ -239,7 +239,7 @@ def test_climb_takes_digits_where_fashion_mnist_cannot_be_had(monkeypatch):
     """In one line it says so and why."""
     from dataclasses import replace
 
-    from modelzero.data.sets import SETS
+    from modelzero.data.sets.catalog import SETS
 
     known = SETS["fashion-mnist"]
     files = tuple(replace(file, urls=("http://127.0.0.1:9/",)) for file in known.files)

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 import modelzero as mz
 from modelzero.cli import app
+from modelzero.runs.folder import write_record
 from modelzero.runs.seal import unsealed
-from modelzero.runs.store import write_record
 
 
 def invoke(command):

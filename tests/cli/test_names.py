@@ -21,10 +21,10 @@ from typer.testing import CliRunner
 import modelzero as mz
 from modelzero.cli import app
 from modelzero.climbing import account
-from modelzero.climbing.table import rung_table
-from modelzero.data.folder import read_folder
+from modelzero.data.readers.folder import read_folder
 from modelzero.models.linear import softmax
-from modelzero.printable import plain
+from modelzero.results.words import rung_table
+from modelzero.text import plain
 from modelzero.training.bars import Bars
 from modelzero.using.export import export
 

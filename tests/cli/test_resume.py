@@ -93,7 +93,7 @@ def test_a_model_of_ones_own_is_given_by_its_name(digits, mine):
     """As to `train`; another model than the record's is refused, and so are settings."""
     answer = invoke(f"train digits --model {mine}:RUNG --epochs 2 --threads 1 --runs-dir whole --json")
     whole = json.loads(answer.stdout)
-    from modelzero.models.ladder import rung_named
+    from modelzero.models.rungs import rung_named
 
     path = cut_off(digits, rung_named(f"{mine}:RUNG"), 1000, epochs=2)
     refused = {
@@ -118,7 +118,7 @@ def test_rungs_of_ones_own_are_given_by_their_names(mine):
     answer = invoke(f"climb digits --rungs majority,{mine}:RUNG --seeds 1 --workers 1 --no-audit --json")
     assert answer.exit_code == 0, answer.output
     path = Path(json.loads(answer.stdout)["ladder"])
-    from modelzero.runs.store import write_record
+    from modelzero.runs.folder import write_record
 
     record = mz.Ladder.read(path).record
     record["cells"][1].update(status="planned", run=None)

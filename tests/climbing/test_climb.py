@@ -19,7 +19,7 @@ from torch import nn
 import modelzero as mz
 from helpers import Inline
 from modelzero.climbing.budget import FIRST_SEEDS
-from modelzero.models.ladder import rung_named
+from modelzero.models.rungs import rung_named
 
 
 def linear():

@@ -24,10 +24,10 @@ from modelzero.cli import app
 from modelzero.climbing.climb import Interrupted
 from modelzero.climbing.workers import Workers
 from modelzero.errors import DataUnavailableError
+from modelzero.runs.folder import read_all, write_record
 from modelzero.runs.process import this_process
 from modelzero.runs.record import LADDER_RECORD
-from modelzero.runs.store import read_all, write_record
-from modelzero.stopping import SIGNALS, ignored
+from modelzero.signals import SIGNALS, ignored
 
 RUNGS = ["majority", "centroid", "softmax"]
 
@@ -212,7 +212,7 @@ def test_a_ladder_that_somebody_climbs_is_left_to_him(digits, refuses):
 
 def test_a_ladder_of_another_host_goes_on_when_it_is_said_to_have_ended(digits, monkeypatch, refuses):
     """With its cells, of which one may have been under way there."""
-    monkeypatch.setattr("modelzero.climbing.expedition._SECONDS_TO_END", 0.2)
+    monkeypatch.setattr("modelzero.climbing.session._SECONDS_TO_END", 0.2)
     path = cut_off(digits, ["majority", "softmax"], count=1, seeds=1)
     with pytest.raises(KeyboardInterrupt):
         mz.train(digits, "softmax", seed=42, threads=1, ladder=path.name, progress=Stops(2000))
@@ -306,7 +306,7 @@ def test_a_signal_while_a_ladder_is_being_ended_waits_for_its_record(digits, mon
         stop(workers)
 
     monkeypatch.setattr(Workers, "stop", interrupted)
-    monkeypatch.setattr("modelzero.stopping._raised_at", -math.inf)
+    monkeypatch.setattr("modelzero.signals._raised_at", -math.inf)
     with pytest.raises(Interrupted) as caught:
         climb(digits, ["majority", "centroid"])
     assert [rung.name for rung in caught.value.ladder.rungs] == ["majority", "centroid"]

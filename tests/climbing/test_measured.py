@@ -16,7 +16,7 @@ from drawing import LikeSkorch, OwnGenerator
 from helpers import Inline
 from modelzero.cli import app
 from modelzero.climbing.climb import Interrupted
-from modelzero.runs.store import read_all
+from modelzero.runs.folder import read_all
 
 
 def climb(data, rungs, **settings):

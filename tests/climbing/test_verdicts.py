@@ -12,9 +12,9 @@ from collapsing import BECOMES_NAN, COLLAPSES, ONE_DIES, SEEDS, THE_ONE, bright_
 from helpers import Inline
 from modelzero.cli import app
 from modelzero.climbing.looks import count_looks
-from modelzero.climbing.table import rung_table
-from modelzero.models.ladder import as_rung
+from modelzero.models.rungs import as_rung
 from modelzero.report.content import gather
+from modelzero.results.words import rung_table
 from modelzero.statistics.intervals import most_failures
 
 

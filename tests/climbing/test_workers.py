@@ -108,7 +108,7 @@ def test_a_signal_while_a_job_is_handed_over_leaves_nothing_running(monkeypatch)
         return submit(pool, *job)
 
     monkeypatch.setattr(loky.ProcessPoolExecutor, "submit", interrupted)
-    monkeypatch.setattr("modelzero.stopping._raised_at", -math.inf)
+    monkeypatch.setattr("modelzero.signals._raised_at", -math.inf)
     with pytest.raises(KeyboardInterrupt):
         list(workers.run(time.sleep, deque([60])))
     pids = list(pools[0]._processes)

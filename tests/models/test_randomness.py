@@ -8,8 +8,8 @@ import modelzero as mz
 from modelzero.errors import SettingError
 from modelzero.models.build import build
 from modelzero.models.fitted import Fitted
-from modelzero.models.ladder import as_rung
 from modelzero.models.randomness import randomness_of
+from modelzero.models.rungs import as_rung
 
 
 class Drawn(Fitted):

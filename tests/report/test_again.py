@@ -61,7 +61,7 @@ def test_the_same_pictures_as_arrays(folder, tmp_path):
 def test_named_sets_are_never_downloaded(tmp_path, monkeypatch):
     """Where the files are not on this machine, there are no pictures."""
     described = {"name": "svhn", "source": "downloaded from somewhere", "fingerprint": "0", "image_shape": [3, 32, 32]}
-    monkeypatch.setattr("modelzero.data.published.download", lambda *_, **__: pytest.fail("a download"))
+    monkeypatch.setattr("modelzero.data.sets.published.download", lambda *_, **__: pytest.fail("a download"))
     monkeypatch.setattr("modelzero.report.again.cache_folder", lambda: tmp_path)
     assert load_again(described) == (None, "svhn is not on this machine")
     assert load_again(described, source="mnist", data_dir=tmp_path)[0] is None

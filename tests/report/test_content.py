@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import modelzero as mz
+from modelzero.io.json import to_json
 from modelzero.report.content import gather
 from modelzero.report.page import page
-from modelzero.runs.store import write_record
-from modelzero.runs.text import to_json
+from modelzero.runs.folder import write_record
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,10 @@ from PIL import Image
 from torch import nn
 
 import modelzero as mz
+from modelzero.io.json import to_json
 from modelzero.report.content import gather
 from modelzero.report.page import page, write_report
 from modelzero.report.shown import show
-from modelzero.runs.text import to_json
 
 HOSTILE = (
     "</script><script>alert(1)</script>",

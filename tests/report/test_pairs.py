@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import modelzero as mz
-from modelzero.printable import plain
 from modelzero.report.pairs import pair_sheet
+from modelzero.text import plain
 
 
 def twice(count, shape=(1, 8, 8), classes=("a", "b"), names=None):

@@ -12,7 +12,7 @@ import modelzero as mz
 from modelzero.cli import app
 from modelzero.models.linear import model0
 from modelzero.report.content import gather
-from modelzero.runs.store import read_all
+from modelzero.runs.folder import read_all
 
 
 def typed(words):

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 import modelzero as mz
 from modelzero.errors import RunError
+from modelzero.io.json import from_json, to_json
 from modelzero.runs.process import this_process
 from modelzero.runs.record import Epoch, Run, environment
-from modelzero.runs.text import from_json, to_json
 
 EPOCH = Epoch(1, 0.5, 0.8, 0.8, 0.4, 0.9, 9, 0.4, 0.9, 1.5, 0.1)
 RECORD = {

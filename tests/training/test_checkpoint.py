@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import modelzero as mz
-from modelzero.stopping import Interruption
+from modelzero.signals import Interruption
 from modelzero.training import checkpoint
 from modelzero.training.checkpoint import Checkpoint, Checkpoints, check_every, last_good, remove_all, same_bits, write
 

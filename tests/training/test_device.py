@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from modelzero.errors import SettingError
-from modelzero.models.ladder import Recipe
 from modelzero.models.linear import model0
+from modelzero.models.rungs import Recipe
 from modelzero.models.tinyvgg import tinyvgg
 from modelzero.training import device
 from modelzero.training.device import (

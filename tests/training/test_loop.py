@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import modelzero as mz
-from modelzero.models.ladder import rung_named
+from modelzero.models.rungs import rung_named
 from modelzero.training.loop import NonFiniteLossError, mirror_half, predict_logits, score
 
 # Half a unit of the last printed digit, and a little for the last bits of another processor.

@@ -6,8 +6,8 @@ import pytest
 import safetensors.torch
 
 import modelzero as mz
+from modelzero.runs.folder import write_record
 from modelzero.runs.seal import fingerprint
-from modelzero.runs.store import write_record
 
 
 @pytest.mark.parametrize("model", ["majority", "model0", "tinyvgg", "forest"])

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 import modelzero as mz
 from modelzero.cli import app
+from modelzero.runs.folder import write_record
 from modelzero.runs.seal import fingerprint
-from modelzero.runs.store import write_record
 from modelzero.training import replay as replay_module
 from modelzero.training.replay import _first
 

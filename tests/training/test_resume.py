@@ -8,8 +8,8 @@ from torch import nn
 
 import modelzero as mz
 from helpers import Stops
+from modelzero.runs.folder import write_record
 from modelzero.runs.process import this_process
-from modelzero.runs.store import write_record
 from modelzero.training.fused import loop as fused_loop
 from modelzero.training.resume import differing
 
@@ -89,7 +89,7 @@ def test_what_is_fitted_in_one_go_begins_anew(digits, model, monkeypatch):
     """In the same folder."""
     whole = mz.train(digits, model)
     with monkeypatch.context() as patch:
-        patch.setattr("modelzero.training.cell.write_model", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("modelzero.training.execute.write_model", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             mz.train(digits, model, runs_dir="cut")
     path = next(Path("cut").iterdir())

@@ -15,8 +15,8 @@ from torch.nn.functional import dropout
 
 import modelzero as mz
 from helpers import Stops
+from modelzero.runs.folder import write_record
 from modelzero.runs.process import this_process
-from modelzero.runs.store import write_record
 from modelzero.training import cell
 from modelzero.training.bars import Silence
 from modelzero.training.fused import loop as fused_loop

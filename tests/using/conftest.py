@@ -5,7 +5,7 @@ import pytest
 import modelzero as mz
 from modelzero.models.build import build
 from modelzero.models.fitted import Fitted
-from modelzero.models.ladder import rung_named
+from modelzero.models.rungs import rung_named
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ import torch
 
 import modelzero as mz
 from modelzero.errors import ExportError
-from modelzero.models.ladder import LADDER
-from modelzero.report.calibrated import temperature_of
+from modelzero.models.rungs import LADDER
+from modelzero.results.calibrated import temperature_of
 from modelzero.runs.record import MODEL, Run
 from modelzero.using import export as exporting
 from modelzero.using import onnx as own_onnx

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import modelzero as mz
-from modelzero.data.decode import decode
+from modelzero.data.decoding.image import decode
 from modelzero.using.pictures import Decoder, Preprocessing, find_pictures
 
 

@@ -10,8 +10,8 @@ from sklearn.svm import LinearSVC
 from torch import nn
 
 import modelzero as mz
-from modelzero.models.ladder import LADDER
-from modelzero.report.calibrated import temperature_of
+from modelzero.models.rungs import LADDER
+from modelzero.results.calibrated import temperature_of
 from modelzero.runs.record import MODEL, Run
 from modelzero.statistics.calibration import calibration_cut
 from modelzero.using.predict import calibrated, shaped

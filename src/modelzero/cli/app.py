@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 
-from modelzero import __version__
+from modelzero._version import __version__
 from modelzero.errors import InputError, ModelZeroError, RunError, SettingError, TrainingError, counted, quoted
-from modelzero.printable import plain
-from modelzero.stopping import SIGNALS, exit_code, raised
+from modelzero.signals import SIGNALS, exit_code, raised
+from modelzero.text import plain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -225,7 +225,7 @@ def console() -> Console:
 
 def print_json(value: object) -> None:
     """Print one JSON document on standard output."""
-    from modelzero.runs.text import to_json
+    from modelzero.io.json import to_json
 
     text = to_json(value)
     try:

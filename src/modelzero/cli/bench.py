@@ -9,7 +9,7 @@ import typer
 
 from modelzero.cli.app import DataDir, Json, command, console, print_json
 from modelzero.errors import check_count
-from modelzero.printable import plain
+from modelzero.text import plain
 
 if TYPE_CHECKING:
     from modelzero.bench import Measure

@@ -39,14 +39,14 @@ from modelzero.cli.app import (
     refuse_without_resume,
 )
 from modelzero.errors import DataUnavailableError
-from modelzero.printable import plain
-from modelzero.stopping import SIGNALS
+from modelzero.signals import SIGNALS
+from modelzero.text import plain
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from modelzero.climbing.expedition import Listener
-    from modelzero.climbing.ladder import Ladder
+    from modelzero.climbing.session import Listener
+    from modelzero.results.ladder import Ladder
 
 _REFRESHES_PER_SECOND = 2
 
@@ -108,7 +108,7 @@ def climb(
     """Train the models of the ladder with several seeds and say which is worth its price."""
     import modelzero
     from modelzero.climbing.climb import Interrupted
-    from modelzero.data.catalog import origin_of
+    from modelzero.data.load import origin_of
 
     names = None if rungs is None else [name.strip() for name in rungs.split(",") if name.strip()]
     settings: dict[str, Any] = {
@@ -165,8 +165,8 @@ def climb(
 
 def _say_what_was_begun(settings: dict[str, Any], names: list[str] | None, origin: dict[str, Any]) -> None:
     """Name a climb of the very same that was cut off: perhaps that one is to go on."""
-    from modelzero.climbing.ladder import read_ladder_records
-    from modelzero.models.ladder import LADDER
+    from modelzero.models.rungs import LADDER
+    from modelzero.results.ladder import read_ladder_records
 
     wanted = {rung.name for rung in LADDER} if names is None else set(names)
     seeds = [settings["seed"] + k for k in range(min(settings["seeds"], 10_000))]
@@ -189,7 +189,7 @@ def _show(out: Console, ladder: Ladder, json: bool) -> None:
     if json:
         print_json(ladder.as_dict())
         return
-    from modelzero.climbing.table import parts
+    from modelzero.results.words import parts
 
     out.print(_headline(ladder))
     out.print()
@@ -218,7 +218,7 @@ def _live(out: Console) -> Iterator[Listener]:
     from rich.console import Group, RenderableType
     from rich.live import Live
 
-    from modelzero.climbing.table import rung_table
+    from modelzero.results.words import rung_table
 
     began = time.monotonic()
     latest: list[RenderableType] = ["getting ready"]

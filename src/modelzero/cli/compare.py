@@ -10,7 +10,7 @@ import typer
 
 from modelzero.cli.app import Json, RunsDir, command, console, folder_of, print_json
 from modelzero.errors import RunError, check_margin
-from modelzero.printable import plain
+from modelzero.text import plain
 
 if TYPE_CHECKING:
     from modelzero.runs.record import Run
@@ -28,7 +28,7 @@ def compare(
     """Compare runs: those of one model and recipe are the seeds of one method, each method meets the best before it."""
     from dataclasses import asdict
 
-    from modelzero.climbing.comparison import (
+    from modelzero.results.comparison import (
         accounts_of,
         compare_accounts,
         has_diverged,
@@ -63,7 +63,7 @@ def compare(
             }
         )
         return
-    from modelzero.climbing.table import (
+    from modelzero.results.words import (
         COVERS,
         NOT_DECLARED,
         account_table,
@@ -88,10 +88,10 @@ def compare(
 
 
 def _find(name: str, runs_dir: Path) -> list[Run]:
-    from modelzero.climbing.comparison import has_diverged
-    from modelzero.climbing.ladder import Ladder
+    from modelzero.results.comparison import has_diverged
+    from modelzero.results.ladder import Ladder
+    from modelzero.runs.folder import read_all
     from modelzero.runs.record import LADDER_RECORD, Run
-    from modelzero.runs.store import read_all
 
     path = folder_of(name, runs_dir)
     if not (path / LADDER_RECORD).is_file():

@@ -24,10 +24,10 @@ from modelzero.cli.app import (
     print_json,
 )
 from modelzero.errors import counted
-from modelzero.printable import plain
+from modelzero.text import plain
 
 if TYPE_CHECKING:
-    from modelzero.data.audit import Audit
+    from modelzero.data.auditing.audit import Audit
 
 _MOST_CLASSES = 200  # rows of the table; --json has all
 _MOST_LETTERS = 500  # of a sentence of the audit; a pattern for --group must not be cut

@@ -8,7 +8,7 @@ import typer
 
 from modelzero.cli.app import SENTENCE_LETTERS, HiddenUnits, Json, command, console, print_json
 from modelzero.errors import SettingError
-from modelzero.printable import plain
+from modelzero.text import plain
 
 _LAYER_LETTERS = 60  # of the path of a layer within layers
 
@@ -32,7 +32,7 @@ def inspect(
     from modelzero.models.build import build
     from modelzero.models.classifier import settings
     from modelzero.models.fitted import Fitted
-    from modelzero.models.ladder import rung_named
+    from modelzero.models.rungs import rung_named
     from modelzero.models.summary import layers
 
     image_shape = _image_shape(shape)

@@ -15,7 +15,7 @@ import typer
 
 from modelzero.cli.app import Json, RunsDir, command, console, folder_of, print_json
 from modelzero.errors import DataError, RunError, SettingError, check_count, counted
-from modelzero.files import check_writable, replacing
+from modelzero.io.atomic import check_writable, replacing
 
 if TYPE_CHECKING:
     from modelzero.runs.record import Run
@@ -44,7 +44,7 @@ def predict(
         check_writable(output, _ENDINGS)
     found = find_run(run, runs_dir)
 
-    from modelzero.printable import plain
+    from modelzero.text import plain
     from modelzero.using.pictures import Decoder, Preprocessing
     from modelzero.using.predict import Predictor
     from modelzero.using.table import as_dicts, header, most_probable, write_rows

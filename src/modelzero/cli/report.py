@@ -12,8 +12,8 @@ import typer
 
 from modelzero.cli.app import DataDir, Json, RunsDir, command, console, folder_of, print_json
 from modelzero.errors import RunError, counted
-from modelzero.files import check_writable
-from modelzero.printable import plain
+from modelzero.io.atomic import check_writable
+from modelzero.text import plain
 
 
 @command

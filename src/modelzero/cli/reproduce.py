@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from modelzero.cli.app import DataDir, Json, RunsDir, command, print_json
-from modelzero.printable import plain
+from modelzero.text import plain
 
 if TYPE_CHECKING:
     from modelzero.chapter import Figure

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelzero.cli.app import NAME_LETTERS, Json, RunsDir, command, console, percent, print_json
-from modelzero.printable import plain
+from modelzero.text import plain
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 @command
 def runs(runs_dir: RunsDir = Path("runs"), json: Json = False) -> None:
     """List the recorded runs and ladders, the oldest first."""
-    from modelzero.climbing.ladder import read_ladder_records
-    from modelzero.runs.store import read_all
+    from modelzero.results.ladder import read_ladder_records
+    from modelzero.runs.folder import read_all
 
     found, trouble = read_all(runs_dir)
     records, more = read_ladder_records(runs_dir)

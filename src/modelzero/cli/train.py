@@ -45,7 +45,7 @@ from modelzero.cli.app import (
     refuse_without_resume,
 )
 from modelzero.errors import SettingError
-from modelzero.printable import plain
+from modelzero.text import plain
 
 if TYPE_CHECKING:
     from modelzero.runs.record import Run
@@ -138,7 +138,7 @@ def _show(run: Run, json: bool) -> None:
         return
     from rich.table import Table
 
-    from modelzero.climbing.account import account
+    from modelzero.results.account import account
     from modelzero.training.learned import why_not_learned
 
     out = console()

@@ -16,30 +16,30 @@ from typing import Any
 from torch import nn
 
 from modelzero.climbing.budget import parse_budget
-from modelzero.climbing.cells import runs_here
-from modelzero.climbing.comparison import MARGIN
-from modelzero.climbing.expedition import Expedition, Listener
-from modelzero.climbing.ladder import Ladder
-from modelzero.climbing.leaks import look_for_leaks
+from modelzero.climbing.cell import runs_here
 from modelzero.climbing.looks import count_looks
+from modelzero.climbing.session import Expedition, Listener
 from modelzero.climbing.shared import share
 from modelzero.climbing.workers import Workers
-from modelzero.data.catalog import load, load_again
+from modelzero.data.auditing.hints import hint_of
 from modelzero.data.dataset import ImageData
-from modelzero.data.hints import hint_of
+from modelzero.data.load import load, load_again
 from modelzero.errors import DataError, ModelError, RunError, SettingError, check_count, check_margin, check_seed
 from modelzero.models.build import build
 from modelzero.models.fitted import Fitted
-from modelzero.models.ladder import LADDER, Rung, as_rung, rung_named
 from modelzero.models.randomness import DECLARED, Randomness, randomness_of
 from modelzero.models.recipe import Recipe
+from modelzero.models.rungs import LADDER, Rung, as_rung, rung_named
 from modelzero.models.summary import parameters
+from modelzero.results.comparison import MARGIN
+from modelzero.results.ladder import Ladder
+from modelzero.results.leaks import look_for_leaks
+from modelzero.runs.folder import create_folder, write_record
 from modelzero.runs.process import this_process
 from modelzero.runs.record import FORMAT, LADDER_RECORD, NOT_NEEDED, Run, environment
-from modelzero.runs.store import create_folder, write_record
-from modelzero.stopping import SIGNALS, Interruption, exit_code, held_back, ignored, raised
-from modelzero.training.cell import UNDER_WAY
+from modelzero.signals import SIGNALS, Interruption, exit_code, held_back, ignored, raised
 from modelzero.training.device import DEVICES, available_cores, use_threads
+from modelzero.training.execute import UNDER_WAY
 from modelzero.training.fused.stack import what_hinders
 from modelzero.training.resume import alone, refuse_while_written
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelzero.climbing.ladder import read_ladder_records
-from modelzero.models.ladder import Rung
+from modelzero.models.rungs import Rung
+from modelzero.results.ladder import read_ladder_records
 
 
 def count_looks(runs_dir: str | Path, fingerprint: str, rungs: Sequence[Rung], seeds: Sequence[int]) -> int:

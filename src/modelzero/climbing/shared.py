@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from modelzero.data.dataset import ImageData, Split
-from modelzero.runs.store import write_bytes, writing
-from modelzero.runs.text import from_json, to_json
+from modelzero.io.json import from_json, to_json
+from modelzero.runs.folder import write_bytes, writing
 
 _DESCRIPTION = "data.json"
 _PARTS = ("images", "labels", "groups")

@@ -24,7 +24,7 @@ from typing import Any, Generic, TypeVar
 
 import loky
 
-from modelzero.stopping import SECONDS_TO_SAY_GOODBYE, held_back, leave_with_parent, raise_interruption
+from modelzero.signals import SECONDS_TO_SAY_GOODBYE, held_back, leave_with_parent, raise_interruption
 
 Job = TypeVar("Job")
 

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from modelzero.data.assemble import Sides, assemble
 from modelzero.data.dataset import ImageData
-from modelzero.data.pixels import as_array, to_numbers, to_pixels
+from modelzero.data.decoding.pixels import as_array, to_numbers, to_pixels
 from modelzero.data.splits import Rule
 from modelzero.errors import DataError
 

@@ -218,7 +218,7 @@ class ImageData:
 
     def plot(self) -> Figure:
         """Draw the first training pictures of each class with matplotlib."""
-        from modelzero.report.figures import data_figure
+        from modelzero.plots import data_figure
 
         return data_figure(self)
 

@@ -10,7 +10,7 @@ from modelzero.models.fitted import Fitted
 
 if TYPE_CHECKING:
     from modelzero.models.classifier import Classifier
-    from modelzero.models.ladder import Rung
+    from modelzero.models.rungs import Rung
 
 DECLARED, KNOWN, ASSUMED = "declared", "known", "assumed"
 
@@ -33,7 +33,7 @@ def randomness_of(rung: Rung, model: nn.Module | Classifier) -> Randomness:
     """Tell whether another seed gives another model, as far as that is known without training.
 
     >>> from sklearn.naive_bayes import GaussianNB
-    >>> from modelzero.models.ladder import Rung, rung_named
+    >>> from modelzero.models.rungs import Rung, rung_named
     >>> randomness_of(rung_named("knn"), rung_named("knn").make((1, 8, 8), 10))
     Randomness(random=False, source='known')
     >>> randomness_of(Rung("bayes", GaussianNB), GaussianNB())

@@ -12,11 +12,11 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from modelzero.data.cache import cache_folder
-from modelzero.data.catalog import NAMES, load
 from modelzero.data.dataset import ImageData
-from modelzero.data.published import find
-from modelzero.data.sets import SETS
+from modelzero.data.decoding.cache import cache_folder
+from modelzero.data.load import NAMES, load
+from modelzero.data.sets.catalog import SETS
+from modelzero.data.sets.published import find
 from modelzero.errors import ModelZeroError
 
 _SIDE = 64  # pixels of the longer side: larger pictures are shrunk to this

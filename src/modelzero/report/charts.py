@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from modelzero.printable import plain
 from modelzero.report.scales import (
     LINE,
     Tick,
@@ -21,6 +20,7 @@ from modelzero.report.scales import (
     whole_ticks,
 )
 from modelzero.report.shown import show
+from modelzero.text import plain
 
 _LETTER = 6.6  # pixels: an average letter of the charts' 12 pixel type
 _MOST_LETTERS = 22

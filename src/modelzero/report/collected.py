@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelzero.climbing.comparison import MARGIN, accounts_of, check_same_data, has_diverged, methods_of, were_declared
-from modelzero.climbing.ladder import Ladder
 from modelzero.errors import RunError
+from modelzero.results.comparison import MARGIN, accounts_of, check_same_data, has_diverged, methods_of, were_declared
+from modelzero.results.ladder import Ladder
 from modelzero.runs.record import FORMAT, LADDER_RECORD, NOT_NEEDED, Run
 
 

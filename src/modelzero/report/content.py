@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from modelzero.climbing.account import Account
-from modelzero.climbing.ladder import Ladder
-from modelzero.data.audit import audit
+from modelzero.data.auditing.audit import audit
 from modelzero.data.dataset import ImageData
 from modelzero.errors import DataError, quoted
 from modelzero.report.again import load_again
-from modelzero.report.calibrated import Calibrated, calibrated, temperature_of
 from modelzero.report.collected import collect
 from modelzero.report.front import on_front
 from modelzero.report.mistakes import Confused, Mistake, is_equally_sure, most_confused, surest_mistakes
 from modelzero.report.repeat import repeat
+from modelzero.results.account import Account
+from modelzero.results.calibrated import Calibrated, calibrated, temperature_of
+from modelzero.results.ladder import Ladder
 from modelzero.runs.record import Run
 
 MOST_MISTAKES = 24

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from modelzero.climbing.account import Account
+from modelzero.results.account import Account
 
 
 def on_front(rung: Account, others: Iterable[Account]) -> bool:

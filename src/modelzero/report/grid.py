@@ -10,8 +10,8 @@ from torch import Tensor
 
 from modelzero.data.dataset import ImageData
 from modelzero.errors import DataError, SettingError
-from modelzero.files import check_writable, replacing
-from modelzero.printable import plain
+from modelzero.io.atomic import check_writable, replacing
+from modelzero.text import plain
 
 _COLUMNS, _MOST_ROWS = 10, 50
 _TILE, _GAP, _TEXT = 56, 4, 14  # pixels

@@ -6,8 +6,8 @@ import html
 import math
 from typing import TYPE_CHECKING
 
-from modelzero.climbing.table import percent, seconds
-from modelzero.printable import plain
+from modelzero.results.words import percent, seconds
+from modelzero.text import plain
 
 if TYPE_CHECKING:
     from modelzero.runs.record import Run

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-import modelzero
-from modelzero.climbing.table import COVERS
+from modelzero._version import __version__
 from modelzero.errors import DataError, counted
-from modelzero.files import replacing
-from modelzero.printable import plain
+from modelzero.io.atomic import replacing
+from modelzero.io.json import to_json
 from modelzero.report.again import as_data_uri
 from modelzero.report.charts import curve_chart, price_chart, reliability_chart
 from modelzero.report.shown import UNKNOWN, show
-from modelzero.runs.text import to_json
+from modelzero.results.words import COVERS
+from modelzero.text import plain
 
 if TYPE_CHECKING:
-    from modelzero.climbing.ladder import Ladder
     from modelzero.data.dataset import ImageData
     from modelzero.report.content import Report
+    from modelzero.results.ladder import Ladder
     from modelzero.runs.record import Run
 
 ENDINGS = (".html", ".htm")
@@ -99,7 +99,7 @@ def page(report: Report) -> str:
         script=Markup(script),  # noqa: S704 - our own file
         style_hash=_hash(style),
         script_hash=_hash(script),
-        version=modelzero.__version__,
+        version=__version__,
         unknown=UNKNOWN,
         covers=COVERS,
         unfinished=[run for run in document["recorded_runs"] if run["why"] or run["status"] != "finished"],

@@ -5,9 +5,9 @@ from __future__ import annotations
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from modelzero.data.audit import Audit, Place
-from modelzero.printable import plain
+from modelzero.data.auditing.audit import Audit, Place
 from modelzero.report.grid import tile
+from modelzero.text import plain
 
 _MOST_PAIRS, _COLUMNS = 48, 4
 _TILE, _GAP, _TEXT, _LINE = 84, 8, 12, 15  # pixels

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from modelzero.climbing.comparison import MARGIN
-from modelzero.climbing.ladder import Ladder
-from modelzero.data.catalog import NAMES
-from modelzero.models.ladder import rung_named
+from modelzero.data.load import NAMES
+from modelzero.models.rungs import rung_named
+from modelzero.results.comparison import MARGIN
+from modelzero.results.ladder import Ladder
 from modelzero.runs.record import Run
 
 _SETTINGS = ("model", "epochs", "batch_size", "learning_rate", "least_steps")  # what options give, or make needless

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from modelzero.climbing import table
+from modelzero.results import words
 
 UNKNOWN = "-"
 
@@ -34,7 +34,7 @@ def show(value: Any, how: str) -> str:
 
 
 def _confidence(value: float) -> str:
-    return "> 99.99 %" if 0.99995 <= value < 1 else table.percent(value)
+    return "> 99.99 %" if 0.99995 <= value < 1 else words.percent(value)
 
 
 def _p(value: float) -> str:
@@ -50,7 +50,7 @@ def _bytes(value: float) -> str:
 
 
 _HOW: dict[str, Callable[[Any], str]] = {
-    "percent": table.percent,
+    "percent": words.percent,
     "bare_percent": lambda value: f"{100 * value:.2f}",
     "confidence": _confidence,
     "points": lambda value: f"{100 * value:+.2f}",
@@ -58,7 +58,7 @@ _HOW: dict[str, Callable[[Any], str]] = {
     "plain": str,
     "count": lambda value: f"{value:,}",
     "rate": lambda value: f"{value:,.0f}",
-    "seconds": lambda value: f"{value:.4f}" if value < 0.01 else table.seconds(value),
+    "seconds": lambda value: f"{value:.4f}" if value < 0.01 else words.seconds(value),
     "decimal": lambda value: f"{value:.3f}",
     "loss": lambda value: f"{value:.4f}",
     "short": lambda value: f"{value:.3g}",

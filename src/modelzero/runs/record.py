@@ -22,14 +22,14 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-import modelzero
+from modelzero._version import __version__
 from modelzero.errors import ModelError, RunError
+from modelzero.io.json import from_json, to_json
 from modelzero.models.build import build
 from modelzero.models.fitted import Fitted
-from modelzero.models.ladder import rung_named
+from modelzero.models.rungs import rung_named
 from modelzero.runs.process import still_there
 from modelzero.runs.seal import DamagedError, fingerprint, unsealed
-from modelzero.runs.text import from_json, to_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -330,7 +330,7 @@ class Run:
 
     def plot(self) -> Figure:
         """Draw loss and accuracy of each epoch with matplotlib."""
-        from modelzero.report.figures import run_figure
+        from modelzero.plots import run_figure
 
         return run_figure(self)
 
@@ -349,7 +349,7 @@ def environment(threads: int, device: str) -> dict[str, Any]:
     """Describe what the numbers of a run may depend on besides recipe, data and seed."""
     return {
         "versions": {
-            "modelzero": modelzero.__version__,
+            "modelzero": __version__,
             "python": platform.python_version(),
             "torch": torch.__version__,
             "numpy": np.__version__,

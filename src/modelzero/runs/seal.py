@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from modelzero.runs.text import from_json, to_json
+from modelzero.io.json import from_json, to_json
 
 # What a sealed document says near its beginning, so that one whose end was damaged is not taken for one without.
 _SEALED = {"sealed": "sha256"}

@@ -8,8 +8,8 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from modelzero.printable import plain
 from modelzero.runs.record import Epoch
+from modelzero.text import plain
 
 # An epoch gets a bar of its own only when it takes longer than this.
 _LONG_EPOCH_SECONDS = 2

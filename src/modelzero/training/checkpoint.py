@@ -24,10 +24,10 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from modelzero.errors import RunError, SettingError
+from modelzero.runs.folder import write_bytes, write_tensors
 from modelzero.runs.record import Epoch, epoch_of
 from modelzero.runs.seal import fingerprint, sealed, unsealed
-from modelzero.runs.store import write_bytes, write_tensors
-from modelzero.stopping import Interruption
+from modelzero.signals import Interruption
 
 EVERY_SECONDS = 60.0
 FORMAT = 1

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from modelzero.data.dataset import ImageData
 from modelzero.errors import RunError, TrainingError, UnfinishedError
-from modelzero.models.ladder import Rung
+from modelzero.models.rungs import Rung
+from modelzero.runs.folder import create_folder
 from modelzero.runs.process import this_process
 from modelzero.runs.record import GROUPS, MODEL, PREDICTIONS, Run, environment
-from modelzero.runs.store import create_folder
-from modelzero.training.cell import carry_out
 from modelzero.training.checkpoint import same_bits
+from modelzero.training.execute import carry_out
 from modelzero.training.loop import Progress
 from modelzero.training.resume import differing, make_again
 

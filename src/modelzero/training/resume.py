@@ -12,20 +12,20 @@ from typing import Any
 import filelock
 from torch import nn
 
-from modelzero.data.catalog import load, load_again
 from modelzero.data.dataset import ImageData
+from modelzero.data.load import load, load_again
 from modelzero.errors import DataError, ModelError, RunError
 from modelzero.models.build import build
 from modelzero.models.classifier import Classifier
-from modelzero.models.ladder import Rung, as_rung, rung_named
 from modelzero.models.recipe import Recipe
+from modelzero.models.rungs import Rung, as_rung, rung_named
 from modelzero.models.summary import parameters
+from modelzero.runs.folder import remove_temporaries, rewrite_history, write_record, writing
 from modelzero.runs.process import still_there, this_process
 from modelzero.runs.record import Run, environment
-from modelzero.runs.store import remove_temporaries, rewrite_history, write_record, writing
-from modelzero.training.cell import UNDER_WAY, carry_out
 from modelzero.training.checkpoint import EVERY_SECONDS, check_every, last_good, remove_all
 from modelzero.training.device import accelerators
+from modelzero.training.execute import UNDER_WAY, carry_out
 from modelzero.training.loop import Progress
 
 

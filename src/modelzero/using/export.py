@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-import modelzero
+from modelzero._version import __version__
 from modelzero.data.dataset import ImageData
 from modelzero.errors import DataError, ExportError, ModelError, RunError, SettingError, nearest
-from modelzero.files import check_writable, replacing
+from modelzero.io.atomic import check_writable, replacing
 from modelzero.report.again import load_again
 from modelzero.runs.record import Run
 from modelzero.using import onnx, program
@@ -142,7 +142,7 @@ def check(
 def metadata(run: Run, predictor: Predictor) -> dict[str, str]:
     """Return what a file says of itself; lists and numbers as JSON."""
     return {
-        "modelzero": modelzero.__version__,
+        "modelzero": __version__,
         "run": run.id,
         "model": str(run.record["model"]),
         "data": str(run.record["data"]["name"]),

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-import modelzero
+from modelzero._version import __version__
 from modelzero.errors import ExportError, ModelError, SettingError
 from modelzero.models.build import describe
 from modelzero.using.graph import Graph
@@ -73,7 +73,7 @@ def write(graph: Graph, image_shape: tuple[int, int, int], told: Mapping[str, st
         raise ModelError(f"the model cannot be written as ONNX: {describe(error)}") from None
     _strip(model)
     model.graph.name = told["model"]
-    model.producer_name, model.producer_version = "modelzero", modelzero.__version__
+    model.producer_name, model.producer_version = "modelzero", __version__
     model.doc_string = "uint8 pictures [N, C, H, W] in, calibrated probabilities [N, classes] out"
     onnx.helper.set_model_props(model, dict(told))
     if model.ByteSize() > _MOST_BYTES:

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelzero.data.bundles import read_content
-from modelzero.data.decode import decode
-from modelzero.data.folder import is_junk, may_be_picture, natural
-from modelzero.data.pool import Processes, in_bundles
+from modelzero.data.decoding.bundles import read_content
+from modelzero.data.decoding.image import decode
+from modelzero.data.readers.folder import is_junk, may_be_picture, natural
 from modelzero.errors import DataError, RunError
+from modelzero.io.processes import Processes, in_bundles
 
 # Pictures that are in memory at once: few enough of large ones, enough for every process to have several bundles.
 _BLOCK_BYTES, _LEAST_IN_BLOCK, _MOST_IN_BLOCK = 64 << 20, 512, 4096
@@ -35,7 +35,7 @@ class Preprocessing:
     Args:
         channels: 1 or 3.
         size: height and width in pixels.
-        fit: `pad` or `crop`; see `modelzero.data.decode`.
+        fit: `pad` or `crop`; see `modelzero.data.decoding.image`.
     """
 
     channels: int

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from modelzero.data.dataset import Split
-from modelzero.data.pixels import as_array, to_pixels
+from modelzero.data.decoding.pixels import as_array, to_pixels
 from modelzero.errors import DataError, ModelZeroError, RunError
 from modelzero.models.build import describe
 from modelzero.models.classifier import Classifier, rows_of, scores
-from modelzero.report.calibrated import temperature_of
+from modelzero.results.calibrated import temperature_of
 from modelzero.runs.record import Run
 from modelzero.statistics.calibration import softmax
 from modelzero.training.device import available_cores, use_threads

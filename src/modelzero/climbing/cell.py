@@ -1,0 +1,230 @@
+"""What a worker does: train one cell, or try out what training one would cost."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import cloudpickle
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from modelzero.climbing.shared import open_shared
+from modelzero.data.batches import batches, epoch_order, to_float
+from modelzero.data.dataset import ImageData, Split
+from modelzero.errors import InputError, ModelZeroError
+from modelzero.models.build import build, describe
+from modelzero.models.classifier import Classifier, rows_of
+from modelzero.models.fitted import Fitted
+from modelzero.models.rungs import Rung
+from modelzero.models.seeding import seeded
+from modelzero.training.bars import Silence
+from modelzero.training.device import use_threads
+from modelzero.training.execute import train
+from modelzero.training.fused.loop import Fused
+from modelzero.training.fused.loop import rows_of as pixel_rows
+from modelzero.training.fused.stack import what_hinders
+from modelzero.training.learned import not_finite
+from modelzero.training.loop import NonFiniteLossError
+from modelzero.training.resume import resume
+
+# Executors that run jobs as threads of one process share torch's random numbers: there one cell waits for the other.
+_ONE_AT_A_TIME = threading.Lock()
+
+_TRIAL_WARM_UP, _TRIAL_STEPS, _TRIAL_SECONDS = 2, 30, 0.4
+# Training pictures of the two fits from which the time of a fit on all of them is predicted, and test pictures asked.
+_TRIAL_FITS, _TRIAL_QUESTIONS = (1000, 4000), 500
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One cell, or the trial of a rung, as it is sent to a process.
+
+    Args:
+        rung: the position on the ladder.
+        seed: of the training.
+        pickled: the rung itself, in a form that also carries lambdas and classes of a notebook.
+        data: where the pictures are: the folder that `share` wrote, or, for a cell that is trained in this process,
+            the pictures.
+        runs_dir: where the run goes.
+        device: as for `train`.
+        ladder: the id of the ladder.
+        unfinished: the folder of a run of this cell that was cut off, where it goes on.
+        take_over: as for `resume`.
+    """
+
+    rung: int
+    seed: int
+    pickled: bytes
+    data: Path | ImageData
+    runs_dir: Path
+    device: str
+    ladder: str
+    unfinished: Path | None = None
+    take_over: bool = False
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A cell that could not be trained.
+
+    Args:
+        why: in words.
+        hopeless: another seed would fail alike.
+        not_learned: where its loss became NaN or infinite, as the run's record has it; else None.
+    """
+
+    why: str
+    hopeless: bool
+    not_learned: dict[str, Any] | None = None
+
+
+class _UntilStopped(Silence):
+    """Ends a training, with a checkpoint, when somebody wants it to stop."""
+
+    def __init__(self, stopped: Callable[[], bool]) -> None:
+        self._stopped = stopped
+
+    def stopped(self) -> int | None:
+        """Say whether to stop, as if by a signal."""
+        return signal.SIGINT if self._stopped() else None
+
+
+def runs_here(job: Job) -> bool:
+    """Tell whether a cell is trained in this process: the compiled kernel leaves Python to others meanwhile."""
+    return isinstance(job.data, ImageData)
+
+
+def train_cell(job: Job, stopped: Callable[[], bool] | None = None) -> Path | Failure:
+    """Train and record one cell on one thread; return the folder of its run.
+
+    Args:
+        job: the cell.
+        stopped: says whether to stop; given where the compiled kernel trains it in a thread of this process.
+    """
+    with _ONE_AT_A_TIME if stopped is None else contextlib.nullcontext():
+        try:
+            rung: Rung = cloudpickle.loads(job.pickled)
+            data = job.data if isinstance(job.data, ImageData) else open_shared(job.data)
+            progress = False if stopped is None else _UntilStopped(stopped)
+            if job.unfinished is not None:
+                return resume(job.unfinished, data, rung, take_over=job.take_over, progress=progress).path
+            run = train(
+                data,
+                rung,
+                seed=job.seed,
+                device=job.device,
+                threads=1,
+                runs_dir=job.runs_dir,
+                ladder=job.ladder,
+                progress=progress,
+            )
+        except NonFiniteLossError as error:
+            return Failure(str(error), hopeless=False, not_learned=not_finite(error.epoch, error.step))
+        except ModelZeroError as error:
+            return Failure(str(error), hopeless=isinstance(error, InputError))
+        except Exception as error:
+            return Failure(describe(error), hopeless=False)
+        return run.path
+
+
+def try_out(job: Job, stopped: Callable[[], bool] | None = None) -> float | Failure:  # noqa: ARG001
+    """Predict the seconds that a cell takes, training and evaluation, from a short trial on one thread."""
+    with _ONE_AT_A_TIME, use_threads(1), seeded(job.seed):
+        try:
+            rung: Rung = cloudpickle.loads(job.pickled)
+            data = job.data if isinstance(job.data, ImageData) else open_shared(job.data)
+            model = build(rung.make, data.image_shape, len(data.classes), seed=job.seed)
+            if isinstance(model, nn.Module) and not isinstance(model, Fitted):
+                if what_hinders(model, rung) is None:
+                    return _seconds_fused(rung, cast("nn.Sequential", model), data)
+                return _seconds_by_steps(rung, model, data)
+            return _seconds_in_one_go(model, data, job.seed)
+        except ModelZeroError as error:
+            return Failure(str(error), hopeless=True)
+        except Exception as error:
+            return Failure(describe(error), hopeless=True)
+
+
+def _seconds_by_steps(rung: Rung, model: nn.Module, data: ImageData) -> float:
+    """Time a few steps and one batch of an evaluation, and multiply."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-6, momentum=rung.momentum)
+    order = epoch_order(0, 0, len(data.train))
+    steps: list[float] = []
+    began = time.perf_counter()
+    for images, labels in batches(data.train, rung.batch_size, order):
+        if len(steps) >= _TRIAL_WARM_UP + _TRIAL_STEPS or (
+            len(steps) > _TRIAL_WARM_UP and time.perf_counter() - began > _TRIAL_SECONDS
+        ):
+            break
+        step_began = time.perf_counter()
+        optimizer.zero_grad()
+        cross_entropy(model(images), labels).backward()
+        optimizer.step()
+        steps.append(time.perf_counter() - step_began)
+    some = to_float(data.test.images[:512])
+    with torch.inference_mode():
+        model.eval()
+        began = time.perf_counter()
+        model(some)
+        asking = (time.perf_counter() - began) * len(data.test) / len(some)
+    epochs = rung.epochs_for(len(data.train))
+    return epochs * (
+        rung.steps_per_epoch(len(data.train)) * statistics.median(steps[_TRIAL_WARM_UP:] or steps) + asking
+    )
+
+
+def _seconds_fused(rung: Rung, model: nn.Sequential, data: ImageData) -> float:
+    """Time the steps that the compiled kernel does at once, and multiply."""
+    fused = Fused(model, rung)
+    images, labels, order = pixel_rows(data.train.images), data.train.labels.numpy(), epoch_order(0, 0, len(data.train))
+    steps = rung.steps_per_epoch(len(labels))
+    rates, losses, rights = np.zeros(steps, np.float32), np.empty(steps), np.empty(steps, np.int64)
+    some = data.test.images[:512]
+    done = slice(0, min(steps, fused.steps_at_once))
+    for _ in range(2):  # the first time is a warm-up
+        began = time.perf_counter()
+        fused.train(images, labels, order.numpy(), done, rates, losses, rights)
+        trained = time.perf_counter()
+        fused.logits(some)
+        asking = (time.perf_counter() - trained) * len(data.test) / len(some)
+    return rung.epochs_for(len(labels)) * ((trained - began) * steps / done.stop + asking)
+
+
+def _seconds_in_one_go(model: Fitted | Classifier, data: ImageData, seed: int) -> float:
+    """Fit a small and a larger part of the training split, and go on as their times do."""
+    order = epoch_order(0, 0, len(data.train))
+    sizes = [min(size, len(order)) for size in _TRIAL_FITS]
+    times = []
+    for size in sizes:
+        part = Split(data.train.images[order[:size]], data.train.labels[order[:size]])
+        asked = Split(data.test.images[:_TRIAL_QUESTIONS], data.test.labels[:_TRIAL_QUESTIONS])
+        began = time.perf_counter()
+        if isinstance(model, Fitted):
+            model.fit(part, seed)
+        else:
+            model.fit(rows_of(part.images), part.labels.numpy())
+        fitted = time.perf_counter()
+        if isinstance(model, Fitted):
+            model(to_float(asked.images))
+        else:
+            model.predict(rows_of(asked.images))
+        times.append((fitted - began, (time.perf_counter() - fitted) * len(data.test) / len(asked)))
+    fits, questions = zip(*times, strict=True)
+    return _further(sizes, fits, len(order), 1.0) + _further(sizes, questions, len(order), 0.0)
+
+
+def _further(sizes: list[int], seconds: tuple[float, float], size: int, least_power: float) -> float:
+    """Extend the power law through two times to a larger size; the power is at most 3."""
+    power = math.log(seconds[1] / seconds[0]) / math.log(sizes[1] / sizes[0]) if sizes[1] > sizes[0] else least_power
+    return seconds[1] * float((size / sizes[1]) ** min(3.0, max(least_power, power)))

@@ -1,0 +1,1 @@
+"""What could make a result wrong: duplicates, groups, labels that contradict each other."""

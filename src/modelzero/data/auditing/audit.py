@@ -1,0 +1,290 @@
+"""The audit: what in a set of pictures could make a result wrong, found before anything is trained."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from itertools import combinations
+from typing import Any
+
+from modelzero.data.auditing.duplicates import constant_and_faint, same_pixels
+from modelzero.data.auditing.hints import GroupHint, clusters_of, hint_of
+from modelzero.data.auditing.near import NearPair, near_duplicates, near_duplicates_within
+from modelzero.data.dataset import ImageData, Split
+from modelzero.errors import DataError
+
+# Where the largest class has more than this many times the pictures of the smallest, accuracy alone misleads.
+IMBALANCED = 10.0
+# Lists in `as_dict` end here; the counts beside them do not.
+MOST_LISTED = 100
+
+Place = tuple[str, int]  # a split's name and a position in it
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found in a set of pictures.
+
+    Args:
+        data: the set.
+        constant: pictures of one colour.
+        faint: pictures that are nearly so; they are not searched for near duplicates.
+        same: groups of pictures with equal pixels, over all splits.
+        near: test pictures that are nearly a training picture; None where nobody searched.
+        test_clusters: positions of test images that are equal or nearly equal to one another, directly or through
+            others; None where nobody searched.
+        grouping: test images that seem to belong together; None where none do, or where groups were given.
+        seconds: what the audit took.
+    """
+
+    data: ImageData = field(repr=False)
+    constant: tuple[Place, ...]
+    faint: tuple[Place, ...]
+    same: tuple[tuple[Place, ...], ...]
+    near: tuple[NearPair, ...] | None
+    test_clusters: tuple[tuple[int, ...], ...] | None
+    grouping: GroupHint | None
+    seconds: float = field(compare=False)
+
+    @cached_property
+    def counts(self) -> dict[str, list[int]]:
+        """Pictures of each class in each split, in label order."""
+        n = len(self.data.classes)
+        return {name: split.labels.bincount(minlength=n).tolist() for name, split in _splits(self.data).items()}
+
+    @property
+    def imbalance(self) -> float:
+        """Training pictures of the largest class for each one of the smallest class that has any."""
+        present = [count for count in self.counts["train"] if count]
+        return max(present) / min(present)
+
+    def within(self, split: str) -> list[tuple[Place, ...]]:
+        """Return the groups of equal pictures of one split, those with one member left out."""
+        groups = (tuple(place for place in group if place[0] == split) for group in self.same)
+        return [group for group in groups if len(group) > 1]
+
+    def across(self, first: str, second: str) -> list[tuple[Place, Place]]:
+        """Pair each picture of the second split with the first equal one of the first split."""
+        pairs = []
+        for group in self.same:
+            original = next((place for place in group if place[0] == first), None)
+            if original is not None:
+                pairs += [(original, place) for place in group if place[0] == second]
+        return sorted(pairs, key=lambda pair: pair[1][1])
+
+    @cached_property
+    def contradictions(self) -> list[tuple[Place, ...]]:
+        """Groups of equal pictures whose labels differ."""
+        return [group for group in self.same if len({self.label(place) for place in group}) > 1]
+
+    @cached_property
+    def leaked(self) -> list[int]:
+        """Positions of the test pictures that equal, or nearly equal, a training picture."""
+        exact = {place[1] for _, place in self.across("train", "test")}
+        return sorted(exact | {pair.test for pair in self.near or ()})
+
+    @property
+    def grouping_hint(self) -> dict[str, Any] | None:
+        """The hint at groups as a record keeps it; None where there is none."""
+        return None if self.grouping is None else asdict(self.grouping)
+
+    def label(self, place: Place) -> int:
+        """Return the label of a picture."""
+        return int(_splits(self.data)[place[0]].labels[place[1]])
+
+    def name(self, place: Place) -> str:
+        """Return what a picture is called: its own name, or split and position, counted from 0."""
+        names = _splits(self.data)[place[0]].names
+        return f"{place[0]} {place[1]}" if names is None else names[place[1]]
+
+    def leaked_pairs(self) -> list[tuple[Place, Place]]:
+        """Pair training and test pictures: the equal ones first, then the near ones that agree best."""
+        near = sorted(self.near or (), key=lambda pair: -pair.cosine)
+        return self.across("train", "test") + [(("train", pair.train), ("test", pair.test)) for pair in near]
+
+    def sentences(self) -> list[str]:
+        """Say what was found, one thing a sentence; nothing is said of what is in order."""
+        said = list(self.data.notes)
+        if self.data.left_out:
+            files = len(self.data.left_out)
+            said.append(f"Left out, for they could not be read: {files:,} file{'s' * (files > 1)}.")
+        missing = [name for name, count in zip(self.data.classes, self.counts["train"], strict=True) if not count]
+        if missing:
+            said.append(
+                f"{_count(len(missing), 'class', 'classes')} without a training picture, such as {missing[0]!r}."
+            )
+        unseen = [
+            name
+            for name, count, train in zip(self.data.classes, self.counts["test"], self.counts["train"], strict=True)
+            if train and not count
+        ]
+        if unseen:
+            said.append(f"{_count(len(unseen), 'class', 'classes')} without a test picture, such as {unseen[0]!r}.")
+        if self.imbalance > IMBALANCED:
+            said.append(
+                f"Imbalanced: the largest class has {self.imbalance:,.0f} times the training pictures of the smallest; "
+                "compare accuracies with that of the rung 'majority', and look at each class."
+            )
+        for kind, places in (("of one colour", self.constant), ("nearly of one colour", self.faint)):
+            if places:
+                said.append(f"{_count(len(places), 'picture')} {kind}{self._such_as(places)}.")
+        for split in _splits(self.data):
+            groups = self.within(split)
+            if groups:
+                again = sum(len(group) - 1 for group in groups)
+                said.append(
+                    f"{_count(again, f'{split} picture')} repeated within that split{self._such_as(groups[0])}."
+                )
+        for first, second in combinations(_splits(self.data), 2):
+            pairs = self.across(first, second)
+            if pairs:
+                said.append(f"{_count(len(pairs), f'{second} picture')} also in {first}{self._such_as(pairs[0])}.")
+        if self.contradictions:
+            said.append(
+                f"{_count(len(self.contradictions), 'picture')} there under different labels"
+                f"{self._such_as(self.contradictions[0])}."
+            )
+        if self.near:
+            one = self.near[0]
+            such_as = self._such_as((("test", one.test), ("train", one.train)))
+            count = _count(len({pair.test for pair in self.near}), "test picture")
+            said.append(f"{count} nearly the same as a training picture{such_as}.")
+        if self.grouping is not None:
+            said.append(self.grouping.sentence())
+        if self.near is None:
+            said.append("Near duplicates were not searched for.")
+        if self.leaked:
+            said.append(
+                f"{len(self.leaked):,} of {len(self.data.test):,} test pictures were seen in training: "
+                "a climb also says how good each rung is without them."
+            )
+        return said
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything that can be written as JSON; lists end at 100, the counts beside them do not."""
+        splits = list(_splits(self.data))
+        near = self.near or ()
+        return {
+            "counts": self.counts,
+            "imbalance": self.imbalance,
+            "notes": list(self.data.notes),
+            "left_out": _capped([{"name": name, "reason": reason} for name, reason in self.data.left_out]),
+            "constant": _capped(self._described(self.constant)),
+            "nearly_constant": _capped(self._described(self.faint)),
+            "duplicates": {split: _capped([self._described(g) for g in self.within(split)]) for split in splits},
+            "duplicates_across": {
+                f"{first}-{second}": _capped([self._described(pair) for pair in self.across(first, second)])
+                for first, second in combinations(splits, 2)
+            },
+            "contradictions": _capped([self._described(group) for group in self.contradictions]),
+            "near_duplicates": None
+            if self.near is None
+            else {
+                **_capped([self._described_near(pair) for pair in near]),
+                "test_pictures": len({pair.test for pair in near}),
+            },
+            "leaked_test_pictures": len(self.leaked),
+            "test_clusters": None
+            if self.test_clusters is None
+            else _capped([self._described(("test", place) for place in cluster) for cluster in self.test_clusters]),
+            "grouping": self.grouping_hint,
+            "seconds": self.seconds,
+            "sentences": self.sentences(),
+        }
+
+    def _described_near(self, pair: NearPair) -> dict[str, Any]:
+        train, test = self._described([("train", pair.train), ("test", pair.test)])
+        return {**asdict(pair), "train": train, "test": test}
+
+    def _described(self, places: Iterable[Place]) -> list[dict[str, Any]]:
+        return [
+            {
+                "split": place[0],
+                "position": place[1],
+                "name": self.name(place),
+                "class": self.data.classes[self.label(place)],
+            }
+            for place in places
+        ]
+
+    def _such_as(self, places: Sequence[Place]) -> str:
+        return ", such as " + " and ".join(self.name(place) for place in places[:2])
+
+
+def audit(data: ImageData, *, near: bool = True, progress: bool | None = None) -> Audit:
+    """Look for what could make a result on these pictures wrong.
+
+    Empty pictures, equal pictures within and across the splits, equal pictures under different labels, and test
+    images that are nearly a training image (mirrored, moved by a pixel, brightened, compressed again). Where no
+    groups were given, also test images that seem to belong together, by their names or as near duplicates.
+
+    >>> import modelzero as mz
+    >>> found = mz.audit(mz.load("digits"))
+    >>> found.constant, found.same, found.imbalance < 1.1
+    ((), (), True)
+
+    Args:
+        data: the set; `mz.load` makes one.
+        near: search for near duplicates: on 60,000 + 10,000 pictures some ten seconds, elsewhere in proportion to the
+            product of the number of test images with that of all.
+        progress: show a bar while that goes on; None means only in a terminal.
+
+    Returns:
+        An `Audit`; its `sentences()` say what was found, its `as_dict()` has it for programs.
+
+    Raises:
+        DataError: something else than an `ImageData`.
+    """
+    if not isinstance(data, ImageData):
+        raise DataError(f"data of type {type(data).__name__}: an ImageData is needed; mz.load makes one")
+    began = time.perf_counter()
+    splits = _splits(data)
+    constant: list[Place] = []
+    faint: list[Place] = []
+    for name, split in splits.items():
+        for places, positions in zip((constant, faint), constant_and_faint(split.images), strict=True):
+            places += [(name, position) for position in positions.tolist()]
+    names = list(splits)
+    same = same_pixels([split.images for split in splits.values()])
+    clusters = _clusters(data, same, progress) if near else None
+    return Audit(
+        data=data,
+        constant=tuple(constant),
+        faint=tuple(faint),
+        same=tuple(tuple((names[number], position) for number, position in group) for group in same),
+        near=tuple(near_duplicates(data.train.images, data.test.images, progress=progress)) if near else None,
+        test_clusters=clusters,
+        grouping=hint_of(data, clusters),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _clusters(
+    data: ImageData, same: Sequence[Sequence[tuple[int, int]]], progress: bool | None
+) -> tuple[tuple[int, ...], ...]:
+    """Find the clusters of test images, given the groups of equal ones as `same_pixels` finds them."""
+    number = list(_splits(data)).index("test")
+    equal = [[position for split, position in group if split == number] for group in same]
+    pairs = [(group[0], position) for group in equal for position in group[1:]]
+    return clusters_of(pairs + near_duplicates_within(data.test.images, progress=progress))
+
+
+def _splits(data: ImageData) -> dict[str, Split]:
+    """Return the splits by name; pictures of a validation split that have another shape cannot be compared."""
+    splits = {"train": data.train, "test": data.test}
+    return splits if data.validation is None else {**splits, "validation": data.validation}
+
+
+def _count(count: int, one: str, more: str | None = None) -> str:
+    """Say how many there are, with the verb.
+
+    >>> _count(1, "picture"), _count(1200, "file")
+    ('1 picture is', '1,200 files are')
+    """
+    return f"{count:,} {one} is" if count == 1 else f"{count:,} {more or one + 's'} are"
+
+
+def _capped(items: Sequence[Any]) -> dict[str, Any]:
+    return {"count": len(items), "first": list(items[:MOST_LISTED])}

@@ -1,0 +1,1 @@
+"""Image files to pixels: isolated processes, limits, a cache."""

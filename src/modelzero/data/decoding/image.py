@@ -1,0 +1,298 @@
+"""One picture: from the bytes of a file to uint8 numbers, or a reason why not.
+
+Nothing here imports torch: the processes that decode start quickly.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import (  # importing a plugin makes its format known
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
+
+from modelzero.errors import DataError
+from modelzero.text import reason
+
+# Told apart by content. The MPO files of many telephones begin as JPEG and are opened as such.
+_PLUGINS = (
+    PngImagePlugin.PngImageFile,
+    JpegImagePlugin.JpegImageFile,
+    WebPImagePlugin.WebPImageFile,
+    BmpImagePlugin.BmpImageFile,
+    GifImagePlugin.GifImageFile,
+    TiffImagePlugin.TiffImageFile,
+)
+FORMATS = tuple(str(plugin.format) for plugin in _PLUGINS)
+MOST_PIXELS, MOST_BYTES = 50_000_000, 256 << 20
+# Its library and Pillow together hold up to 20 bytes for each pixel of a WebP, where other formats make do with 8.
+MOST_PIXELS_OF_WEBP = 24_500_000
+# Wider numbers and blended colours are made of so many pixels at once: of 50 million they would take a gigabyte.
+_BAND_PIXELS = 1_000_000
+_DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N")
+_GREY = ("1", "L", "LA", "La", "F", *_DEEP)
+_ORIENTATION = 0x0112
+# How the EXIF orientations from 2 to 8 are undone.
+_UNDO = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+_ASIDE = (
+    Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a picture says of itself before its pixels are decoded.
+
+    Args:
+        height: in pixels, as it is to be looked at: after the EXIF orientation.
+        width: likewise.
+        grey: whether all its colours are greys, as far as its mode or palette says.
+        mode: Pillow's name for the kind of its pixels.
+        alpha: whether it has transparency.
+        turned: whether the EXIF orientation turns or mirrors it.
+    """
+
+    height: int
+    width: int
+    grey: bool
+    mode: str
+    alpha: bool
+    turned: bool
+
+
+def read_header(content: bytes) -> Header:
+    """Read size and mode of a picture.
+
+        >>> import io
+        >>> from PIL import Image
+        >>> file = io.BytesIO(); Image.new("L", (3, 2)).save(file, "PNG")
+        >>> read_header(file.getvalue())
+        Header(height=2, width=3, grey=True, mode='L', alpha=False, turned=False)
+
+    Raises:
+        DataError: no picture of a known format, one that is too large, or a damaged one; the message is the reason.
+    """
+    with _opened(content) as image:
+        return _header(image)
+
+
+def decode(
+    content: bytes, *, channels: int | None = None, size: tuple[int, int] | None = None, fit: str = "pad"
+) -> NDArray[np.uint8]:
+    """Decode a picture; of several frames the first.
+
+    16 bits are cut to the upper 8, transparency is laid onto white, the EXIF orientation is followed. A picture that
+    has the size already is left as it is, to the bit.
+
+    >>> import io
+    >>> from PIL import Image
+    >>> file = io.BytesIO(); Image.new("L", (4, 2), 200).save(file, "PNG")
+    >>> decode(file.getvalue(), size=(4, 4))[0].tolist()
+    [[0, 0, 0, 0], [200, 200, 200, 200], [200, 200, 200, 200], [0, 0, 0, 0]]
+
+    Args:
+        content: of the file.
+        channels: 1 or 3; None takes 1 for grey pictures and 3 for others.
+        size: height and width in pixels to bring it to; None leaves them.
+        fit: `pad` fits the longer side and fills up with black, `crop` fits the shorter one and cuts to the middle.
+
+    Returns:
+        uint8 [C, H, W].
+
+    Raises:
+        DataError: as `read_header`, or pixels that cannot be read, all of them.
+    """
+    with _opened(content) as image:
+        header = _header(image)
+        if size == (header.height, header.width):
+            size = None
+        extent = image.size if size is None else _draft(image, header, size)
+        image.load()
+        undo = _UNDO.get(_orientation(image))
+        mode = "L" if (channels or (1 if header.grey else 3)) == 1 else "RGB"
+        picture = _plain(image, header.alpha, mode)
+        if picture is not image:
+            image.close()  # its pixels are not needed any more, and may be 200 MB
+        if size is not None:
+            aside = undo in _ASIDE
+            picture = _fitted(picture, extent, size[::-1] if aside else size, fit)
+        if undo is not None:
+            picture = picture.transpose(undo)
+        if size is not None and (picture.height, picture.width) != size:
+            picture = _padded(picture, size)
+        return _as_array(picture)
+
+
+@contextmanager
+def _opened(content: bytes) -> Iterator[Image.Image]:
+    """Open a picture; whatever Pillow raises while it is open becomes a reason."""
+    if not content:
+        raise DataError("the file is empty")
+    if len(content) > MOST_BYTES:
+        raise DataError(f"more than {MOST_BYTES:,} bytes: at most so many are read of one picture")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+                _check_pixels(image)
+                yield image
+    except DataError:
+        raise
+    except UnidentifiedImageError:
+        raise DataError("no picture, or of an unknown format: PNG, JPEG, WebP, BMP, GIF and TIFF are read") from None
+    except Image.DecompressionBombError:
+        raise DataError(f"far more pixels than the {MOST_PIXELS:,} that are decoded") from None
+    except MemoryError:
+        raise DataError("it takes more memory than a picture is given") from None
+    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, EOFError and others
+        raise DataError(f"damaged: {reason(error)}") from None
+
+
+def _check_pixels(image: Image.Image) -> None:
+    if image.mode == "I" and image.format == "TIFF":  # nobody knows which of them is white
+        raise DataError("whole numbers that are signed or of 32 bits: unsigned ones of 8 or 16 bits are read")
+    most, of = (MOST_PIXELS_OF_WEBP, " of a WebP") if image.format == "WEBP" else (MOST_PIXELS, "")
+    if image.width * image.height > most:
+        raise DataError(f"{image.width} x {image.height} pixels: at most {most:,} are decoded{of}")
+
+
+def _header(image: Image.Image) -> Header:
+    orientation = _orientation(image)
+    # Pillow has turned the size of a TIFF already, and will turn its pixels.
+    sides = image.size if orientation >= 5 and image.format != "TIFF" else image.size[::-1]
+    alpha = image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
+    return Header(*sides, _is_grey(image), image.mode, alpha, orientation > 1)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        number = int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # a damaged EXIF block is no reason to lose the picture
+        return 1
+    return number if number in _UNDO else 1
+
+
+def _bands(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
+    """Cut a large picture across its longer side into boxes of `_BAND_PIXELS` or somewhat more."""
+    width, height = size
+    step = -(-_BAND_PIXELS // min(size))
+    for start in range(0, max(size), step):
+        end = min(start + step, max(size))
+        yield (0, start, width, end) if height >= width else (start, 0, end, height)
+
+
+def _is_grey(image: Image.Image) -> bool:
+    if image.mode in _GREY:
+        return True
+    palette = image.getpalette("RGB") if image.mode in ("P", "PA") else None
+    return palette is not None and palette[0::3] == palette[1::3] == palette[2::3]
+
+
+def _draft(image: Image.Image, header: Header, size: tuple[int, int]) -> tuple[float, float]:
+    """Let a JPEG decoder leave out what shrinking would throw away: never below the size that is needed.
+
+    Returns:
+        Width and height of the picture as it will be decoded, to the fraction: a last pixel may be there in part only.
+    """
+    if image.format not in ("JPEG", "MPO"):
+        return image.size
+    needed = max(size[0] / header.height, size[1] / header.width)  # what `crop` needs, and `pad` no more
+    made = image.draft(None, (int(image.width * needed + 1), int(image.height * needed + 1)))
+    return image.size if made is None else made[1][2:]
+
+
+def _plain(image: Image.Image, alpha: bool, mode: str) -> Image.Image:
+    """Bring deep pixels to 8 bits, transparent ones onto white, and all to a mode."""
+    if image.mode == mode and not alpha:
+        return image
+    if image.width * image.height > 2 * _BAND_PIXELS:
+        whole = Image.new(mode, image.size)
+        for box in _bands(image.size):
+            whole.paste(_plain(image.crop(box), alpha, mode), box)
+        return whole
+    if image.mode in _DEEP:
+        numbers = np.asarray(image).astype(np.int64)
+        if numbers.size and not 0 <= numbers.min() <= numbers.max() <= 0xFFFF:
+            raise DataError(f"pixels from {numbers.min()} to {numbers.max()}: 0 to 65535 are read")
+        grey = (numbers >> 8).astype(np.uint8)
+        clear = image.info.get("transparency") if alpha else None
+        if isinstance(clear, int):
+            grey[numbers == clear] = 255
+        return Image.fromarray(grey).convert(mode)
+    if image.mode == "F":
+        numbers = np.asarray(image)
+        if not (numbers.size and 0 <= numbers.min() <= numbers.max() <= 1):
+            raise DataError("pixels that are fractions outside 0 to 1: scale them, or store 8 or 16 bits")
+        return Image.fromarray(np.rint(numbers * 255).astype(np.uint8)).convert(mode)
+    if alpha:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        return image.convert("RGB").convert(mode)
+    return image.convert(mode)
+
+
+def _as_array(picture: Image.Image) -> NDArray[np.uint8]:
+    """Return the pixels, uint8 [C, H, W]; of a large picture piece by piece, for Pillow copies them twice."""
+    if picture.width * picture.height <= _BAND_PIXELS:
+        small = np.asarray(picture, np.uint8)
+        return small[None] if small.ndim == 2 else np.ascontiguousarray(small.transpose(2, 0, 1))
+    array = np.empty((len(picture.getbands()), picture.height, picture.width), np.uint8)
+    for left, top, right, bottom in _bands(picture.size):
+        band = np.asarray(picture.crop((left, top, right, bottom)))
+        array[:, top:bottom, left:right] = band if band.ndim == 2 else band.transpose(2, 0, 1)
+    return array
+
+
+def _fitted(picture: Image.Image, extent: tuple[float, float], size: tuple[int, int], fit: str) -> Image.Image:
+    """Bring a picture to a size: to both sides of it for `crop`, to at least one of them for `pad`.
+
+    Args:
+        picture: what to shrink or enlarge.
+        extent: how much of it is picture, as width and height.
+        size: height and width.
+        fit: `pad` or `crop`.
+    """
+    height, width = size
+    left = top = 0.0
+    right, bottom = extent
+    if fit == "crop":
+        scale = max(width / right, height / bottom)
+        left, top = (right - width / scale) / 2, (bottom - height / scale) / 2
+        right, bottom = right - left, bottom - top
+        sides = width, height
+    else:
+        scale = min(width / right, height / bottom)
+        sides = min(width, max(1, round(right * scale))), min(height, max(1, round(bottom * scale)))
+    box = (max(0.0, left), max(0.0, top), min(right, picture.width), min(bottom, picture.height))
+    # Pillow's bilinear filter looks at all pixels when it shrinks.
+    return picture.resize(sides, Image.Resampling.BILINEAR, box, reducing_gap=2.0)
+
+
+def _padded(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Lay a picture into the middle of a black one."""
+    height, width = size
+    padded = Image.new(picture.mode, (width, height))
+    padded.paste(picture, ((width - picture.width) // 2, (height - picture.height) // 2))
+    return padded

@@ -1,0 +1,273 @@
+"""Named sets of pictures, and `load`, which finds them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from modelzero.data.assemble import take_share
+from modelzero.data.dataset import ImageData, Split
+from modelzero.data.decoding.cache import cache_folder
+from modelzero.data.readers.choose import Reading, parse_size, read_path, refuse
+from modelzero.data.readers.idx import read_idx
+from modelzero.data.sets.catalog import IDX_FILES, SETS
+from modelzero.data.sets.published import NamedSet, fetch_missing, find
+from modelzero.data.splits import Rule, check_sides
+from modelzero.errors import DataError, SettingError, nearest
+
+NAMES = (*SETS, "digits")
+_MOST_CLASSES = 1 << 16
+
+
+def load(
+    source: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    progress: bool | None = None,
+    format: str | None = None,  # noqa: A002 - what the option is called
+    size: tuple[int, int] | int | str | None = None,
+    fit: str = "pad",
+    test_share: float = 0.2,
+    seed: int = 0,
+    group: str | None = None,
+    share: float = 1.0,
+    allow_unreadable: bool = False,
+) -> ImageData:
+    """Load a set of pictures by its catalog name, or from a folder or file of your own.
+
+    A named set is looked for in this order: `data_dir` (or the environment variable MODELZERO_DATA), the user's
+    cache folder, the folder where Linux distributions put it, its publisher's mirrors. `ImageData.source` says
+    which it was. The files are checked against the published SHA-256 each time.
+
+    >>> data = load("digits")
+    >>> data.train.images.shape, data.source
+    (torch.Size([1437, 1, 8, 8]), "scikit-learn's bundled digits")
+
+    Args:
+        source: a name such as "fashion-mnist" or "digits" (`modelzero.data.sets.catalog` has them all); a folder with
+            a folder of images for each class, with or without `train/`, `test/` and `val/` above them; a folder of IDX,
+            `.npy` or Parquet files; an `.npz`; a CSV or Parquet table; or a zip or tar archive of class folders.
+        data_dir: a folder to look in first, itself or its subfolder of the set's name.
+        progress: show bars while downloading and decoding; None means only in a terminal.
+        format: `folder`, `idx`, `npz`, `npy`, `csv`, `parquet` or `archive`; None chooses by looking.
+        size: height and width to bring pictures to, as (48, 64), "48x64" or 64; None takes it from the sizes found.
+        fit: `pad` fits the longer side and pads, `crop` fits the shorter one and cuts.
+        test_share: the fraction of each class that is drawn as the test split where the source has none.
+        seed: what the draws of the test split and of the share follow from.
+        group: no group of pictures is divided by that draw: a column of the table, or a pattern that finds the group in
+            each image's name (its first parentheses, or all that it matches). The splits keep their groups.
+        share: the fraction of each class's training pictures to use; a smaller one lies within a larger one.
+        allow_unreadable: go on even where more than 1 % of the pictures cannot be read; they are listed either way.
+
+    Raises:
+        DataError: an unknown name, pictures or files that are damaged or wrong, classes that are on one side of the
+            split only, or a set that can be found nowhere.
+        SettingError: a setting outside its range, or one that this source cannot follow.
+    """
+    rule = Rule(test_share=test_share, seed=seed, group=group, share=share)
+    reading = Reading(format, parse_size(size), fit, rule, allow_unreadable)
+    data = _loaded(source, data_dir, reading, progress)
+    origin = origin_of(
+        source,
+        data_dir=data_dir,
+        format=format,
+        size=reading.size,
+        fit=fit,
+        test_share=test_share,
+        seed=seed,
+        group=group,
+        share=share,
+        allow_unreadable=allow_unreadable,
+    )
+    return replace(data, origin=origin)
+
+
+def origin_of(
+    source: str | Path, *, data_dir: str | Path | None = None, size: Any = None, **others: Any
+) -> dict[str, Any]:
+    """Return the arguments of `load` as a record keeps them: paths in full, the size as a list.
+
+    >>> origin_of("digits", size="8x8", share=0.5)
+    {'source': 'digits', 'data_dir': None, 'size': [8, 8], 'share': 0.5}
+    """
+    named = str(source) in NAMES and isinstance(source, str)
+    sides = parse_size(size)
+    return {
+        "source": source if named else str(Path(source).absolute()),
+        "data_dir": str(Path(data_dir).absolute()) if data_dir else None,
+        "size": None if sides is None else list(sides),
+        **others,
+    }
+
+
+def load_again(origin: Mapping[str, Any], *, progress: bool | None = None) -> ImageData:
+    """Load what `ImageData.origin` describes, as a record keeps it.
+
+    >>> data = load("digits", share=0.5)
+    >>> load_again(data.origin).fingerprint == data.fingerprint
+    True
+
+    Raises:
+        DataError: as `load`.
+    """
+    settings = dict(origin)
+    source, size = settings.pop("source"), settings.pop("size")
+    settings |= {"size": tuple(size) if size else None, "progress": progress}
+    try:
+        return load(source, **settings)
+    except SettingError:  # what changes nothing was not always refused
+        if settings.get("share", 1.0) == 1:
+            settings["seed"] = 0
+        return load(source, **settings | {"allow_unreadable": False})
+
+
+def _loaded(source: str | Path, data_dir: str | Path | None, reading: Reading, progress: bool | None) -> ImageData:
+    rule, format = reading.rule, reading.format  # noqa: A001
+    name = source if isinstance(source, str) else ""
+    if name in NAMES:
+        _refuse_all(reading, name)
+        folder = data_dir or os.environ.get("MODELZERO_DATA")
+        data = _digits() if name == "digits" else _named(SETS[name], folder, progress)
+        return take_share(data, rule)
+    if not isinstance(source, str | Path):
+        raise DataError(f"data of type {type(source).__name__}: a name, a path or an ImageData is needed")
+    path = Path(source)
+    try:
+        exists = path.exists()
+        if exists and (format == "idx" or (format is None and path.is_dir() and _has_idx(path))):
+            _refuse_all(replace(reading, format=None), f"{path} (idx)")
+            return take_share(_idx_folder(path), rule)
+        if exists:
+            return read_path(path, reading, progress=progress)
+    except (OSError, ValueError) as error:  # such as a name that is too long, or has a null byte
+        why = getattr(error, "strerror", None) or error
+        raise DataError(f"{str(source)[:60]!r} cannot be looked up ({why}): give a name or a path") from None
+    raise DataError(
+        f"no data set, folder or file named {str(source)!r}: needed is a name or a path; {nearest(str(source), NAMES)}"
+    )
+
+
+def _refuse_all(reading: Reading, what: str) -> None:
+    """Refuse settings for pictures that are decoded and split already."""
+    rule = reading.rule
+    given = {
+        "format": reading.format,
+        "group": rule.group,
+        "test_share": rule.test_share != Rule.test_share,
+        "split_seed": rule.seed != Rule.seed and rule.share == Rule.share,
+    }
+    refuse(
+        [*(name for name, is_given in given.items() if is_given), *reading.needless()], what, "has one size and split"
+    )
+
+
+def _has_idx(folder: Path) -> bool:
+    return any(_idx_file(folder, name) for name in IDX_FILES)
+
+
+def _digits() -> ImageData:
+    """Load 1,797 handwritten digits of 8x8 pixels with 17 grey levels, from scikit-learn.
+
+    scikit-learn has no split of it, so a fifth of each class is set apart for the test, by a fixed seed.
+    """
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    bunch = load_digits()
+    grey = np.round(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
+    parts = train_test_split(grey, bunch.target, test_size=0.2, stratify=bunch.target, random_state=0)
+    train_images, test_images, train_labels, test_labels = parts
+    return ImageData(
+        "digits",
+        train=_split(train_images, train_labels),
+        test=_split(test_images, test_labels),
+        classes=tuple("0123456789"),
+        source="scikit-learn's bundled digits",
+    )
+
+
+def _named(known: NamedSet, data_dir: str | Path | None, progress: bool | None) -> ImageData:
+    """Find a named set, or fetch what the cache lacks of it, and read it."""
+    if data_dir and not Path(data_dir).is_dir():
+        raise DataError(
+            f"the data folder {data_dir} is no folder here: make it, or leave --data-dir (MODELZERO_DATA) out"
+        )
+    cache = cache_folder() / known.folder
+    own = [Path(data_dir) / known.folder, Path(data_dir)] if data_dir else []
+    for folder in [*own, cache, *([known.system_folder] if known.system_folder else [])]:
+        paths = find(known, folder)
+        if paths is not None:
+            source = str(folder)
+            break
+    else:
+        source = f"{fetch_missing(known, cache, progress)}, kept in {cache}"
+        paths = find(known, cache)
+        assert paths is not None
+    train_images, train_labels, test_images, test_labels = known.read(known.files, paths)
+    return ImageData(
+        known.name,
+        train=_split(train_images, train_labels),
+        test=_split(test_images, test_labels),
+        classes=known.classes,
+        source=source,
+        notes=known.notes,
+    )
+
+
+def _idx_folder(folder: Path) -> ImageData:
+    files = [_idx_file(folder, file) for file in IDX_FILES]
+    missing = [name for name, file in zip(IDX_FILES, files, strict=True) if file is None]
+    if missing:
+        raise DataError(f"{folder} lacks {', '.join(missing)} (plain or .gz): needed are all four files of an IDX set")
+    arrays = [read_idx(file) for file in files if file]
+    _check_types(arrays, str(folder))
+    top = max(int(labels.max(initial=0)) for labels in arrays[1::2])
+    if top >= _MOST_CLASSES:
+        raise DataError(
+            f"{folder}: a label of {top}: needed are labels from 0 to {_MOST_CLASSES - 1}; is it a label file?"
+        )
+    try:
+        data = _from_idx_arrays(folder.resolve().name, arrays, tuple(map(str, range(top + 1))), str(folder))
+        check_sides(data.classes, data.train.labels.numpy(), data.test.labels.numpy())
+    except DataError as error:
+        raise DataError(f"{folder}: {error}") from None
+    return data
+
+
+def _idx_file(folder: Path, name: str) -> Path | None:
+    """Find the plain or gzipped file of that name."""
+    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+
+
+def _check_types(arrays: list[NDArray[Any]], source: str) -> None:
+    for images, labels in (arrays[:2], arrays[2:]):
+        if images.dtype != np.uint8 or images.ndim != 3:
+            raise DataError(
+                f"{source}: pictures of type {images.dtype} with {images.ndim} dimensions: needed is uint8 [N, H, W]"
+            )
+        if labels.ndim != 1 or labels.dtype.kind not in "ui":
+            raise DataError(
+                f"{source}: labels of type {labels.dtype} with {labels.ndim} dimensions: needed are whole numbers [N]"
+            )
+
+
+def _from_idx_arrays(name: str, arrays: list[NDArray[Any]], classes: tuple[str, ...], source: str) -> ImageData:
+    train_images, train_labels, test_images, test_labels = arrays
+    return ImageData(
+        name,
+        train=_split(train_images[:, None], train_labels),
+        test=_split(test_images[:, None], test_labels),
+        classes=classes,
+        source=source,
+    )
+
+
+def _split(images: NDArray[np.uint8], labels: NDArray[np.integer]) -> Split:
+    return Split(torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64)))

@@ -1,0 +1,1 @@
+"""The named sets, where they are published, and how they are fetched."""

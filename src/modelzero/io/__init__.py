@@ -1,0 +1,1 @@
+"""Files written whole, processes that can be ended, JSON."""

@@ -1,0 +1,144 @@
+"""Processes that work off jobs on files which may hang, crash or eat memory: that costs the file, not the load."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import Any
+
+import loky
+
+from modelzero.signals import leave_with_parent
+
+_START_SECONDS = 120.0
+_MEMORY = 2 << 30  # bytes that a process may take beyond what it has when it starts
+
+
+class Processes:
+    """Some processes, started when they are first needed, that stay until the block ends.
+
+    Args:
+        most: at most so many.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._idle: list[_Process] = []
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._idle:
+            self._idle.pop().end()
+
+    def each(
+        self, function: Callable[[list[Any]], list[Any]], jobs: Sequence[Any], bundles: Sequence[range], seconds: float
+    ) -> Iterator[tuple[int, Any]]:
+        """Yield (position, result) of each job, in any order; the result is a string where the job cost its process.
+
+        Where a bundle's process dies, or is ended because nothing came back in time, its jobs are done again one by
+        one, and the one to blame gets a reason in place of a result.
+
+        Args:
+            function: does a bundle, one result for each job; importable, and light to import.
+            jobs: picklable.
+            bundles: positions of jobs that are handed over together; see `in_bundles`.
+            seconds: that a job may take, and that a bundle may take too.
+        """
+        waiting = deque(bundles)
+        running: dict[Future[Any], tuple[range, _Process, float]] = {}
+        done: list[tuple[int, Any]] = []
+        while len(self._idle) < min(self._most, len(waiting)):
+            self._idle.append(_Process())
+        try:
+            while waiting or running or done:
+                while waiting and self._idle:
+                    bundle, process = waiting.popleft(), self._idle.pop()
+                    future = process.submit(function, [jobs[place] for place in bundle])
+                    running[future] = bundle, process, time.monotonic() + seconds
+                yield from done  # while the processes are at the next bundles
+                done.clear()
+                if not running:
+                    continue
+                wait(running, max(0.0, min(end for _, _, end in running.values()) - time.monotonic()), FIRST_COMPLETED)
+                for future, (bundle, process, end) in list(running.items()):
+                    if not future.done() and time.monotonic() < end:
+                        continue
+                    del running[future]
+                    try:
+                        results = future.result(0) if future.done() else None
+                        why = f"it took more than {seconds:g} s to decode"
+                    except Exception as error:
+                        results = None
+                        why = "its decoder ended the process" if "erminated" in type(error).__name__ else _words(error)
+                    if results is not None:
+                        self._idle.append(process)
+                        done.extend(zip(bundle, results, strict=True))
+                        continue
+                    process.end()
+                    self._idle.append(_Process())
+                    if len(bundle) == 1:
+                        done.append((bundle[0], why))
+                    else:
+                        waiting.extendleft(range(place, place + 1) for place in bundle)
+        finally:  # an exception, or somebody who wants no more: what still runs is not waited for
+            for _, process, _ in running.values():
+                process.end()
+
+
+def in_bundles(costs: Sequence[float], most_jobs: int, most_cost: float) -> list[range]:
+    """Divide jobs into bundles of neighbours, none too long and none too costly, but for a job that is so by itself.
+
+    >>> in_bundles([1, 1, 1, 5, 9, 1], most_jobs=2, most_cost=6)
+    [range(0, 2), range(2, 4), range(4, 5), range(5, 6)]
+    """
+    bundles, first, together = [], 0, 0.0
+    for place, cost in enumerate(costs):
+        if place > first and (place - first == most_jobs or together + cost > most_cost):
+            bundles.append(range(first, place))
+            first, together = place, 0.0
+        together += cost
+    return [*bundles, range(first, len(costs))] if len(costs) else []
+
+
+class _Process:
+    """A process that is being started."""
+
+    def __init__(self) -> None:
+        self._pool = loky.ProcessPoolExecutor(1, initializer=_begin)
+        self._started: Future[Any] = self._pool.submit(int)
+
+    def submit(self, function: Callable[..., Any], bundle: list[Any]) -> Future[Any]:
+        self._started.result(_START_SECONDS)  # no job is to blame for a slow start
+        future: Future[Any] = self._pool.submit(function, bundle)
+        return future
+
+    def end(self) -> None:
+        self._pool.shutdown(wait=True, kill_workers=True)
+
+
+def _begin() -> None:
+    """Limit the memory; what a decoder prints goes to nobody, for the standard output may carry a document."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - nothing more to import here
+            pages = int(file.read().split()[0])
+        most = pages * resource.getpagesize() + _MEMORY
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (most if hard < 0 else min(most, hard), hard))
+    leave_with_parent()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+
+
+def _words(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:160]

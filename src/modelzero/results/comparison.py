@@ -1,0 +1,276 @@
+"""Methods against each other, from the predictions that their runs have stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from modelzero.errors import RunError, SettingError
+from modelzero.results.account import Account, account, groups_of
+from modelzero.runs.record import LADDER_RECORD, Run
+from modelzero.runs.seal import unsealed
+from modelzero.statistics.family import compare_with_best_below, verdict
+
+MARGIN = 0.003
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A rung against the best cheaper one below it. Differences are fractions.
+
+    Args:
+        rung: its name.
+        against: the rung below it with the highest mean accuracy; None where none could be compared with.
+        difference: accuracy of the one minus accuracy of the other.
+        low: lower end of the interval of that difference, adjusted as the p-value is: it leaves out 0 exactly where the
+            verdict is `better` or `worse`.
+        high: its upper end.
+        p: p-value of "no difference".
+        p_adjusted: adjusted for the family of comparisons that was declared before training (Holm).
+        verdict: `better`, `worse`, `no different`, `cannot tell`, or `no verdict` where trainings of the rung, or of
+            all below it, did not learn: then the numbers say nothing of the method.
+        least_detectable: the difference that such seeds and images would show in about 80 % of the cases; None where
+            they are too few for any.
+        gained: test images that the one gets right and the other wrong, on average over pairs of their seeds.
+        lost: the other way round.
+        of: what it speaks of: methods, or these trained models.
+        level: how often the interval misses the true difference at most.
+        at_most: how far apart both are at most.
+    """
+
+    rung: str
+    against: str | None
+    difference: float
+    low: float
+    high: float
+    p: float
+    p_adjusted: float
+    verdict: str
+    least_detectable: float | None
+    gained: int
+    lost: int
+    of: str
+    level: float
+    at_most: float
+
+
+def compare_accounts(
+    accounts: Sequence[Account], *, margin: float = MARGIN, size: int | None = None
+) -> list[Comparison]:
+    """Compare each account but the first with the best one before it, as one family.
+
+    Accounts with trainings that did not learn are compared with nothing, and nothing is compared with them.
+
+    Args:
+        accounts: in ladder order, on the same test images.
+        margin: differences below this fraction are practically none.
+        size: how many comparisons were declared, if some could not be made.
+    """
+    if len(accounts) < 2:
+        return []
+    size = max(len(accounts) - 1, size or 0)
+    compared = compare_with_best_below(
+        [rung.right for rung in accounts],
+        [not rung.random for rung in accounts],
+        groups=accounts[0].groups,
+        usable=[rung.all_learned for rung in accounts],
+        size=size,
+    )
+    by_rung = {each.rung: each for each in compared}
+    comparisons = []
+    for place, rung in enumerate(accounts[1:], 1):
+        each = by_rung.get(place)
+        if each is not None:
+            comparisons.append(
+                Comparison(
+                    rung=rung.name,
+                    against=accounts[each.best_below].name,
+                    difference=each.difference.difference,
+                    low=each.low,
+                    high=each.high,
+                    p=each.difference.p,
+                    p_adjusted=each.p_adjusted,
+                    verdict=verdict(each.difference.difference, each.p_adjusted, each.at_most, margin=margin),
+                    least_detectable=each.detectable,
+                    gained=each.difference.gained,
+                    lost=each.difference.lost,
+                    of=each.difference.of,
+                    level=each.level,
+                    at_most=each.at_most,
+                )
+            )
+        else:  # its trainings did not all learn, or those of no rung below did
+            below = [other for other in accounts[:place] if other.all_learned]
+            best = max(below, key=lambda other: other.accuracy, default=None)
+            comparisons.append(_no_verdict(rung, best, size))
+    return comparisons
+
+
+def _no_verdict(rung: Account, best: Account | None, size: int) -> Comparison:
+    """Return what can be said where trainings did not learn: nothing."""
+    return Comparison(
+        rung=rung.name,
+        against=None if best is None else best.name,
+        difference=float("nan") if best is None else rung.accuracy - best.accuracy,
+        low=-1.0,
+        high=1.0,
+        p=1.0,
+        p_adjusted=1.0,
+        verdict="no verdict",
+        least_detectable=None,
+        gained=0,
+        lost=0,
+        of="methods",
+        level=0.05 / size,
+        at_most=1.0,
+    )
+
+
+def compare(
+    run_a: Run | str | Path | Sequence[Run], run_b: Run | str | Path | Sequence[Run], *, margin: float = MARGIN
+) -> Comparison:
+    """Compare B with A, each a run, the folder of one, or the runs of one method with several seeds.
+
+    >>> import tempfile, modelzero as mz
+    >>> folder = tempfile.mkdtemp()
+    >>> a, b = (mz.train("digits", model, runs_dir=folder) for model in ("majority", "centroid"))
+    >>> result = mz.compare(a, b)
+    >>> result.rung, result.against, result.verdict
+    ('centroid', 'majority', 'better')
+
+    Args:
+        run_a: what B is compared with.
+        run_b: what the difference is in favour of, if it is positive.
+        margin: differences below this fraction are practically none.
+
+    Raises:
+        RunError: a run that is not finished or cannot be read, or runs on different data.
+        SettingError: several runs with the same seed in place of one method.
+    """
+    return compare_accounts(accounts_of([_as_runs(run_a), _as_runs(run_b)]), margin=margin)[0]
+
+
+def accounts_of(methods: Sequence[Sequence[Run]]) -> list[Account]:
+    """Sum up each method; where two have one name, they are called by the ids of their first runs.
+
+    Runs whose loss became NaN or infinite count as trainings that did not learn, beside others that finished.
+
+    Raises:
+        RunError, SettingError: see `compare`.
+    """
+    check_same_data([run for runs in methods for run in runs])
+    names = [str(runs[0].record["model"]) for runs in methods]
+    for name, runs in zip(names, methods, strict=True):
+        seeds = [run.seed for run in runs]
+        if len(set(seeds)) < len(seeds):
+            raise SettingError(
+                f"{len(runs)} runs of {name} with seeds {', '.join(map(str, sorted(seeds)))}: expected each seed once, "
+                "for the same training twice says nothing new"
+            )
+    finished = [[run for run in runs if not has_diverged(run)] or list(runs) for runs in methods]
+    check_same_groups([run for runs in finished for run in runs])
+    groups = groups_of([run for runs in finished for run in runs])
+    return [
+        account(
+            name if names.count(name) == 1 else runs[0].id,
+            "",
+            done,
+            diverged=[{"seed": run.seed, "run": run.id, **(run.not_learned or {})} for run in runs if run not in done],
+            groups=groups,
+        )
+        for name, runs, done in zip(names, methods, finished, strict=True)
+    ]
+
+
+def has_diverged(run: Run) -> bool:
+    """Tell whether the loss of a run became NaN or infinite; it has no predictions."""
+    return run.status == "failed" and run.learned is False
+
+
+def methods_of(runs: Sequence[Run]) -> list[list[Run]]:
+    """Put runs of one model and recipe together as the seeds of one method; if all are, each stands for itself."""
+    groups: list[list[Run]] = []
+    for run in runs:
+        same = (
+            group for group in groups if all(group[0].record[key] == run.record[key] for key in ("model", "recipe"))
+        )
+        group = next(same, None)
+        if group is None:
+            groups.append([run])
+        else:
+            group.append(run)
+    return groups if len(groups) > 1 else [[run] for run in runs]
+
+
+def were_declared(runs: Sequence[Run]) -> bool:
+    """Tell whether these are all finished runs of one ladder, whose comparisons were declared before anything trained.
+
+    Of others nobody knows whether seeds were added, or rungs chosen, until a difference showed, which makes false
+    claims more frequent.
+    """
+    (name, *others) = {run.record.get("ladder") for run in runs}
+    if others or name is None:
+        return False
+    try:
+        record = unsealed((runs[0].path.parent / name / LADDER_RECORD).read_bytes().decode())
+        cells = {cell["run"] for cell in record["cells"] if cell["status"] == "finished"}
+    except (OSError, ValueError, KeyError, TypeError):  # gone or damaged: nobody knows
+        return False
+    return cells == {run.id for run in runs if run.status == "finished"}
+
+
+def check_same_data(runs: Sequence[Run]) -> None:
+    """Raise RunError unless all runs were trained and tested on the same images."""
+    first = runs[0]
+    for run in runs[1:]:
+        ours, theirs = first.record["data"], run.record["data"]
+        if ours["fingerprint"] != theirs["fingerprint"]:
+            fields = ("name", "classes", "train_images", "test_images", "image_shape", "fingerprint")
+            differing = ", ".join(
+                f"{field} {_short(ours[field])} and {_short(theirs[field])}"
+                for field in fields
+                if ours[field] != theirs[field]
+            )
+            raise RunError(
+                f"runs {first.id} and {run.id} are of different data ({differing}): expected runs on the same images"
+            )
+
+
+def check_same_groups(runs: Sequence[Run]) -> None:
+    """Raise RunError unless all finished runs that know of groups put the test images into the same ones."""
+    grouped = [run for run in runs if run.test_groups is not None]
+    for run in grouped[1:]:
+        if not np.array_equal(_numbered(run), _numbered(grouped[0])):
+            raise RunError(
+                f"runs {grouped[0].id} and {run.id} put the test images into different groups "
+                f"({_grouped_by(grouped[0])} and {_grouped_by(run)}): expected the same groups"
+            )
+
+
+def _numbered(run: Run) -> np.ndarray:
+    """Return the test groups, numbered in the order in which they first appear: their own numbers do not matter."""
+    assert run.test_groups is not None
+    _, first, index = np.unique(run.test_groups.numpy(), return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[index]
+
+
+def _grouped_by(run: Run) -> str:
+    return str((run.record["data"].get("groups") or {}).get("by", "groups"))
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 20 else text[:12] + "..."
+
+
+def _as_runs(given: Run | str | Path | Sequence[Run]) -> list[Run]:
+    if isinstance(given, Run):
+        return [given]
+    if isinstance(given, str | Path):
+        return [Run.read(given)]
+    if not given:
+        raise RunError("no run given: expected at least one finished run on each side")
+    return list(given)

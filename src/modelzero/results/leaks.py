@@ -1,0 +1,122 @@
+"""How good the rungs are on the test images that were not seen in training, in whatever form."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modelzero.data.auditing.audit import audit
+from modelzero.data.dataset import ImageData
+from modelzero.data.decoding.cache import cache_folder
+from modelzero.errors import RunError
+from modelzero.io.json import from_json, to_json
+from modelzero.results.account import Account
+from modelzero.runs.folder import write_bytes
+
+# Changes whenever the search would find others.
+VERSION = 2
+# Pairs of a test image with any other up to which a climb searches for near duplicates unasked, and how many are
+# searched in a second: 60 million on two cores of an AMD EPYC with Fashion-MNIST, half of that to be safe.
+MOST_PAIRS = 1_000_000_000
+_PAIRS_PER_SECOND = 30_000_000
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """The accuracy of a rung with and without the leaked test pictures; NaN where all of them are leaked."""
+
+    rung: str
+    accuracy: float
+    without: float
+
+
+def look_for_leaks(data: ImageData, *, search: bool | None, seconds: float | None) -> dict[str, Any]:
+    """Find the test pictures that are also among the training pictures, for the record of a ladder.
+
+    Equal pixels are always looked for: that takes a fraction of a second. What a search found is kept in the user's
+    cache folder, under the fingerprint of the data: it is searched once.
+
+    >>> import modelzero as mz
+    >>> look_for_leaks(mz.load("digits"), search=None, seconds=None)
+    {'searched': True, 'why': None, 'exact': 0, 'near': 0, 'positions': [], 'test_clusters': []}
+
+    Args:
+        data: the set.
+        search: whether to search for near duplicates; None means where that takes seconds only.
+        seconds: what is left of a budget; None where there is none.
+    """
+    pairs = (len(data.train) + len(data.test)) * len(data.test)
+    kept = cache_folder() / "leaks" / f"{data.fingerprint}-{VERSION}.json"
+    if search is not False and (known := _read(kept)) is not None:
+        return known
+    why = None
+    if search is False:
+        why = "not searched for, as asked"
+    elif search is None and pairs > MOST_PAIRS:
+        why = f"not searched for, since {pairs:,} pairs would take long (--audit does)"
+    elif search is None and seconds is not None and seconds < pairs / _PAIRS_PER_SECOND:
+        why = "not searched for, since the budget ended (modelzero data does)"
+    found = audit(data, near=why is None, progress=False)  # a bar would break the table that is redrawn
+    exact = {place[1] for _, place in found.across("train", "test")}
+    leaks = {
+        "searched": why is None,
+        "why": why,
+        "exact": len(exact),
+        "near": len(set(found.leaked) - exact),
+        "positions": list(found.leaked),
+        "test_clusters": None if found.test_clusters is None else [list(each) for each in found.test_clusters],
+    }
+    if why is None:
+        with contextlib.suppress(OSError, RunError):  # a cache that cannot be written costs only the time
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(kept, to_json(leaks).encode())
+    return leaks
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """Read what was found before; None where nothing was, or where it is damaged."""
+    try:
+        known: dict[str, Any] = from_json(path.read_text(encoding="utf-8"))
+        return known if known["searched"] and all(isinstance(place, int) for place in known["positions"]) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def without_leaks(rungs: Sequence[Account], positions: Sequence[int]) -> list[Cleaned]:
+    """Compute each rung's mean accuracy once more, without the test pictures at these positions.
+
+    From the predictions that the runs stored: nothing is trained or predicted again.
+
+    Args:
+        rungs: the accounts of a ladder.
+        positions: of test pictures, such as `Audit.leaked` has.
+    """
+    kept = {rung.name: rung.accuracy for rung in keep_unleaked(rungs, positions)}
+    return [Cleaned(rung.name, rung.accuracy, kept.get(rung.name, float("nan"))) for rung in rungs]
+
+
+def keep_unleaked(rungs: Sequence[Account], positions: Sequence[int]) -> list[Account]:
+    """Return the accounts with what they say of each image cut down to the test images that are not leaked.
+
+    Only comparisons can be made of these; none are returned where every image is leaked.
+    """
+    if not rungs:
+        return []
+    keep = np.ones(rungs[0].right.shape[1], np.bool_)
+    keep[list(positions)] = False
+    if not keep.any():
+        return []
+    return [
+        replace(
+            rung,
+            accuracy=float(rung.right[:, keep].mean()),
+            right=rung.right[:, keep],
+            groups=None if rung.groups is None else rung.groups[keep],
+        )
+        for rung in rungs
+    ]

@@ -1,0 +1,231 @@
+"""The folders of runs: unique names, whole files, listings by looking."""
+
+import errno
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from modelzero.errors import RunError
+from modelzero.runs.folder import append_history, create_folder, read_all, write_bytes, write_record, write_tensors
+from modelzero.runs.record import Epoch, Run
+
+RECORD = {
+    "format": 1,
+    "id": "a",
+    "status": "finished",
+    "model": "model0",
+    "seed": 42,
+    "epochs": 3,
+    "batch_size": 32,
+    "learning_rate": 0.1,
+    "recipe": {"model": "model0", "hidden_units": 10},
+    "data": {"name": "two", "fingerprint": "0", "classes": ["a", "b"], "image_shape": [1, 8, 8]},
+    "history": [],
+    "train_seconds": 0.0,
+    "environment": {"threads": 1, "device": "cpu"},
+    "test_reads": 0,
+}
+
+
+def epoch(number):
+    return Epoch(number, 0.5, 0.8, 0.8, float("nan"), 0.9, 9, 0.4, 0.9, 1.5, 0.1)
+
+
+def everything():
+    """List every file and folder below the current one."""
+    return sorted(path.as_posix() for path in Path().rglob("*"))
+
+
+def failing(error):
+    def replace(*_):
+        raise error
+
+    return replace
+
+
+# Names.
+
+
+def test_folder_says_when_and_what():
+    """Date, time, label, six random hexadecimal digits."""
+    path = create_folder("runs", "model0-seed42", dict(RECORD))
+    assert path.parent == Path("runs")
+    assert path.is_dir()
+    assert re.fullmatch(r"\d{8}-\d{6}-model0-seed42-[0-9a-f]{6}", path.name)
+
+
+def test_folders_above_are_made():
+    """Whoever names a folder that is not there yet gets it."""
+    assert create_folder("a/b/c", "x", dict(RECORD)).is_dir()
+
+
+def test_many_at_once_get_folders_of_their_own():
+    """Sixteen threads make four hundred folders of four hundred names."""
+    with ThreadPoolExecutor(16) as pool:
+        paths = list(pool.map(lambda _: create_folder("runs", "same", dict(RECORD)), range(400)))
+    assert len(set(paths)) == len(list(Path("runs").iterdir())) == 400
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["../x", "..", "/etc", "a/b", "<b>", "한국어", "", "x" * 300, "한" * 300, "nul\0l", "a\nb", "-rf", "C:\\x", "."],
+)
+def test_odd_label_stays_inside(label):
+    """Whatever a model is called, its folder lies in the runs folder, and its name is plain and short."""
+    path = create_folder("runs", label, dict(RECORD))
+    assert path.resolve().parent == Path("runs").resolve()
+    assert re.fullmatch(r"[A-Za-z0-9._-]{1,100}", path.name)
+    assert not path.name.startswith((".", "-"))
+
+
+@pytest.mark.parametrize("runs_dir", ["file", "file/runs"])
+def test_folder_that_cannot_be_made(runs_dir):
+    """The error names the folder, the reason and the option; nothing is left."""
+    Path("file").write_text("")
+    with pytest.raises(RunError, match=r"cannot be written \((Not a directory|File exists)\): .*--runs-dir"):
+        create_folder(runs_dir, "x", dict(RECORD))
+    assert everything() == ["file"]
+
+
+# Files.
+
+
+def test_file_is_written_whole():
+    """The content is there and nothing besides the file."""
+    write_bytes(Path("a"), b"new")
+    assert (Path("a").read_bytes(), everything()) == (b"new", ["a"])
+
+
+def test_file_is_replaced():
+    """The new content takes the place of the old."""
+    Path("a").write_bytes(b"old and longer")
+    write_bytes(Path("a"), b"new")
+    assert Path("a").read_bytes() == b"new"
+
+
+def test_full_disk_leaves_the_old_content(monkeypatch):
+    """When the last step fails, the old file is whole, no temporary one is left, and the error says why."""
+    Path("a").write_bytes(b"old")
+    monkeypatch.setattr("os.replace", failing(OSError(errno.ENOSPC, "No space left on device")))
+    with pytest.raises(RunError, match=r"^a cannot be written \(No space left on device\): .* or make room$"):
+        write_bytes(Path("a"), b"new")
+    assert (Path("a").read_bytes(), everything()) == (b"old", ["a"])
+
+
+def test_full_disk_while_flushing_leaves_the_old_content(monkeypatch):
+    """Likewise when the bytes do not reach the disk."""
+    Path("a").write_bytes(b"old")
+    monkeypatch.setattr("os.fsync", failing(OSError(errno.EIO, "Input/output error")))
+    with pytest.raises(RunError, match="Input/output error"):
+        write_bytes(Path("a"), b"new")
+    assert (Path("a").read_bytes(), everything()) == (b"old", ["a"])
+
+
+def test_interrupt_leaves_the_old_content(monkeypatch):
+    """Ctrl-C in the middle comes through as what it is; the old file is whole and no temporary one is left."""
+    Path("a").write_bytes(b"old")
+    monkeypatch.setattr("os.replace", failing(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        write_bytes(Path("a"), b"new")
+    assert (Path("a").read_bytes(), everything()) == (b"old", ["a"])
+
+
+def test_folder_that_is_gone():
+    """Somebody deleted the folder of a run while it was training."""
+    with pytest.raises(RunError, match="cannot be written"):
+        write_record(Path("gone"), RECORD)
+
+
+def test_reader_never_sees_a_part():
+    """While a record is written again and again, every look at it finds a whole one."""
+    path = create_folder("runs", "busy", dict(RECORD))
+    write_record(path, RECORD)
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(
+            lambda: [write_record(path, {**RECORD, "seed": i, "pad": "x" * 20_000}) for i in range(60)]
+        )
+        seen = [Run.read(path).seed]
+        while not writing.done():
+            seen.append(Run.read(path).seed)
+    assert set(seen) <= {42, *range(60)}
+    assert Run.read(path).seed == 59
+
+
+def test_history_grows_by_a_line():
+    """Each epoch is a line of strict JSON, NaN spelled out, and on disk as soon as it is appended."""
+    for number in (1, 2, 3):
+        append_history(Path(), epoch(number))
+        lines = [json.loads(line) for line in Path("history.jsonl").read_text().splitlines()]
+        assert [(line["epoch"], line["test_loss"]) for line in lines] == [(n, "NaN") for n in range(1, number + 1)]
+
+
+def test_history_that_cannot_be_written():
+    """The error is RunError here too."""
+    with pytest.raises(RunError, match="cannot be written"):
+        append_history(Path("gone"), epoch(1))
+
+
+def test_tensors_come_back():
+    """Types and values, also of a tensor that is a view with gaps."""
+    tensors = {"logits": torch.rand(6, 4)[::2, 1:], "steps": torch.tensor(3), "w": torch.rand(2, requires_grad=True)}
+    write_tensors(Path("t.safetensors"), tensors)
+    again = safetensors.torch.load_file("t.safetensors")
+    assert {name: again[name].dtype for name in tensors} == {name: t.dtype for name, t in tensors.items()}
+    assert all(torch.equal(again[name], tensor) for name, tensor in tensors.items())
+
+
+def test_tensors_leave_no_temporary_file():
+    """Only the file itself."""
+    write_tensors(Path("t.safetensors"), {"a": torch.zeros(3)})
+    assert everything() == ["t.safetensors"]
+
+
+# Listings.
+
+
+def test_no_runs_folder_yet():
+    """Before the first training there is nothing to list, and that is no error."""
+    assert read_all("runs") == ([], [])
+
+
+def test_runs_are_listed_in_order():
+    """By name, which begins with the date: the oldest first."""
+    for name in ("20260103-000000-a-000000", "20260101-000000-z-ffffff", "20260102-000000-m-aaaaaa"):
+        Path("runs", name).mkdir(parents=True)
+        write_record(Path("runs", name), {**RECORD, "id": name})
+    runs, trouble = read_all("runs")
+    assert [run.id[:8] for run in runs] == ["20260101", "20260102", "20260103"]
+    assert trouble == []
+
+
+def test_runs_of_one_second_are_listed_in_order():
+    """Runs that began within one second are listed the oldest first too."""
+    paths = [create_folder("runs", label, dict(RECORD)) for label in "hgfedcba"]
+    for index, path in enumerate(paths):
+        write_record(path, {**RECORD, "id": path.name, "created": f"2026-11-23T14:00:00.{index:06}+00:00"})
+    assert [run.path for run in read_all("runs")[0]] == paths
+
+
+def test_damaged_run_is_named_and_the_others_are_read():
+    """One torn record does not hide the rest; files beside the folders are nobody's business."""
+    good, torn = (create_folder("runs", label, dict(RECORD)) for label in ("good", "torn"))
+    empty = Path("runs", "empty")
+    empty.mkdir()
+    write_record(good, RECORD)
+    (torn / "run.json").write_text('{"format": 1, "id"')
+    Path("runs", "notes.txt").write_text("mine")
+    runs, trouble = read_all("runs")
+    assert [run.path for run in runs] == [good]
+    assert sorted(line.split(" ")[0] for line in trouble) == sorted([f"{torn}/run.json", str(empty)])
+
+
+def test_runs_folder_that_is_a_file():
+    """The error names the option to change."""
+    Path("file").write_text("")
+    with pytest.raises(RunError, match=r"file cannot be listed \(Not a directory\): check --runs-dir"):
+        read_all("file")
