@@ -1,4 +1,4 @@
-"""What the campaigns on survival share: a small set of pictures, trainings in processes that may die, broken disks."""
+"""What the campaigns on survival share: a small set of images, trainings in processes that may die, broken disks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KINDS = ("mlp", "convnet", "forest")
 
 
 def pictures(share=0.3):
-    """431 pictures of digits."""
+    """431 images of digits."""
     return mz.load("digits", share=share)
 
 

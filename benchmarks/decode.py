@@ -1,6 +1,6 @@
 """Claim: 10,000 JPEGs of mixed sizes in 20 classes load 3 times as fast as a Dataset that opens each with Pillow.
 
-The Dataset opens, converts, resizes and makes a tensor of each picture in the training process, as torchvision's Resize
+The Dataset opens, converts, resizes and makes a tensor of each image in the training process, as torchvision's Resize
 and ToTensor do. `mz.load` decodes into its cache the first time (a new cache in each repeat), and maps it the
 second time.
 
@@ -37,7 +37,7 @@ def make(folder, count):
 
 
 class Opens(torch.utils.data.Dataset):
-    """What a tutorial writes for a folder of pictures."""
+    """What a tutorial writes for a folder of images."""
 
     def __init__(self, folder):
         self.paths = sorted(folder.glob("*/*.jpg"))
@@ -86,7 +86,7 @@ def main():
             return seconds
 
         sides = [
-            ("a Dataset that opens each picture, one epoch", dataset),
+            ("a Dataset that opens each image, one epoch", dataset),
             ("mz.load, first", first),
             ("mz.load, again", second),
         ]

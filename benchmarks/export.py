@@ -1,4 +1,4 @@
-"""Claim: the file of every rung gives modelzero's class for each Fashion-MNIST test picture, and its probabilities.
+"""Claim: the file of every rung gives modelzero's class for each Fashion-MNIST test image, and its probabilities.
 
 Each rung is trained with its recipe and exported both ways. `export` refuses a file with another class, or with a
 probability that differs by more than 1e-5, so a figure in the table means that it passed.

@@ -1,4 +1,4 @@
-"""Claims: ten times the pictures take at most 10.5 times the training time, and memory stays near that of the bytes.
+"""Claims: ten times the images take at most 10.5 times the training time, and memory stays near that of the bytes.
 
 Fashion-MNIST's training split, and the same tiled ten times, three epochs of a model. Each in a process of its own, in
 turn, which trains five times after a warm-up: its median counts. The peak is to stay under 1.3 times the uint8 bytes
@@ -74,7 +74,7 @@ def main():
         f"\n{arguments.model}: median {statistics.median(ratios):.2f} times ({min(ratios):.2f} to {max(ratios):.2f}) ",
         end="",
     )
-    print(f"for {TIMES} times the pictures; peak at most {max(peaks) / 1e6:.0f} MB, limit {limit / 1e6:.0f} MB")
+    print(f"for {TIMES} times the images; peak at most {max(peaks) / 1e6:.0f} MB, limit {limit / 1e6:.0f} MB")
 
 
 if __name__ == "__main__":

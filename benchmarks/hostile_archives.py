@@ -26,7 +26,7 @@ from PIL import Image
 import hostile_files
 
 _FAR = "modelzero-canary-0f3a"  # a name that nobody else writes
-_SOME = 6  # pictures in each class
+_SOME = 6  # images in each class
 BOMB_BYTES = 200_000_000
 
 
@@ -196,7 +196,7 @@ def deflated(data, level=6):
 
 @functools.cache
 def bomb():
-    """Two hundred million bytes that begin as a picture does, packed into two hundred thousand."""
+    """Two hundred million bytes that begin as an image does, packed into two hundred thousand."""
     packer = zlib.compressobj(1, zlib.DEFLATED, -15)
     packed = [packer.compress(picture(0))]
     checksum = zlib.crc32(picture(0))

@@ -25,7 +25,7 @@ from PIL import Image
 PICTURES = {"png": 3000, "jpeg": 3000, "webp": 2000, "gif": 2000, "bmp": 1500, "tiff": 3000}
 OTHERS = {"idx": 1200, "gz": 1200, "npz": 900, "npy": 800, "parquet": 700, "csv": 700}
 SHARES = PICTURES | OTHERS  # of 20,000
-SIDE = 24  # of the pictures in files of their own
+SIDE = 24  # of the images in files of their own
 ENDINGS = (".png", ".jpg", ".gif", ".bmp", ".tif", ".webp", ".dat", "", ".npz", ".csv", ".parquet", ".zip", ".gz")
 _EXTREME = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
@@ -55,7 +55,7 @@ def plan(files):
 
 
 def picture(kind, number, seed):
-    """Return the ending, the content and what happened to a damaged picture."""
+    """Return the ending, the content and what happened to a damaged image."""
     draws = random.Random(f"{seed} {kind} {number}")
     content = draws.choice(originals(kind))
     changes = [*COMMON, *OF_KIND.get(kind, ()), *OF_KIND.get(kind, ())]
@@ -68,7 +68,7 @@ def picture(kind, number, seed):
 
 
 def source(kind, number, seed):
-    """Return a set with one damaged file of another kind than pictures."""
+    """Return a set with one damaged file of another kind than images."""
     draws = random.Random(f"{seed} {kind} {number}")
     return {"idx": _idx, "gz": _gz, "npz": _npz, "npy": _npy, "parquet": _parquet, "csv": _csv}[kind](draws)
 
@@ -398,7 +398,7 @@ def originals(kind):
 
 
 def _arrays():
-    """Twenty pictures of 6x6 and their labels."""
+    """Twenty images of 6x6 and their labels."""
     images = np.random.default_rng(8).integers(0, 256, (20, 6, 6), np.uint8)
     return images, np.arange(20, dtype=np.uint8) % 2
 
@@ -497,7 +497,7 @@ def _table_pictures():
 
 
 def _parquet(draws):
-    """Pictures within or paths; damaged outside, or a picture, a path or a label within."""
+    """Images within or paths; damaged outside, or an image, a path or a label within."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

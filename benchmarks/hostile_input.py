@@ -1,12 +1,12 @@
 """Claim: damaged files and hostile archives end in a clean load or a refusal in one line, and nothing else happens.
 
 Everything goes through `mz.load`, in two processes that live long, with a cache, a home and a working folder of their
-own. Pictures are loaded by the hundred, among good ones that must come out as they are; what is odd about a hundred is
+own. Images are loaded by the hundred, among good ones that must come out as they are; what is odd about a hundred is
 looked for file by file. Files are drawn by `hostile_files.py`, archives by `hostile_archives.py`.
 
 - traceback: an exception that is no ModelZeroError, also in a process that decodes, or one that the process did not
   survive; a refusal that is not one printable line or does not name the file; anything on the standard streams; data
-  that contradict themselves; a good picture that came out otherwise.
+  that contradict themselves; a good image that came out otherwise.
 - hang: more than 2 s of processor time, of the process and of those that decode for it, for one file, or more than 10 s
   by the clock: on a machine that has other work to do the clock says little.
 - memory: the highest resident memory of a process over what it had before the first file, and the same of the largest
@@ -44,9 +44,9 @@ from modelzero.data import pool
 
 HANG_SECONDS, HANG_CLOCK_SECONDS = 2.0, 10.0
 MOST_GROWTH = 500 << 20
-AT_ONCE = 100  # pictures in one folder
+AT_ONCE = 100  # images in one folder
 _JOB_SECONDS = {True: 30.0, False: 150.0}  # for one file; for many
-_GOOD = 6  # pictures in each class and split
+_GOOD = 6  # images in each class and split
 
 
 @dataclasses.dataclass
@@ -166,7 +166,7 @@ def load(path, **settings):
 
 
 def load_pictures(room, kind, numbers, seed):
-    """Load damaged pictures among good ones; return an outcome for each."""
+    """Load damaged images among good ones; return an outcome for each."""
     folder = room.root / "in" / "pictures"
     names = {}
     good = [hostile_files.saved(hostile_files.Image.fromarray(hostile_files.smooth(k)), "PNG") for k in range(_GOOD)]

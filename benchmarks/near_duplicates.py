@@ -1,10 +1,10 @@
 """Claim: planted near duplicates are found, at least 95 % of each kind, and at most 1 % of reported pairs are false.
 
-Into Fashion-MNIST, scikit-learn's digits, patches of its two sample photographs and pure noise, pictures of the
-training split are planted as test pictures: moved by a pixel, mirrored, brightened, or compressed as a JPEG of quality
+Into Fashion-MNIST, scikit-learn's digits, patches of its two sample photographs and pure noise, images of the
+training split are planted as test images: moved by a pixel, mirrored, brightened, or compressed as a JPEG of quality
 75. Then the search runs on what nobody planted: Fashion-MNIST's test split against itself and against the training
-split. Two figures judge it there: the share of reported pairs whose labels disagree, and reported pictures for each
-picture.
+split. Two figures judge it there: the share of reported pairs whose labels disagree, and reported images for each
+image.
 
     python benchmarks/near_duplicates.py [--planted 1000] [--seed 0]
 """
@@ -40,7 +40,7 @@ KINDS = [
 
 
 def plant(images, kind):
-    """Return the pictures, uint8 [N, C, H, W], changed as one kind of near duplicate is."""
+    """Return the images, uint8 [N, C, H, W], changed as one kind of near duplicate is."""
     if kind.startswith("moved"):
         y, x = DIRECTIONS[kind.removeprefix("moved ")]
         moved = torch.zeros_like(images)  # black comes in from outside
@@ -58,7 +58,7 @@ def plant(images, kind):
 
 
 def recompressed(image):
-    """Write one picture as a JPEG of quality 75 and read it again."""
+    """Write one image as a JPEG of quality 75 and read it again."""
     file = io.BytesIO()
     array = image.permute(1, 2, 0).numpy()
     Image.fromarray(array if len(image) == 3 else array[:, :, 0]).save(file, "JPEG", quality=75)
@@ -66,10 +66,10 @@ def recompressed(image):
 
 
 def recall(train, chosen, kind):
-    """Return the share of the chosen training pictures that are found once they are planted in a test split."""
+    """Return the share of the chosen training images that are found once they are planted in a test split."""
     planted = plant(train[chosen], kind)
     found = {(pair.train, pair.test) for pair in near_duplicates(train, planted)}
-    equal = (planted == train[chosen]).flatten(1).all(1)  # such as a symmetrical picture, mirrored: an exact duplicate
+    equal = (planted == train[chosen]).flatten(1).all(1)  # such as a symmetrical image, mirrored: an exact duplicate
     return sum((int(place), test) in found or bool(equal[test]) for test, place in enumerate(chosen)) / len(chosen)
 
 
@@ -111,8 +111,8 @@ def main():
     near_duplicates(train.images, test.images)
     took = time.perf_counter() - began
     print(
-        f"search of 60,000 x 10,000 pictures: {took:.1f} s with {torch.get_num_threads()} threads, "
-        f"{memory.bytes() / 1e6:.0f} MB at most (55 MB of them pictures)\n"
+        f"search of 60,000 x 10,000 images: {took:.1f} s with {torch.get_num_threads()} threads, "
+        f"{memory.bytes() / 1e6:.0f} MB at most (55 MB of them images)\n"
     )
 
     noise = torch.from_numpy(generator.integers(0, 256, (5000, 1, 28, 28), dtype=np.uint8))
@@ -130,7 +130,7 @@ def main():
         )
         seen = torch.nonzero(contrast > 20).flatten().numpy()  # photographs: patches that show more than sky
         chosen[name] = generator.choice(seen, min(options.planted, len(seen)), replace=False)
-    print("| pictures planted of each kind | " + " | ".join(str(len(each)) for each in chosen.values()) + " |")
+    print("| images planted of each kind | " + " | ".join(str(len(each)) for each in chosen.values()) + " |")
     exact = []
     for name, images in sets.items():
         groups = same_pixels([images, images[chosen[name]]])
@@ -141,7 +141,7 @@ def main():
         print(f"| {kind} | " + " | ".join(f"{100 * share:.1f} %" for share in shares) + " |", flush=True)
 
     print(
-        "\n| nothing planted | equal pixels | near pairs | pictures in them | of all | labels disagree | of the pairs |"
+        "\n| nothing planted | equal pixels | near pairs | images in them | of all | labels disagree | of the pairs |"
     )
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     equal = len(same_pixels([test.images]))

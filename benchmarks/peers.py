@@ -1,6 +1,6 @@
 """Claims: model 0, three epochs with evaluation: 2 times as fast as JAX's warm jitted scan, 5 times as the next peer.
 
-The same training (60,000 pictures, batches of 32, SGD at 0.1, cross-entropy, evaluation on 10,000 pictures after each
+The same training (60,000 images, batches of 32, SGD at 0.1, cross-entropy, evaluation on 10,000 images after each
 epoch) as each library's own documentation writes it, the data in memory and outside of the clock. Each side runs in a
 process of its own, twice: cold, then warm; the sides take turns. What is not installed is named and left out;
 `make bench-peers` installs it all into an environment of its own.

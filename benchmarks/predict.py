@@ -1,6 +1,6 @@
-"""Claim: the 10,000 test pictures of Fashion-MNIST, as PNG files, get the classes that each run stored for them.
+"""Claim: the 10,000 test images of Fashion-MNIST, as PNG files, get the classes that each run stored for them.
 
-Every rung of the ladder is trained with its recipe, the test pictures are written as files, and `Decoder` and
+Every rung of the ladder is trained with its recipe, the test images are written as files, and `Decoder` and
 `Predictor`, which `modelzero predict` consists of, read and classify them. Beside the seconds of both stands what
 decoding takes alone: predicting should add little to it.
 
@@ -50,7 +50,7 @@ def main():
             Image.fromarray(image[0].numpy()).save(folder / f"{place}.png")
         os.environ["XDG_CACHE_HOME"] = temporary
         paths = list(find_pictures([str(folder)]))
-        print(f"{len(paths):,} pictures; seconds to decode them, and to decode and classify them")
+        print(f"{len(paths):,} images; seconds to decode them, and to decode and classify them")
         print(f"{'rung':10} {'accuracy':>9} {'other class':>12} {'decode':>8} {'classify':>9}")
         for name in arguments.rungs.split(","):
             run = mz.train(data, name, runs_dir=Path(temporary, "runs"), progress=False)

@@ -1,6 +1,6 @@
 """How the recipes of the rungs that train by steps were chosen: on validation cuts of training splits.
 
-Fashion-MNIST: the first 50,000 training pictures are trained on, the last 10,000 are judged on. digits: 1,000 and 437.
+Fashion-MNIST: the first 50,000 training images are trained on, the last 10,000 are judged on. digits: 1,000 and 437.
 The test splits are not touched. docs/ladder.md has what came out.
 
     python benchmarks/recipes.py              every candidate

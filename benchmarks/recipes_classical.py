@@ -1,8 +1,8 @@
 """Claim: of the settings below, none is more accurate than the defaults of `NearestNeighbours` and `Forest`.
 
-The forests are those that a core grows on all 60,000 pictures in about 15 s. Chosen on the training split of
-Fashion-MNIST alone: fitted on its first 50,000 pictures, compared on its last 10,000. The test split is never looked
-at. Most differences are small: with 10,000 pictures an accuracy of 0.87 has a standard error of 0.003.
+The forests are those that a core grows on all 60,000 images in about 15 s. Chosen on the training split of
+Fashion-MNIST alone: fitted on its first 50,000 images, compared on its last 10,000. The test split is never looked
+at. Most differences are small: with 10,000 images an accuracy of 0.87 has a standard error of 0.003.
 
     python benchmarks/recipes_classical.py [--seeds 2]
 """

@@ -5,7 +5,7 @@
 Without LADDER it climbs Fashion-MNIST first. With --screenshots it opens the page in headless Chromium at 400, 1,000
 and 1,600 pixels, light and dark, with JavaScript and without, and fails where there is a console message, a request to
 anywhere or a horizontal scroll bar. That needs Debian's chromium and nodejs, and `npm install playwright-core` in the
-folder that --playwright names. --picture writes the picture of the README.
+folder that --playwright names. --picture writes the image of the README.
 """
 
 from __future__ import annotations

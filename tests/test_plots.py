@@ -46,7 +46,7 @@ def test_a_ladder_without_a_finished_run_is_not_drawn(ladder, refuses):
 
 
 def test_pictures_are_drawn_class_by_class(digits):
-    """The first pictures of each class, as they are."""
+    """The first images of each class, as they are."""
     (axes,) = data_figure(digits, columns=2, most_rows=3).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["0", "1", "2"]
     second = digits.train.images[digits.train.labels == 1][1, 0]

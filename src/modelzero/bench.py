@@ -1,4 +1,4 @@
-"""How fast this machine is: the chapter's loop against modelzero, seeds a minute, a ladder, pictures a second.
+"""How fast this machine is: the chapter's loop against modelzero, seeds a minute, a ladder, images a second.
 
 `chapter_loop` is the chapter's training cell as it stands there, per-picture Python and all: the slow reference.
 """
@@ -70,7 +70,7 @@ def bench(
     "the chapter's loop / mz.train, the same training"
 
     Args:
-        data: the pictures, of 1 or 3 channels.
+        data: the images, of 1 or 3 channels.
         repeats: warm measurements of each.
         say: is told what is being measured.
 
@@ -78,7 +78,7 @@ def bench(
         The measures, and the ratios between them.
 
     Raises:
-        DataError: pictures that the chapter's loop cannot make PIL images of.
+        DataError: images that the chapter's loop cannot make PIL images of.
         TrainingError: the two sides disagree: then their times say nothing.
     """
     if data.image_shape[0] not in (1, 3):
@@ -163,7 +163,7 @@ def chapter_loop(
     """Run the chapter's training cell as it stands there.
 
     Args:
-        data: the pictures.
+        data: the images.
         make: makes the model in place of model 0.
         epochs: the chapter's three.
 
@@ -214,7 +214,7 @@ def same_training(
 
 
 def _speeds(data: ImageData, folder: str, repeats: int, say: Callable[[str], object]) -> Iterator[Measure]:
-    """Pictures that one training learns from in a second, and that it predicts."""
+    """Images that one training learns from in a second, and that it predicts."""
     for name in _SPEEDS_OF:
         training, testing = [], []
         for repeat in range(repeats + 1):
@@ -222,8 +222,8 @@ def _speeds(data: ImageData, folder: str, repeats: int, say: Callable[[str], obj
             run = train(data, name, epochs=1, runs_dir=folder, progress=False)
             training.append(len(data.train) / run.history[0].train_seconds)
             testing.append(len(data.test) / run.history[0].test_seconds)
-        yield _measure(f"mz.train: {name}, pictures learned from", "pictures/s", training)
-        yield _measure(f"mz.train: {name}, pictures tested", "pictures/s", testing)
+        yield _measure(f"mz.train: {name}, images learned from", "pictures/s", training)
+        yield _measure(f"mz.train: {name}, images tested", "pictures/s", testing)
 
 
 def _measure(what: str, unit: str, values: list[float]) -> Measure:

@@ -103,7 +103,7 @@ def _flatten(data: ImageData, expected: dict[str, Any]) -> Section:
     flat = nn.Flatten()(picture)
     before, after = list(picture.shape), list(flat.shape)
     return Section(
-        "Flattening a picture",
+        "Flattening an image",
         [f"before: {before}  [channels, height, width]", f"after:  {after}  [channels, height * width]"],
         [
             _equal("shape before flattening", expected["before"], before, None),

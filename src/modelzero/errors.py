@@ -2,7 +2,7 @@
 
     ModelZeroError
     ├── InputError            what the user gave cannot be used: the commands exit with 2
-    │   ├── DataError         pictures, labels, files, downloads
+    │   ├── DataError         images, labels, files, downloads
     │   │   └── DataUnavailableError   a named set that is neither on the machine nor to be downloaded
     │   ├── ModelError        a model's name, its factory, or what it returns
     │   ├── SettingError      a number or word outside its range
@@ -30,11 +30,11 @@ class InputError(ModelZeroError):
 
 
 class DataError(InputError):
-    """Pictures, labels, files or downloads that cannot be used."""
+    """Images, labels, files or downloads that cannot be used."""
 
 
 class DataUnavailableError(DataError):
-    """A named set of pictures that is neither on this machine nor can be downloaded."""
+    """A named set of images that is neither on this machine nor can be downloaded."""
 
 
 class ModelError(InputError):

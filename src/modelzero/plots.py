@@ -1,4 +1,4 @@
-"""Figures of matplotlib, for notebooks and papers: of a run, of a ladder, of a set of pictures."""
+"""Figures of matplotlib, for notebooks and papers: of a run, of a ladder, of a set of images."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def ladder_figure(ladder: Ladder) -> Figure:
 
 
 def data_figure(data: ImageData, columns: int = 10, most_rows: int = 20) -> Figure:
-    """Draw the first training pictures of each class, a class in each row.
+    """Draw the first training images of each class, a class in each row.
 
     >>> import modelzero as mz
     >>> [label.get_text() for label in data_figure(mz.load("digits")).axes[0].get_yticklabels()][:3]
@@ -119,7 +119,7 @@ def data_figure(data: ImageData, columns: int = 10, most_rows: int = 20) -> Figu
 
     Args:
         data: the set.
-        columns: pictures of each class.
+        columns: images of each class.
         most_rows: classes that are shown at most.
 
     Raises:
@@ -131,7 +131,7 @@ def data_figure(data: ImageData, columns: int = 10, most_rows: int = 20) -> Figu
     figure = _figure(0.7 * columns + 1.6, 0.75 * rows + 0.2)
     channels, height, width = data.image_shape
     gap = max(1, height // 14)
-    # One picture of all: an axes for each of them would take seconds to draw.
+    # One image of all: an axes for each of them would take seconds to draw.
     sheet = torch.full((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), 255, dtype=torch.uint8)
     for label in range(rows):
         places = torch.nonzero(data.train.labels == label).flatten()[:columns]

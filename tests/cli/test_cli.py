@@ -136,7 +136,7 @@ def test_data_shows_counts_and_draws_a_picture():
 
 
 def test_inspect_adds_up():
-    """TinyVGG on 28x28 pictures: parameters and multiply-adds counted by hand."""
+    """TinyVGG on 28x28 images: parameters and multiply-adds counted by hand."""
     shown = json.loads(invoke("inspect tinyvgg --json").stdout)
     assert shown["parameters"] == (9 * 10 + 10) + 3 * (90 * 10 + 10) + (490 * 10 + 10)
     assert shown["multiply_adds"] == 784 * 90 + 784 * 900 + 2 * 196 * 900 + 4900
@@ -163,7 +163,7 @@ def test_inspect_adds_up():
         ("train fashion-mnist --data-dir nowhere", "the data folder nowhere is no folder"),
         ("data file", "is a file"),
         ("data digits --picture nowhere/grid.png", "cannot be written"),
-        ("data digits --picture grid.nonsense", "does not end as a picture does"),
+        ("data digits --picture grid.nonsense", "does not end as an image does"),
         ("inspect model9", "no model named 'model9'"),
         ("inspect tinyvgg --shape 1,3,3", "too small for tinyvgg"),
         ("inspect model0 --shape 1,28", "shape '1,28'"),

@@ -23,7 +23,7 @@ def invoke(command):
 
 @pytest.fixture
 def given(monkeypatch):
-    """Make `load` return a set of so many pictures with these classes, each test picture also in training."""
+    """Make `load` return a set of so many images with these classes, each test image also in training."""
 
     def give(count, classes):
         generator = torch.Generator().manual_seed(0)
@@ -52,8 +52,8 @@ def test_findings_are_printed_and_drawn(given):
     assert answer.exit_code == 0
     for words in (
         "- A note.",
-        "- 20 test pictures are also in train, such as a/0 and a/0.",
-        "- 20 of 20 test pictures were seen in training",
+        "- 20 test images are also in train, such as a/0 and a/0.",
+        "- 20 of 20 test images were seen in training",
         "  b ad.png: cut",
         "pairs drawn into pairs.png",
         "samples drawn into samples.png",
@@ -139,5 +139,5 @@ def test_a_sheet_that_cannot_be_written_is_one_line(monkeypatch, option, path):
     monkeypatch.setattr("modelzero.load", lambda *_, **__: pytest.fail("loaded"))
     answer = invoke(f"data here {option} {path}")
     assert answer.exit_code == 2
-    assert "cannot be written" in answer.stderr or "does not end as a picture does" in answer.stderr
+    assert "cannot be written" in answer.stderr or "does not end as an image does" in answer.stderr
     assert len(answer.stderr.splitlines()) == 1

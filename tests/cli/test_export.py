@@ -25,12 +25,12 @@ def run(digits, tmp_path_factory):
 
 
 def test_written_checked_and_said(run):
-    """The path, the bytes, and on how many pictures both agree; then the file is checked again."""
+    """The path, the bytes, and on how many images both agree; then the file is checked again."""
     answer = export(run.id, "--runs-dir", run.path.parent, "-o", "digits.onnx")
     assert answer.exit_code == 0, answer.output
     first, second = answer.stdout.splitlines()
     assert first == f"digits.onnx: {Path('digits.onnx').stat().st_size:,} bytes, written"
-    assert second.startswith("checked on 360 test pictures: onnxruntime gives the class that modelzero gives")
+    assert second.startswith("checked on 360 test images: onnxruntime gives the class that modelzero gives")
     again = export(run.path, "--check", "digits.onnx")
     assert (again.exit_code, again.stdout.splitlines()[1]) == (0, second)
     assert "in order" in again.stdout

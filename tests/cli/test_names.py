@@ -52,7 +52,7 @@ def hidden(text):
 
 @pytest.fixture(scope="module")
 def pictures():
-    """Five random pictures for each of so many classes."""
+    """Five random images for each of so many classes."""
     return np.random.default_rng(0).integers(0, 256, (len(TABLED), 5, 8, 8), np.uint8)
 
 
@@ -276,7 +276,7 @@ def test_ten_thousand_files_that_cannot_be_read_are_not_ten_thousand_lines(odd, 
 
 
 def test_a_folder_of_ten_thousand_classes_is_listed(tmp_path):
-    """Every class, in order, without a look into any picture."""
+    """Every class, in order, without a look into any image."""
     names = [f"class {number:05}" for number in range(CLASSES)]
     for name in names:
         (tmp_path / "all" / name).mkdir(parents=True)
@@ -304,7 +304,7 @@ def test_ten_thousand_classes_are_split_and_shown():
 
 @pytest.fixture
 def many(monkeypatch):
-    """Make `load` return a set of 10,000 classes; only 50 test pictures, for their logits to be small."""
+    """Make `load` return a set of 10,000 classes; only 50 test images, for their logits to be small."""
     images = torch.randint(0, 256, (CLASSES, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(CLASSES)
     train, test = mz.Split(images, labels), mz.Split(images[:50], labels[:50])
@@ -331,7 +331,7 @@ def test_ten_thousand_classes_go_through_every_command():
     assert shown["rungs"][1]["averages"]["micro_f1"] == 1
     again = mz.Ladder.read(ladder)
     assert [rung.accuracy for rung in again.rungs][:2] == [0.02, 1.0]
-    assert all("test_logits" not in vars(run) for run in again.runs)  # with 10,000 test pictures 400 MB for each
+    assert all("test_logits" not in vars(run) for run in again.runs)  # with 10,000 test images 400 MB for each
     answer = invoke("report", ladder, "-o", "many.html")
     assert answer.exit_code == 0, answer.output
     assert Path("many.html").stat().st_size < 3e6

@@ -37,21 +37,21 @@ def run(digits, tmp_path_factory):
 
 @pytest.fixture
 def pictures(digits):
-    """Twelve test pictures, digit/0.png to digit/11.png."""
+    """Twelve test images, digit/0.png to digit/11.png."""
     for k in range(12):
         save(digits.test.images[k], f"digit/{k}.png")
     return digits.test.images[:12]
 
 
 def test_pictures_as_files_get_the_stored_classes(fashion_mnist, tmp_path):
-    """Of 300 test pictures of Fashion-MNIST, drawn with a seed; `benchmarks/predict.py` takes all and every rung."""
+    """Of 300 test images of Fashion-MNIST, drawn with a seed; `benchmarks/predict.py` takes all and every rung."""
     run = mz.train(fashion_mnist, "model0", runs_dir=tmp_path / "runs", progress=False)
     drawn = np.random.default_rng(0).choice(10_000, 300, replace=False).tolist()
     for place in drawn:
         save(fashion_mnist.test.images[place], f"pictures/{place}.png")
     answer = predict(run.path, "pictures", "-o", "out.csv")
     assert answer.exit_code == 0, answer.stderr
-    assert "300 pictures predicted, written into out.csv" in answer.stdout
+    assert "300 images predicted, written into out.csv" in answer.stdout
     with Path("out.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [int(Path(row["picture"]).stem) for row in rows] == sorted(drawn)
@@ -81,7 +81,7 @@ def test_all_classes_are_the_most_that_there_are(run, pictures):
 
 
 def test_names_come_from_standard_input(run, pictures):
-    """One a line, also with Windows' line ends, between pictures that were given."""
+    """One a line, also with Windows' line ends, between images that were given."""
     answer = predict(run.path, "digit/5.png", "-", "digit/7.png", given="digit/1.png\r\n\ndigit/2.png\n")
     assert [line.split(",")[0] for line in answer.stdout.splitlines()[1:]] == [
         f"digit/{k}.png" for k in (5, 1, 2, 7)
@@ -90,13 +90,13 @@ def test_names_come_from_standard_input(run, pictures):
 
 def test_one_bad_picture_does_not_cost_the_rest(run, pictures):
     """It is named on standard error with the reason, the exit code is 1, and everything else is there."""
-    Path("digit/3.png").write_bytes(b"no picture")
+    Path("digit/3.png").write_bytes(b"no image")
     answer = predict(run.path, "digit", "nowhere.png", "-o", "out.csv")
     assert answer.exit_code == 1
     assert answer.stderr.splitlines() == [
-        "left out: digit/3.png: no picture, or of an unknown format: PNG, JPEG, WebP, BMP, GIF and TIFF are read",
+        "left out: digit/3.png: no image, or of an unknown format: PNG, JPEG, WebP, BMP, GIF and TIFF are read",
         "left out: nowhere.png: it cannot be opened: No such file or directory",
-        "2 pictures left out of 13",
+        "2 images left out of 13",
     ]
     assert len(Path("out.csv").read_text().splitlines()) == 12
     document = json.loads(predict(run.path, "nowhere.png", "--json").stdout)
@@ -165,8 +165,8 @@ def test_runs_that_cannot_predict(make, run, pictures):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["empty"], "no pictures"),
-        (["digit", "empty"], "no pictures"),
+        (["empty"], "no images"),
+        (["digit", "empty"], "no images"),
         (["digit", "--top", "0"], "top 0"),
         (["digit", "-o", "no/where.csv"], "cannot be written"),
         (["digit", "-o", "digit"], "cannot be written (a folder)"),
@@ -188,11 +188,11 @@ def test_bad_usage(arguments, words, run, pictures):
 
 
 def test_nothing_predicted_replaces_nothing(run, pictures):
-    """Neither an empty list nor pictures of which none can be read cost what was there before."""
+    """Neither an empty list nor images of which none can be read cost what was there before."""
     Path("before.csv").write_text("good")
     assert predict(run.path, "-", "-o", "before.csv", given="").exit_code == 2
     answer = predict(run.path, "nowhere.png", "-o", "before.csv")
-    assert (answer.exit_code, answer.stdout) == (1, "no picture predicted, nothing written\n")
+    assert (answer.exit_code, answer.stdout) == (1, "no image predicted, nothing written\n")
     assert Path("before.csv").read_text() == "good"
     answer = predict(run.path, "nowhere.png", "-o", "none.csv", "--json")
     assert answer.exit_code == 1
@@ -201,7 +201,7 @@ def test_nothing_predicted_replaces_nothing(run, pictures):
 
 
 def test_only_tables_are_replaced(run, pictures):
-    """A pattern of the shell that went into -o costs no picture, and a slip no weights."""
+    """A pattern of the shell that went into -o costs no image, and a slip no weights."""
     shutil.copytree(run.path, "copy")
     for path in (Path("digit/1.png"), Path("copy/run.json"), Path("copy/model.safetensors")):
         before = path.read_bytes()
@@ -216,7 +216,7 @@ def test_only_tables_are_replaced(run, pictures):
 
 
 def test_an_empty_folder_in_a_list_costs_nobody_else(run, pictures):
-    """It is named, with exit code 1; the pictures around it are predicted."""
+    """It is named, with exit code 1; the images around it are predicted."""
     Path("empty").mkdir()
     answer = predict(run.path, "-", given="digit/1.png\nempty\ndigit/2.png\n")
     assert answer.exit_code == 1

@@ -57,11 +57,11 @@ def test_json_has_every_number_of_the_page(ladder):
 
 
 def test_runs_become_one_file(ladder):
-    """Folders of runs, without pictures."""
+    """Folders of runs, without images."""
     runs = " ".join(str(run.path) for run in ladder.runs)
     answer = invoke(f"report {runs} --output runs.html --no-pictures")
     assert answer.exit_code == 0
-    assert "Without pictures: they were not looked for." in answer.stdout
+    assert "Without images: they were not looked for." in answer.stdout
     assert "data:image/png" not in Path("runs.html").read_text(encoding="utf-8")
 
 
@@ -91,13 +91,13 @@ def test_what_cannot_be_done_is_one_line(ladder, arguments, words):
 
 
 def test_data_says_where_the_pictures_are_now(ladder):
-    """`--data` takes what `load` takes; other pictures are refused by their fingerprint."""
+    """`--data` takes what `load` takes; other images are refused by their fingerprint."""
     assert invoke(f"report {ladder.path} --data digits").exit_code == 0
     assert "data:image/png" in Path("report.html").read_text(encoding="utf-8")
     for data in ("nowhere", "fashion-mnist"):
         answer = invoke(f"report {ladder.path} --data {data} -o other.html")
         assert (answer.exit_code, answer.stdout) == (2, "")
-        assert "not the pictures of these runs" in answer.stderr
+        assert "not the images of these runs" in answer.stderr
     assert not Path("other.html").exists()
 
 

@@ -1,4 +1,4 @@
-"""The commands on a user's own pictures: the options reach the data, and names of any kind are shown."""
+"""The commands on a user's own images: the options reach the data, and names of any kind are shown."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CLASSES = ["<script>alert(1)<", "[bold]x", "한국어 😀", "x" * 200, ODD]
 
 @pytest.fixture
 def pets():
-    """A folder `pets` with ten pictures of each of five classes of unusual names."""
+    """A folder `pets` with ten images of each of five classes of unusual names."""
     rng = np.random.default_rng(0)
     for name in CLASSES:
         Path("pets", name).mkdir(parents=True)
@@ -104,7 +104,7 @@ def test_names_are_shown_in_every_encoding(pets, encoding):
 @pytest.mark.parametrize("command", ["train pets --model majority", "climb pets --rungs majority --seeds 1"])
 def test_pictures_that_could_not_be_read_are_counted(pets, command):
     """Where they are used, too, and not only where the set is looked at."""
-    Path(pets, CLASSES[0], "0.png").write_bytes(b"no picture")
+    Path(pets, CLASSES[0], "0.png").write_bytes(b"no image")
     answer = invoke(command + " --allow-unreadable")
     assert answer.exit_code == 0
-    assert "1 picture could not be read and left out: 'modelzero data' names them" in answer.stdout
+    assert "1 image could not be read and left out: 'modelzero data' names them" in answer.stdout

@@ -141,7 +141,7 @@ def test_a_model_that_cannot_be_made_is_left_out_before_training(digits):
 
 
 def test_pictures_too_small_for_a_rung(digits):
-    """A rung of the ladder that does not fit the pictures is left out with the reason, and is no failure."""
+    """A rung of the ladder that does not fit the images is left out with the reason, and is no failure."""
     tiny = mz.ImageData(
         "tiny",
         mz.Split(digits.train.images[:, :, :3, :3].contiguous(), digits.train.labels),

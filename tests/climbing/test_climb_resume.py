@@ -148,7 +148,7 @@ def test_a_finished_ladder_is_read_back(digits):
 
 
 def test_rungs_of_ones_own_and_pictures_from_memory_have_to_be_given(digits, refuses):
-    """A record has neither code nor pictures; other pictures than those are refused."""
+    """A record has neither code nor images; other images than those are refused."""
     data = mz.from_arrays(
         digits.train.images[:300].numpy(),
         digits.train.labels[:300].numpy(),

@@ -1,4 +1,4 @@
-"""The pictures that all workers map."""
+"""The images that all workers map."""
 
 import torch
 
@@ -7,7 +7,7 @@ from modelzero.climbing.shared import open_shared, share
 
 
 def test_what_is_opened_is_what_was_shared(digits, tmp_path):
-    """Pictures, labels, names and fingerprint."""
+    """Images, labels, names and fingerprint."""
     share(digits, tmp_path / "pictures")
     back = open_shared(tmp_path / "pictures")
     assert back.fingerprint == digits.fingerprint
@@ -30,7 +30,7 @@ def test_all_that_is_said_of_the_data_goes_along(tmp_path):
 
 
 def test_what_one_writes_into_it_stays_with_him(digits, tmp_path):
-    """A model that spoils its pictures does not spoil those of the others."""
+    """A model that spoils its images does not spoil those of the others."""
     share(digits, tmp_path / "pictures")
     open_shared(tmp_path / "pictures").train.images.fill_(7)
     open_shared.cache_clear()

@@ -16,7 +16,7 @@ LABELS = np.arange(20) % 2
 
 
 def pixels(data):
-    """All pictures of both splits in the order in which they were given (labels and first pixels tell them apart)."""
+    """All images of both splits in the order in which they were given (labels and first pixels tell them apart)."""
     return {image.numpy().tobytes() for split in (data.train, data.test) for image in split.images}
 
 
@@ -28,7 +28,7 @@ def pixels(data):
     ids=lambda images: f"{type(images).__name__} {getattr(images, 'dtype', '')} {list(getattr(images, 'shape', []))}",
 )  # fmt: skip
 def test_grey_pictures_of_every_kind(images):
-    """The same pictures as numbers, fractions, with or without a channel: the same data."""
+    """The same images as numbers, fractions, with or without a channel: the same data."""
     data = mz.from_arrays(images, LABELS)
     assert data.image_shape == (1, 6, 5)
     assert data.fingerprint == mz.from_arrays(GREY, LABELS).fingerprint
@@ -85,18 +85,18 @@ def test_the_users_array_is_copied():
      (np.where(GREY > 5, np.nan, 0.5), ["nan"]), (GREY.astype(complex), ["complex"]), (GREY.astype(str), ["<U3"]),
      (GREY.astype(object), ["object"]), (GREY.reshape(20, 30), ["[20, 30]", "reshape"]),
      (RNG.integers(0, 9, (20, 6, 5, 2), np.uint8), ["[20, 6, 5, 2]", "1, 3 or 4 channels"]),
-     (GREY[:0], ["zero pictures"]),
-     (GREY[:, :0], ["zero pictures", "[20, 0, 5]"]), ([[1], [1, 2]], ["no array"]), (7, ["[]"]), (None, ["object"])],
+     (GREY[:0], ["zero images"]),
+     (GREY[:, :0], ["zero images", "[20, 0, 5]"]), ([[1], [1, 2]], ["no array"]), (7, ["[]"]), (None, ["object"])],
     ids=lambda value: None if isinstance(value, list) and isinstance(value[0], str) else "x",
 )  # fmt: skip
 def test_pictures_that_cannot_be_used(refuses, images, words):
     """Type, range or shape is said."""
-    with refuses(DataError, "train pictures", *words):
+    with refuses(DataError, "train images", *words):
         mz.from_arrays(images, LABELS)
 
 
 def test_a_dark_set_is_noted():
-    """Whole numbers that are 0 and 1 only are almost certainly no pictures of 255 levels."""
+    """Whole numbers that are 0 and 1 only are almost certainly no images of 255 levels."""
     assert any("1 of 255" in note for note in mz.from_arrays((GREY > 99).astype(np.uint8), LABELS).notes)
 
 
@@ -116,7 +116,7 @@ def test_labels_of_every_kind(labels, classes):
 
 
 def test_classes_give_the_order():
-    """Names of classes for numbers, or an order for names; a class without any picture is said."""
+    """Names of classes for numbers, or an order for names; a class without any image is said."""
     assert mz.from_arrays(GREY, LABELS, classes=["dog", "cat"]).counts()[0] == ("dog", 8, 2)
     data = mz.from_arrays(GREY, ["cat", "dog"] * 10, classes=["dog", "owl", "cat"])
     assert data.counts() == [("dog", 8, 2), ("owl", 0, 0), ("cat", 8, 2)]
@@ -131,8 +131,8 @@ def test_classes_give_the_order():
      (LABELS / 2, None, ["0.0 at 0"]),
      (["a", ""] * 10, None, ["'' at 1"]), (["a", None] * 10, None, ["None at 1"]),
      (np.eye(20), None, ["[20, 20]", "argmax"]),
-     (LABELS[:19], None, ["20 train pictures but 19 labels"]), (LABELS * 0, None, ["1 class", "at least two"]),
-     ([0] * 19 + [1], None, ["1 of 2 classes has a single picture: '1'"]), (None, None, ["labels"])],
+     (LABELS[:19], None, ["20 train images but 19 labels"]), (LABELS * 0, None, ["1 class", "at least two"]),
+     ([0] * 19 + [1], None, ["1 of 2 classes has a single image: '1'"]), (None, None, ["labels"])],
 )  # fmt: skip
 def test_labels_that_cannot_be_used(refuses, labels, classes, words):
     """What is wrong is said with the values found."""
@@ -260,7 +260,7 @@ def test_test_groups_that_cannot_be_used(refuses):
 
 def test_what_does_not_go_together(refuses):
     """Half a split, other shapes, other kinds of labels, groups that are too few, a share for a split that is there."""
-    with refuses(DataError, "test pictures without labels"):
+    with refuses(DataError, "test images without labels"):
         mz.from_arrays(GREY, LABELS, GREY)
     with refuses(DataError, "train [1, 6, 5]", "test [1, 5, 5]"):
         mz.from_arrays(GREY, LABELS, GREY[:, :5], LABELS)
@@ -270,9 +270,9 @@ def test_what_does_not_go_together(refuses):
         mz.from_arrays(GREY, LABELS, groups=[1, 2, 3])
     with refuses(SettingError, "test share 0.5", "of its own"):
         mz.from_arrays(GREY, LABELS, GREY, LABELS, test_share=0.5)
-    with refuses(DataError, "1 of 2 classes has no test picture: '1'"):
+    with refuses(DataError, "1 of 2 classes has no test image: '1'"):
         mz.from_arrays(GREY, LABELS, GREY[:1], LABELS[:1])
-    with refuses(DataError, "1 of 2 classes has no training picture: '1'"):
+    with refuses(DataError, "1 of 2 classes has no training image: '1'"):
         mz.from_arrays(GREY, LABELS * 0, GREY, LABELS)
     with refuses(SettingError, "share"):
         mz.from_arrays(GREY, LABELS, share=0)
@@ -303,7 +303,7 @@ class Pictures(Dataset):
 )
 @pytest.mark.parametrize("label", [int, np.int64, torch.tensor, str])
 def test_torch_data_sets(pictures, label):
-    """PIL pictures, arrays or tensors, and labels of any kind: the same data as from arrays."""
+    """PIL images, arrays or tensors, and labels of any kind: the same data as from arrays."""
     data = mz.from_torch(Pictures(pictures, [label(each) for each in LABELS.tolist()]))
     assert data.fingerprint == mz.from_arrays(GREY, LABELS).fingerprint
     assert data.name == "Pictures"
@@ -337,13 +337,13 @@ class Broken(Pictures):
     ("dataset", "words"),
     [(Broken(GREY, LABELS), ["Broken", "index 3", "disc on fire run"]),
      (Pictures([*GREY[:5], GREY[5][:4], *GREY[6:]], LABELS), ["Pictures[5]", "[1, 4, 5]", "[1, 6, 5]", "Resize"]),
-     (Pictures([], []), ["Pictures is empty"]), ((each for each in GREY), ["no length"]),
+     (Pictures([], []), ["Images is empty"]), ((each for each in GREY), ["no length"]),
      (TensorDataset(torch.zeros(4, 1, 6, 5)), ["index 0"]),
      (Pictures(list(GREY - 1.0), LABELS), ["Pictures[0]", "0 to 1"]),
      (Pictures([Image.new("I;16", (5, 6))] * 20, LABELS), ["I;16", "8 bits"]), (7, ["int has no length"])],
 )  # fmt: skip
 def test_torch_data_sets_that_cannot_be_used(refuses, dataset, words):
-    """Which picture it is is said, and what was found."""
+    """Which image it is is said, and what was found."""
     with refuses(DataError, *words):
         mz.from_torch(dataset)
 

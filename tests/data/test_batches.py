@@ -17,14 +17,14 @@ from modelzero.data.batches import batches, epoch_order, to_float
 
 
 def make_split(count, *shape, seed=0):
-    """Random pictures; labels that tell them apart."""
+    """Random images; labels that tell them apart."""
     generator = torch.Generator().manual_seed(seed)
     images = torch.randint(0, 256, (count, *shape), dtype=torch.uint8, generator=generator)
     return mz.Split(images, torch.arange(count))
 
 
 def torch_loader(split, batch_size, **settings):
-    """Torch's loader over the same pictures, scaled as a notebook does."""
+    """Torch's loader over the same images, scaled as a notebook does."""
     return DataLoader(TensorDataset(split.images.float() / 255, split.labels), batch_size, **settings)
 
 
@@ -136,7 +136,7 @@ def test_loader_equals_torchs_draw_for_draw(
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 5])
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_large_pictures(batch_size, shuffle):
-    """Pictures of which one batch is larger than what is gathered at once (3 MiB each as floats) equal torch's too."""
+    """Images of which one batch is larger than what is gathered at once (3 MiB each as floats) equal torch's too."""
     split = make_split(5, 3, 512, 512)
     how = {"batch_size": batch_size, "shuffle": shuffle, "drop_last": False, "own_generator": False, "seed": 3}
     assert_same(play(mz.Loader, split, [WHOLE], **how), play(torch_loader, split, [WHOLE], **how))
@@ -177,7 +177,7 @@ def test_defaults():
     [False, True],
 )
 def test_changing_a_batch_leaves_the_pictures_alone(shuffle):
-    """A loop may write into its batches, pictures and labels: the next epoch sees the data as it was."""
+    """A loop may write into its batches, images and labels: the next epoch sees the data as it was."""
     split = make_split(10, 1, 2, 2)
     images, labels = split.images.clone(), split.labels.clone()
     for batch_images, batch_labels in mz.Loader(split, 4, shuffle=shuffle):
@@ -195,7 +195,7 @@ def test_bad_batch_size(refuses, batch_size):
 
 
 def test_to_float_is_totensors_arithmetic_to_the_bit():
-    """All 256 grey levels become what ToTensor makes of the PIL picture."""
+    """All 256 grey levels become what ToTensor makes of the PIL image."""
     picture = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))
     expected = torch.from_numpy(np.array(picture)).float().div(255)
     levels = torch.arange(256, dtype=torch.uint8).reshape(16, 16)
@@ -227,7 +227,7 @@ def test_epoch_order_has_not_changed():
 
 
 def test_batches_follow_the_order_that_they_are_given():
-    """Every picture of the order comes, with its label, in that order; without one, in the split's own."""
+    """Every image of the order comes, with its label, in that order; without one, in the split's own."""
     split = make_split(11, 1, 2, 2)
     order = torch.tensor([10, 3, 3, 0, 7])
     images, labels = zip(*batches(split, 2, order), strict=True)
@@ -238,7 +238,7 @@ def test_batches_follow_the_order_that_they_are_given():
 
 
 def test_a_loader_has_what_loops_ask_a_dataloader_for():
-    """`len(loader.dataset)` counts the pictures; shuffle may be given by position."""
+    """`len(loader.dataset)` counts the images; shuffle may be given by position."""
     split = make_split(10, 1, 2, 2)
     loader = mz.Loader(split, 4, True)
     assert (len(loader.dataset), loader.shuffle, len(loader)) == (10, True, 3)

@@ -11,7 +11,7 @@ from modelzero import DataError, ImageData, Split
 
 
 def pictures(count, *shape):
-    """Random uint8 pictures."""
+    """Random uint8 images."""
     generator = torch.Generator().manual_seed(count)
     return torch.randint(0, 256, (count, *(shape or (1, 3, 2))), dtype=torch.uint8, generator=generator)
 
@@ -42,7 +42,7 @@ def data():
     ids=lambda images: f"{images.dtype} {list(images.shape)}",
 )
 def test_pictures_of_other_type_or_shape(refuses, images):
-    """Pictures that are not uint8 [N, C, H, W] are refused with their type and shape."""
+    """Images that are not uint8 [N, C, H, W] are refused with their type and shape."""
     with refuses(DataError, "pictures", images.dtype, list(images.shape), "uint8 [N, C, H, W]"):
         Split(images, torch.tensor([0, 1]))
 
@@ -60,25 +60,25 @@ def test_labels_of_other_type_or_shape(refuses, labels):
 
 @pytest.mark.parametrize(("images", "labels"), [(3, 2), (2, 3), (0, 1), (1, 0)])
 def test_counts_that_differ(refuses, images, labels):
-    """As many labels as pictures are needed; the message gives both counts."""
-    with refuses(DataError, f"{images} pictures", f"{labels} labels"):
+    """As many labels as images are needed; the message gives both counts."""
+    with refuses(DataError, f"{images} images", f"{labels} labels"):
         Split(pictures(images), torch.zeros(labels, dtype=torch.int64))
 
 
 @pytest.mark.parametrize("shape", [(0, 1, 3, 2), (2, 0, 3, 2), (2, 1, 0, 2), (2, 1, 3, 0)], ids=str)
 def test_nothing_to_see(refuses, shape):
-    """Zero pictures, and pictures without pixels, are refused with their shape."""
-    with refuses(DataError, "zero pictures", list(shape), "at least one"):
+    """Zero images, and images without pixels, are refused with their shape."""
+    with refuses(DataError, "zero images", list(shape), "at least one"):
         Split(torch.zeros(shape, dtype=torch.uint8), torch.zeros(shape[0], dtype=torch.int64))
 
 
 def test_split_has_the_length_of_its_labels():
-    """len() counts pictures."""
+    """len() counts images."""
     assert len(split(0, 1, 1)) == 3
 
 
 def test_splits_of_two_shapes(refuses):
-    """Both splits need pictures of one shape; the message gives both."""
+    """Both splits need images of one shape; the message gives both."""
     with refuses(DataError, "training", [1, 3, 2], "test", [1, 2, 3], "[C, H, W]"):
         ImageData("a", split(0, 1), Split(pictures(2, 1, 2, 3), torch.tensor([0, 1])), ("a", "b"))
 
@@ -99,7 +99,7 @@ def test_label_without_a_class(refuses, train, test, which, low, high):
 
 
 def test_one_class_only(refuses):
-    """Training pictures of a single class are refused by its name, though there are more names."""
+    """Training images of a single class are refused by its name, though there are more names."""
     with refuses(DataError, "'dog'", "at least two classes"):
         ImageData("a", split(1, 1, 1), split(0, 1), CLASSES)
 
@@ -122,12 +122,12 @@ def test_test_split_may_lack_a_class(data):
 
 
 def test_counts(data):
-    """Class name, training pictures and test pictures, in label order."""
+    """Class name, training images and test images, in label order."""
     assert data.counts() == [("cat", 1, 1), ("dog", 2, 0), ("owl", 3, 1)]
 
 
 def test_class_without_any_picture_is_counted():
-    """A class name that no picture has is listed with zeros."""
+    """A class name that no image has is listed with zeros."""
     data = ImageData("a", split(0, 1), split(1), (*CLASSES, "bat"))
     assert data.counts()[2:] == [("owl", 0, 0), ("bat", 0, 0)]
 
@@ -153,7 +153,7 @@ def with_label(one, index, label):
 
 
 def reshaped(data, *shape):
-    """The same pixels as pictures of another shape."""
+    """The same pixels as images of another shape."""
     return {
         name: Split(getattr(data, name).images.reshape(-1, *shape), getattr(data, name).labels)
         for name in ("train", "test")
@@ -173,10 +173,10 @@ CHANGES = {
     "names run together": lambda _: {"classes": ("catdog", "", "owl")},
     "splits exchanged": lambda data: {"train": data.test, "test": data.train},
     "test is training": lambda data: {"test": data.train},
-    "a picture less": lambda data: {"train": Split(data.train.images[:-1], data.train.labels[:-1])},
-    "turned pictures": lambda data: reshaped(data, 1, 2, 3),
+    "an image less": lambda data: {"train": Split(data.train.images[:-1], data.train.labels[:-1])},
+    "turned images": lambda data: reshaped(data, 1, 2, 3),
     "rows as channels": lambda data: reshaped(data, 3, 1, 2),
-    "order of pictures": lambda data: {"train": Split(data.train.images.flip(0), data.train.labels)},
+    "order of images": lambda data: {"train": Split(data.train.images.flip(0), data.train.labels)},
 }
 
 
@@ -193,12 +193,12 @@ def test_fingerprints_of_all_changes_differ(data):
 
 
 def test_fingerprint_does_not_depend_on_name_or_source(data):
-    """The same pictures and labels give the same fingerprint, whatever they are called."""
+    """The same images and labels give the same fingerprint, whatever they are called."""
     assert ImageData("other", data.train, data.test, CLASSES, "there").fingerprint == data.fingerprint
 
 
 def test_fingerprint_does_not_depend_on_memory_layout():
-    """Pictures and labels that do not lie side by side in memory give the fingerprint of those that do."""
+    """Images and labels that do not lie side by side in memory give the fingerprint of those that do."""
     images = pictures(6, 2, 3, 4).permute(0, 3, 2, 1)
     labels = torch.tensor([0, 9, 1, 9, 1, 9, 0, 9, 1, 9, 0, 9])[::2]
     assert not images.is_contiguous()
@@ -230,7 +230,7 @@ def test_validation_needs_the_shape_and_the_classes(refuses):
 
 
 def test_description_of_plain_data(data):
-    """Nothing is said of share, validation, notes and unreadable pictures where there are none."""
+    """Nothing is said of share, validation, notes and unreadable images where there are none."""
     assert sorted(data.description()) == [
         "classes", "fingerprint", "image_shape", "name", "origin", "source", "split", "test_images", "train_images"
     ]  # fmt: skip

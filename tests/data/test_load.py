@@ -21,7 +21,7 @@ TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = IDX_FILES
 
 
 def idx_images(count, height=4, width=3, seed=0):
-    """The bytes of an IDX file of random pictures."""
+    """The bytes of an IDX file of random images."""
     pixels = random.Random(seed).randbytes(count * height * width)
     return struct.pack(">4I", 0x0803, count, height, width) + pixels
 
@@ -109,7 +109,7 @@ def mirror(serve):
 
 
 def is_small_set(data):
-    """Whether these are the pictures of `SET`."""
+    """Whether these are the images of `SET`."""
     return (
         data.train.images.numpy().tobytes() == SET[TRAIN_IMAGES][16:]
         and data.test.images.numpy().tobytes() == SET[TEST_IMAGES][16:]
@@ -123,7 +123,7 @@ def is_small_set(data):
 
 
 def test_fashion_mnist_is_the_published_one(fashion_mnist):
-    """60,000 and 10,000 pictures of 28x28 pixels, equally many of each class, and the fingerprint of them all."""
+    """60,000 and 10,000 images of 28x28 pixels, equally many of each class, and the fingerprint of them all."""
     assert fashion_mnist.name == "fashion-mnist"
     assert fashion_mnist.train.images.shape == (60_000, 1, 28, 28)
     assert fashion_mnist.test.images.shape == (10_000, 1, 28, 28)
@@ -393,7 +393,7 @@ def test_settings_that_a_named_set_cannot_follow(refuses, setting):
 
 
 def test_idx_folder_takes_its_format_and_a_share(tmp_path):
-    """A folder of IDX files may be called that, and a share of it keeps a picture of each class."""
+    """A folder of IDX files may be called that, and a share of it keeps an image of each class."""
     folder = fill(tmp_path / "mine")
     data = mz.load(folder, format="idx", share=0.5)
     assert sorted(data.train.labels.tolist()) == [0, 1, 2, 4, 9]
@@ -440,7 +440,7 @@ def test_digits(digits):
 
 
 def test_digits_are_scikit_learns(digits):
-    """Every picture of scikit-learn's, with its label, is there once: each of its levels v as v * 255 / 16, rounded."""
+    """Every image of scikit-learn's, with its label, is there once: each of its levels v as v * 255 / 16, rounded."""
     bunch = load_digits()
     expected = Counter(
         (bytes((int(level) * 255 + 8) // 16 for level in image.flat), int(label))
@@ -487,8 +487,8 @@ def test_relative_folder(tmp_path):
 @pytest.mark.parametrize(
     ("name", "labels", "words"),
     [
-        (TEST_LABELS, (11, 1, 2, 9, 0), ["1 of 6 classes has no test picture: '4'"]),
-        (TRAIN_LABELS, (0, 1, 2, 1, 4), ["1 of 5 classes has no training picture: '9'"]),
+        (TEST_LABELS, (11, 1, 2, 9, 0), ["1 of 6 classes has no test image: '4'"]),
+        (TRAIN_LABELS, (0, 1, 2, 1, 4), ["1 of 5 classes has no training image: '9'"]),
     ],
 )
 def test_a_class_on_one_side_only(tmp_path, refuses, name, labels, words):
@@ -516,18 +516,18 @@ def test_folder_without_a_file(tmp_path, refuses, missing):
 
 def test_empty_folder(tmp_path, refuses):
     """A folder without anything is told what it could hold; all four files of a set are named where it is to be one."""
-    with refuses(DataError, tmp_path, "a folder of pictures for each class", "IDX", "images.npy", "Parquet"):
+    with refuses(DataError, tmp_path, "a folder of images for each class", "IDX", "images.npy", "Parquet"):
         mz.load(tmp_path)
     with refuses(DataError, tmp_path, *IDX_FILES):
         mz.load(tmp_path, format="idx")
 
 
 BAD_FOLDERS = {
-    "a label less": ({TRAIN_LABELS: idx_labels(0, 1, 2, 3)}, ["5 pictures", "4 labels"]),
-    "a picture less": ({TEST_IMAGES: idx_images(1)}, ["1 pictures", "5 labels"]),
-    "no training pictures": ({TRAIN_IMAGES: idx_images(0), TRAIN_LABELS: idx_labels()}, ["zero pictures"]),
-    "no test pictures": ({TEST_IMAGES: idx_images(0), TEST_LABELS: idx_labels()}, ["zero pictures"]),
-    "no pixels": ({TEST_IMAGES: idx_images(5, height=0)}, ["zero pictures"]),
+    "a label less": ({TRAIN_LABELS: idx_labels(0, 1, 2, 3)}, ["5 images", "4 labels"]),
+    "an image less": ({TEST_IMAGES: idx_images(1)}, ["1 images", "5 labels"]),
+    "no training images": ({TRAIN_IMAGES: idx_images(0), TRAIN_LABELS: idx_labels()}, ["zero images"]),
+    "no test images": ({TEST_IMAGES: idx_images(0), TEST_LABELS: idx_labels()}, ["zero images"]),
+    "no pixels": ({TEST_IMAGES: idx_images(5, height=0)}, ["zero images"]),
     "one class": ({TRAIN_LABELS: idx_labels(3, 3, 3, 3, 3)}, ["'3'", "at least two classes"]),
     "two sizes": ({TEST_IMAGES: idx_images(5, height=5)}, ["[1, 4, 3]", "[1, 5, 3]"]),
     "huge label": ({TRAIN_LABELS: idx_labels(0, 1, 2, 3, 70_000, code=0x0C, letter="i")}, ["mine", "70000", "65535"]),
@@ -536,8 +536,8 @@ BAD_FOLDERS = {
         ["test labels", "from -1 to 9"],
     ),
     "fractions": ({TEST_LABELS: idx_labels(0.5, 1, code=0x0D, letter="f")}, ["mine", "labels", "float32"]),
-    "labels as pictures": ({TRAIN_IMAGES: SET[TRAIN_LABELS]}, ["mine", "pictures", "1 dimensions", "[N, H, W]"]),
-    "pictures as labels": ({TRAIN_LABELS: SET[TRAIN_IMAGES]}, ["mine", "labels", "3 dimensions", "[N]"]),
+    "labels as images": ({TRAIN_IMAGES: SET[TRAIN_LABELS]}, ["mine", "pictures", "1 dimensions", "[N, H, W]"]),
+    "images as labels": ({TRAIN_LABELS: SET[TRAIN_IMAGES]}, ["mine", "labels", "3 dimensions", "[N]"]),
     "signed pixels": ({TRAIN_IMAGES: b"\0\0\x09" + SET[TRAIN_IMAGES][3:]}, ["mine", "pictures", "int8", "uint8"]),
     "truncated": ({TEST_LABELS: SET[TEST_LABELS][:-1]}, [TEST_LABELS, "truncated"]),
     "no IDX": ({TEST_LABELS: b"<html>"}, [TEST_LABELS, "not an IDX file"]),
@@ -563,5 +563,5 @@ def test_labels_that_are_no_numbers(tmp_path, refuses, label):
 def test_counts_that_differ_name_the_folder(tmp_path, refuses):
     """Which of the user's files do not belong together is said."""
     folder = fill(tmp_path / "mine", SET | {TRAIN_LABELS: idx_labels(0, 1, 2, 3)})
-    with refuses(DataError, "mine", "5 pictures", "4 labels"):
+    with refuses(DataError, "mine", "5 images", "4 labels"):
         mz.load(folder)

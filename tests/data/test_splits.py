@@ -24,7 +24,7 @@ def labels_of(*counts, seed=0):
 
 @pytest.mark.parametrize("share", [0.1, 0.2, 0.5, 0.9])
 def test_each_class_gives_its_share(share):
-    """Rounded, half up; at least one picture of each class on each side, however few it has."""
+    """Rounded, half up; at least one image of each class on each side, however few it has."""
     counts = [100, 37, 10, 3, 2]
     labels = labels_of(*counts)
     test = draw_test(labels, test_share=share, seed=1)
@@ -45,14 +45,14 @@ def test_draw_follows_labels_and_seed_only():
 
 
 def test_draw_is_the_recorded_one():
-    """A record that says seed 0 means these pictures, with every version of numpy."""
+    """A record that says seed 0 means these images, with every version of numpy."""
     labels = np.arange(20) % 2
     assert np.flatnonzero(draw_test(labels, test_share=0.3, seed=0)).tolist() == [3, 5, 8, 9, 10, 14]
     assert draw_share(labels, share=0.2, seed=0).tolist() == [0, 7, 8, 19]
 
 
 def test_a_class_more_leaves_the_others_as_they_are():
-    """What is drawn of a class does not depend on the pictures of others."""
+    """What is drawn of a class does not depend on the images of others."""
     labels = np.arange(40) % 4
     more = np.concatenate([labels, np.full(10, 4)])
     assert np.array_equal(
@@ -61,7 +61,7 @@ def test_a_class_more_leaves_the_others_as_they_are():
 
 
 def test_drawn_pictures_are_spread_over_the_class():
-    """Each picture is drawn about as often as any other over many seeds: no head of the class is preferred."""
+    """Each image is drawn about as often as any other over many seeds: no head of the class is preferred."""
     labels = np.zeros(20, np.int64)
     drawn = sum(draw_test(labels, test_share=0.25, seed=seed).astype(int) for seed in range(400))
     assert drawn.min() > 60
@@ -143,19 +143,19 @@ def test_missing_classes_are_named(refuses):
     """Which side lacks which classes is said, however they are called."""
     classes = ["cat", "<b>", "\udcff" * 50, "x" * 300, "fine"]
     train, test = np.array([0, 1, 2, 3, 4]), np.array([4])
-    with refuses(DataError, "4 of 5 classes have no test picture: 'cat', '<b>'", "and 1 more") as caught:
+    with refuses(DataError, "4 of 5 classes have no test image: 'cat', '<b>'", "and 1 more") as caught:
         check_sides(classes, train, test)
     str(caught.value).encode()  # shown on any terminal
-    with refuses(DataError, "1 of 1 classes has no training picture: 'cat'"):
+    with refuses(DataError, "1 of 1 classes has no training image: 'cat'"):
         check_sides(["cat", "dog"], np.array([], np.int64), np.array([0]))
-    check_sides(["cat", "dog"], np.array([0]), np.array([0]))  # what has no picture at all is on no side
+    check_sides(["cat", "dog"], np.array([0]), np.array([0]))  # what has no image at all is on no side
 
 
 def test_classes_that_cannot_be_divided(refuses):
-    """One picture, or pictures of one group, cannot lie on both sides."""
-    with refuses(DataError, "1 of 2 classes has a single picture: 'dog'"):
+    """One image, or images of one group, cannot lie on both sides."""
+    with refuses(DataError, "1 of 2 classes has a single image: 'dog'"):
         check_divisible(["cat", "dog"], np.array([0, 0, 1]), None)
-    with refuses(DataError, "1 of 2 classes has pictures of one group only: 'dog'"):
+    with refuses(DataError, "1 of 2 classes has images of one group only: 'dog'"):
         check_divisible(["cat", "dog"], np.array([0, 0, 1, 1]), ["a", "b", "b", "b"])
 
 

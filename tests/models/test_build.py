@@ -88,7 +88,7 @@ def test_default_generator_is_left_alone_by_a_factory_that_fails():
 
 
 def test_check_leaves_batch_statistics_alone():
-    """The two black pictures of the check do not enter a BatchNorm's running mean."""
+    """The two black images of the check do not enter a BatchNorm's running mean."""
     model = build(lambda: flat(nn.BatchNorm1d(64), nn.Linear(64, 10)), SHAPE, 10)
     assert (model[1].num_batches_tracked, model[1].running_var.min()) == (0, 1)
 
@@ -170,10 +170,10 @@ def test_cause_is_kept():
 
 
 def test_forward_that_raises():
-    """The error gives the shape of the pictures, torch's message and the user's line, not torch's."""
+    """The error gives the shape of the images, torch's message and the user's line, not torch's."""
     line = FailsInForward.forward.__code__.co_firstlineno + 1
     message = message_of(FailsInForward)
-    assert message.startswith("the model fails on pictures of shape [2, 1, 8, 8]: RuntimeError: mat1 and mat2")
+    assert message.startswith("the model fails on images of shape [2, 1, 8, 8]: RuntimeError: mat1 and mat2")
     assert message.endswith(f"({__file__}, line {line})")
     assert "\n" not in message
 
@@ -182,13 +182,12 @@ def test_forward_that_raises():
 def test_wrong_number_of_logits(outputs):
     """Found and needed shape are both in the message."""
     assert message_of(lambda: flat(nn.Linear(64, outputs))) == (
-        f"for 2 pictures the model returned shape [2, {outputs}]: needed are logits of shape [2, 10], "
-        "one for each class"
+        f"for 2 images the model returned shape [2, {outputs}]: needed are logits of shape [2, 10], one for each class"
     )
 
 
 def test_logits_of_another_rank():
-    """Logits for each pixel are no logits for each picture."""
+    """Logits for each pixel are no logits for each image."""
     assert "returned shape [2, 10, 8, 8]" in message_of(lambda: nn.Conv2d(1, 10, 3, padding=1))
 
 

@@ -37,7 +37,7 @@ def to_float(images):
 
 
 def coloured(n, seed=0):
-    """Random colour pictures that are no squares, with labels of three classes."""
+    """Random colour images that are no squares, with labels of three classes."""
     generator = torch.Generator().manual_seed(seed)
     images = torch.randint(256, (n, 3, 5, 4), generator=generator, dtype=torch.uint8)
     return mz.Split(images, torch.arange(n) % 3)
@@ -84,13 +84,13 @@ def test_unfitted_model_cannot_be_called(make, refuses):
 
 
 def test_colour_pictures(make):
-    """Pictures of any number of channels, height and width can be learned and looked at."""
+    """Images of any number of channels, height and width can be learned and looked at."""
     split = coloured(60)
     assert fitted(make, split, classes=3)(to_float(split.images)).shape == (60, 3)
 
 
 def test_one_picture_of_each_class_is_learned_by_heart(make):
-    """Each is its own nearest mean, neighbour and leaf; only the majority class, here the first, sees no picture."""
+    """Each is its own nearest mean, neighbour and leaf; only the majority class, here the first, sees no image."""
     split = coloured(3)
     model = make((3, 5, 4), 3)
     if isinstance(model, NearestNeighbours):
@@ -101,7 +101,7 @@ def test_one_picture_of_each_class_is_learned_by_heart(make):
 
 
 def test_class_without_training_picture_is_never_predicted(make, digits):
-    """With no picture of 3 to learn from, none is taken for a 3; its logit stays finite."""
+    """With no image of 3 to learn from, none is taken for a 3; its logit stays finite."""
     kept = digits.train.labels != 3
     split = mz.Split(digits.train.images[kept], digits.train.labels[kept])
     logits = predict_logits(fitted(make, split), digits.test)

@@ -57,7 +57,7 @@ def test_missing_class_has_no_probability(digits):
 
 
 def test_every_grey_level_is_split_where_scikit_learn_splits_it():
-    """Pictures of one pixel, all 256 values, labels at random: each value ends in the same leaf."""
+    """Images of one pixel, all 256 values, labels at random: each value ends in the same leaf."""
     labels = torch.randint(2, (256,), generator=torch.Generator().manual_seed(0))
     split = mz.Split(torch.arange(256).byte().view(256, 1, 1, 1), labels)
     model, reference = both(split, classes=2, trees=30, min_samples_leaf=1)
@@ -72,7 +72,7 @@ def test_tried_pixels_are_the_square_root_unless_given():
 
 
 def test_more_pixels_than_int16_can_count():
-    """Where pictures have more than 32,767 numbers, their positions take four bytes."""
+    """Where images have more than 32,767 numbers, their positions take four bytes."""
     images = torch.zeros(4, 3, 110, 110, dtype=torch.uint8)
     images[2:, -1, -1, -1] = 255
     model, _ = both(mz.Split(images, torch.tensor([0, 0, 1, 1])), classes=2, trees=3, max_features=36300)

@@ -86,7 +86,7 @@ def test_model0_second_bias_is_the_printed_one(chapter):
 
 
 def test_model0_forward_of_the_chapters_dummy_picture(chapter):
-    """A torch.rand picture drawn right after building gives the printed logits: building draws no number too many."""
+    """A torch.rand image drawn right after building gives the printed logits: building draws no number too many."""
     assert [printed(row) for row in chapter(torch.rand(1, 1, 28, 28))] == [FORWARD]
 
 

@@ -28,7 +28,7 @@ def first(split, n):
 
 @pytest.mark.parametrize("k", [1, 4, 5, 7])
 def test_probabilities_are_scikit_learns_on_digits(digits, k):
-    """Votes and predictions are the same for every test picture, ties between classes included."""
+    """Votes and predictions are the same for every test image, ties between classes included."""
     other = reference(digits.train, k)
     logits = predict_logits(fitted(digits.train, k), digits.test)
     flat = digits.test.images.flatten(1).double().numpy()
@@ -38,7 +38,7 @@ def test_probabilities_are_scikit_learns_on_digits(digits, k):
 
 
 def test_predictions_are_scikit_learns_on_fashion_mnist(fashion_mnist):
-    """Among 5,000 pictures, which takes more than one block of columns and of rows."""
+    """Among 5,000 images, which takes more than one block of columns and of rows."""
     train, test = first(fashion_mnist.train, 5000), first(fashion_mnist.test, 600)
     flat = test.images.flatten(1).double().numpy()
     assert np.array_equal(predict_logits(fitted(train, 5), test).argmax(1), reference(train, 5).predict(flat))
@@ -46,7 +46,7 @@ def test_predictions_are_scikit_learns_on_fashion_mnist(fashion_mnist):
 
 @pytest.mark.parametrize(("rows", "columns", "size"), [(1, 8192, 1 << 24), (512, 3, 1 << 24), (100, 500, 4000)])
 def test_blocks_do_not_change_the_logits(digits, monkeypatch, rows, columns, size):
-    """However pictures are taken together, the same neighbours vote."""
+    """However images are taken together, the same neighbours vote."""
     whole = predict_logits(fitted(digits.train, 5), digits.test)
     for name, value in (("_ROWS", rows), ("_COLUMNS", columns), ("_BYTES", size)):
         monkeypatch.setattr(neighbours, name, value)
@@ -54,7 +54,7 @@ def test_blocks_do_not_change_the_logits(digits, monkeypatch, rows, columns, siz
 
 
 def test_nearest_are_exact_where_float32_cannot_tell():
-    """Squared distances of 1 and 2 between pictures of squared length 4e7 are told apart."""
+    """Squared distances of 1 and 2 between images of squared length 4e7 are told apart."""
     base = torch.full((5, 1, 28, 28), 230, dtype=torch.uint8)
     for position, changed in enumerate((3, 2, 1, 0, 4)):
         base[position].view(-1)[:changed] += 1
@@ -76,7 +76,7 @@ def test_equal_votes_go_to_the_lowest_label():
 
 
 def test_all_vote_where_there_are_fewer_pictures_than_neighbours():
-    """Five neighbours of three pictures: two votes of three, smoothed."""
+    """Five neighbours of three images: two votes of three, smoothed."""
     split = mz.Split(torch.tensor([0, 1, 2]).byte().view(3, 1, 1, 1), torch.tensor([1, 0, 1]))
     s = neighbours._SMOOTHING
     expected = torch.tensor([[1 + s, 2 + s]]) / (3 + 2 * s)
@@ -94,5 +94,5 @@ def test_grouped_selection_is_topk(width):
 
 
 def test_pictures_are_kept_as_bytes(digits):
-    """The model is no larger than its pictures, a label and a length for each."""
+    """The model is no larger than its images, a label and a length for each."""
     assert fitted(digits.train, 5).pictures.dtype == torch.uint8

@@ -32,7 +32,7 @@ def test_model0_by_hand():
 
 
 def test_model0_in_total():
-    """7,960 parameters, 7,940 multiply-adds a picture."""
+    """7,960 parameters, 7,940 multiply-adds an image."""
     model = model0(FASHION, 10)
     assert (parameters(model), multiply_adds(model, FASHION)) == (7960, 7940)
 
@@ -56,7 +56,7 @@ def test_tinyvgg_by_hand():
 
 
 def test_tinyvgg_in_total():
-    """7,740 parameters, 1,133,860 multiply-adds a picture."""
+    """7,740 parameters, 1,133,860 multiply-adds an image."""
     model = tinyvgg(FASHION, 10)
     assert (parameters(model), multiply_adds(model, FASHION)) == (7740, 1_133_860)
 
@@ -98,7 +98,7 @@ def test_no_hook_is_left():
 
 
 def test_no_hook_is_left_when_the_forward_pass_fails():
-    """Likewise for pictures that the model cannot take."""
+    """Likewise for images that the model cannot take."""
     model = model0(FASHION, 10)
     with pytest.raises(RuntimeError):
         layers(model, (1, 8, 8))

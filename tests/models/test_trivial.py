@@ -24,7 +24,7 @@ def fitted(make, split, classes=10):
 
 @pytest.fixture(params=["digits", "fashion_mnist"])
 def data(request):
-    """The digits, and 2,000 training and 1,000 test pictures of Fashion-MNIST."""
+    """The digits, and 2,000 training and 1,000 test images of Fashion-MNIST."""
     whole = request.getfixturevalue(request.param)
     train, test = (mz.Split(s.images[:n], s.labels[:n]) for s, n in ((whole.train, 2000), (whole.test, 1000)))
     return mz.ImageData(whole.name, train, test, whole.classes)
@@ -39,18 +39,18 @@ def test_majority_is_scikit_learns_dummy(data):
 
 
 def test_majority_of_equal_classes_is_the_first():
-    """Classes 1 and 2 have two pictures each: 1 is said."""
+    """Classes 1 and 2 have two images each: 1 is said."""
     split = mz.Split(torch.zeros(5, 1, 1, 1, dtype=torch.uint8), torch.tensor([2, 1, 0, 2, 1]))
     assert fitted(Majority, split, 4)(torch.zeros(1, 1, 1, 1)).argmax(1).item() == 1
 
 
 def test_majority_counts_an_absent_class_as_half_a_picture():
-    """Its logit is log(0.5 / 2), below that of a class with one picture."""
+    """Its logit is log(0.5 / 2), below that of a class with one image."""
     split = mz.Split(torch.zeros(2, 1, 1, 1, dtype=torch.uint8), torch.tensor([0, 1]))
     assert fitted(Majority, split, 3)(torch.zeros(1, 1, 1, 1)).exp().tolist() == [[0.5, 0.5, 0.25]]
 
 
-@pytest.mark.filterwarnings("ignore:.*zero standard deviation")  # the corners of the pictures are always black
+@pytest.mark.filterwarnings("ignore:.*zero standard deviation")  # the corners of the images are always black
 def test_centroid_is_scikit_learns_nearest_centroid(data):
     """The means are equal to float32's last digits, the predictions are the same."""
     reference = NearestCentroid().fit(flat(data.train), data.train.labels)
@@ -69,7 +69,7 @@ def test_centroid_logits_are_scaled_squared_distances(data):
 
 
 def test_centroid_does_not_depend_on_the_blocks(digits, monkeypatch):
-    """Sums of whole numbers are exact, so blocks of 7 pictures give the same bits as one block."""
+    """Sums of whole numbers are exact, so blocks of 7 images give the same bits as one block."""
     whole = fitted(Centroid, digits.train).state_dict()
     monkeypatch.setattr(trivial, "_BLOCK", 7)
     assert all(torch.equal(value, whole[name]) for name, value in fitted(Centroid, digits.train).state_dict().items())

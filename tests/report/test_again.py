@@ -1,4 +1,4 @@
-"""Pictures loaded again from what a record says of them."""
+"""Images loaded again from what a record says of them."""
 
 import io
 
@@ -13,7 +13,7 @@ from modelzero.report.again import as_png, load_again
 
 @pytest.fixture
 def folder(tmp_path):
-    """24 pictures of two classes in folders, of two sizes."""
+    """24 images of two classes in folders, of two sizes."""
     rng = np.random.default_rng(0)
     for k in range(24):
         path = tmp_path / "mine" / ("bright" if k % 2 else "dark") / f"{k}.png"
@@ -59,7 +59,7 @@ def test_the_same_pictures_as_arrays(folder, tmp_path):
 
 
 def test_named_sets_are_never_downloaded(tmp_path, monkeypatch):
-    """Where the files are not on this machine, there are no pictures."""
+    """Where the files are not on this machine, there are no images."""
     described = {"name": "svhn", "source": "downloaded from somewhere", "fingerprint": "0", "image_shape": [3, 32, 32]}
     monkeypatch.setattr("modelzero.data.sets.published.download", lambda *_, **__: pytest.fail("a download"))
     monkeypatch.setattr("modelzero.report.again.cache_folder", lambda: tmp_path)

@@ -40,7 +40,7 @@ def change(path, name="run.json", **fields):
 
 
 def classes_of(count, each=4, seed=0):
-    """A set of so many classes with noisy pictures, a few of each."""
+    """A set of so many classes with noisy images, a few of each."""
     rng = np.random.default_rng(seed)
     labels = torch.arange(count).repeat_interleave(each)
     pictures = torch.from_numpy(rng.integers(0, 256, (count * each, 1, 4, 4), dtype=np.uint8))
@@ -211,7 +211,7 @@ def test_a_perfect_model_and_a_test_split_of_one(digits, tmp_path, read_page):
     easy = mz.Split(digits.test.images[wanted][:30], digits.test.labels[wanted][:30])
     perfect = mz.train(mz.ImageData("easy", digits.train, easy, digits.classes), "centroid", runs_dir=tmp_path)
     assert perfect.history[-1].test_accuracy == 1
-    assert "None: every test picture is right." in read_page(page(gather([perfect]))).text()
+    assert "None: every test image is right." in read_page(page(gather([perfect]))).text()
     one = mz.Split(digits.test.images[:1], digits.test.labels[:1])
     single = mz.train(mz.ImageData("one", digits.train, one, digits.classes), "majority", runs_dir=tmp_path)
     report = gather([single])
@@ -220,11 +220,11 @@ def test_a_perfect_model_and_a_test_split_of_one(digits, tmp_path, read_page):
 
 
 def test_leaks_and_notes_are_told(tmp_path, read_page):
-    """Test pictures that were seen in training: how many, and each rung with and without them."""
+    """Test images that were seen in training: how many, and each rung with and without them."""
     data = classes_of(5, each=10)
     ladder = mz.climb(data, ["majority", "centroid"], runs_dir=tmp_path)
     tree = read_page(page(gather([ladder])))
-    assert "50 of 50 test pictures are also among the training pictures: 50 equal, 0 nearly equal." in tree.text()
+    assert "50 of 50 test images are also among the training images: 50 equal, 0 nearly equal." in tree.text()
     keys = {each.attributes["data-key"]: each for each in tree.all("data")}
     assert keys["leaks.rungs.1.without"].text() == "-"
 

@@ -1,4 +1,4 @@
-"""The picture of sample pictures."""
+"""The image of sample images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from modelzero.report.grid import sample_grid, save_picture
 
 
 def colours(classes, shape=(3, 4, 4), per_class=3):
-    """A set in which every picture of class k has the grey value k."""
+    """A set in which every image of class k has the grey value k."""
     labels = torch.arange(classes).repeat(per_class)
     images = labels.to(torch.uint8).view(-1, 1, 1, 1).expand(-1, *shape).contiguous()
     split = Split(images, labels)
@@ -30,7 +30,7 @@ def test_each_row_shows_pictures_of_its_own_class():
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 8, 5), (1, 200, 30), (4, 8, 8), (2, 1, 1)])
 def test_any_shape_can_be_drawn(shape):
-    """Grey, colour, other channel counts, tall, tiny and large pictures."""
+    """Grey, colour, other channel counts, tall, tiny and large images."""
     assert sample_grid(colours(2, shape)).width > 600
 
 

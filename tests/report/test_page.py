@@ -48,7 +48,7 @@ def ladder(digits, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def report(ladder):
-    """What is gathered of it, with its pictures."""
+    """What is gathered of it, with its images."""
     return gather([ladder[0]], data=ladder[1])
 
 
@@ -76,7 +76,7 @@ def looked_up(document, key):
 
 
 def test_the_page_asks_nobody_for_anything(tree, text):
-    """No address but anchors of the page itself and pictures that it holds; no style or script but its own two."""
+    """No address but anchors of the page itself and images that it holds; no style or script but its own two."""
     ids = [each.attributes["id"] for each in tree.walk() if "id" in each.attributes]
     assert len(ids) == len(set(ids))
     for element in tree.walk():
@@ -179,7 +179,7 @@ def test_numbers_of_the_charts_are_those_of_json(tree, document):
                 )
         for each in rung["calibration"]["scaled"]["bins"]:
             assert any(
-                f"with the temperature: {show(each['count'], 'count')} pictures with a confidence of "
+                f"with the temperature: {show(each['count'], 'count')} images with a confidence of "
                 f"{show(each['confidence'], 'percent')}: {show(each['accuracy'], 'percent')} are right" in tip
                 for tip in tips
             )
@@ -201,8 +201,8 @@ def test_names_are_text_whatever_is_in_them(tree, text):
 
 
 def test_pictures_and_charts_have_words(tree):
-    """Each picture has an alternative text, each chart a title, each table that scrolls a name."""
-    assert all(each.attributes["alt"].startswith("Test picture") for each in tree.all("img"))
+    """Each image has an alternative text, each chart a title, each table that scrolls a name."""
+    assert all(each.attributes["alt"].startswith("Test image") for each in tree.all("img"))
     assert len(tree.all("img")) >= 24
     charts = tree.all("svg", class_="chart")
     assert len(charts) == 2 + 2 + 3
@@ -237,19 +237,19 @@ def test_the_same_records_give_the_same_page(ladder, text):
 
 
 def test_pictures_that_cannot_be_found_are_said_to_be_missing(ladder, digits, read_page):
-    """The source is gone, or holds other pictures: a table instead, and the reason."""
+    """The source is gone, or holds other images: a table instead, and the reason."""
     gone = gather([ladder[0]])
     assert "the record does not say where" in gone.without_pictures
     tree = read_page(page(gone))
     assert not tree.all("img")
-    assert "Without the pictures: the record does not say where" in tree.text()
+    assert "Without the images: the record does not say where" in tree.text()
     assert gather([ladder[0]], pictures=False).without_pictures == "they were not looked for"
 
 
 def test_other_pictures_than_those_of_the_runs_are_refused(ladder, digits, refuses):
-    """Whoever names pictures means them: a report without them would not be what was asked for."""
+    """Whoever names images means them: a report without them would not be what was asked for."""
     for data in (digits, "digits", "nowhere"):
-        with refuses(mz.DataError, "not the pictures of these runs", "fingerprint"):
+        with refuses(mz.DataError, "not the images of these runs", "fingerprint"):
             gather([ladder[0]], data=data)
 
 
@@ -258,7 +258,7 @@ def test_ladder_report_writes_the_file(ladder, tmp_path, refuses):
     path = ladder[0].report(tmp_path / "out.html")
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert "data:image/png" not in path.read_text(encoding="utf-8")
-    ladder[0].report(path, data=ladder[1])  # pictures that no record can find
+    ladder[0].report(path, data=ladder[1])  # images that no record can find
     assert "data:image/png" in path.read_text(encoding="utf-8")
     with refuses(mz.SettingError, "gone", "there is no folder"):
         ladder[0].report(tmp_path / "gone" / "out.html")

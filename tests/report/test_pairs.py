@@ -1,4 +1,4 @@
-"""The picture of pairs, and names made fit to be drawn."""
+"""The image of pairs, and names made fit to be drawn."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from modelzero.text import plain
 
 
 def twice(count, shape=(1, 8, 8), classes=("a", "b"), names=None):
-    """A set whose test pictures are its training pictures, the labels turned by one."""
+    """A set whose test images are its training images, the labels turned by one."""
     images = torch.randint(0, 256, (count, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(count) % len(classes)
     train = mz.Split(images, labels, names)
@@ -20,7 +20,7 @@ def twice(count, shape=(1, 8, 8), classes=("a", "b"), names=None):
 
 
 def test_each_pair_is_drawn_side_by_side():
-    """The training picture left, the test picture right, both enlarged without a blur."""
+    """The training image left, the test image right, both enlarged without a blur."""
     data = twice(3)
     sheet = np.asarray(pair_sheet(mz.audit(data)).convert("L"))
     for number in range(3):

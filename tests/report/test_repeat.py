@@ -31,7 +31,7 @@ def repeated(source):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Pictures of two classes and two sizes, some of which cannot be read, in a folder with a space in its name."""
+    """Images of two classes and two sizes, some of which cannot be read, in a folder with a space in its name."""
     draws = np.random.default_rng(0)
     for k in range(60):
         path = tmp_path / "my own" / "ab"[k % 2] / f"{k // 4}-{k}.png"

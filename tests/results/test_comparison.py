@@ -34,7 +34,7 @@ def test_two_runs_are_compared_by_mcnemar(runs):
 
 
 def test_a_run_equals_itself(runs):
-    """p = 1, no picture flips, never better or worse."""
+    """p = 1, no image flips, never better or worse."""
     result = mz.compare(runs["knn"], runs["knn"].path)
     assert (result.difference, result.p, result.gained, result.lost) == (0, 1, 0, 0)
     assert result.verdict in ("no different", "cannot tell")

@@ -1,4 +1,4 @@
-"""The score with and without the test pictures that were seen in training."""
+"""The score with and without the test images that were seen in training."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def cache(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="module")
 def leaky(digits):
-    """Digits whose first twenty test pictures are training pictures, ten of them mirrored."""
+    """Digits whose first twenty test images are training images, ten of them mirrored."""
     images = digits.test.images.clone()
     labels = digits.test.labels.clone()
     images[:10], images[10:20] = digits.train.images[:10], digits.train.images[10:20].flip(3)
@@ -48,7 +48,7 @@ def test_the_record_keeps_which_pictures_leaked(ladder):
 
 
 def test_the_score_without_them_comes_from_the_predictions(ladder, leaky):
-    """Each rung's accuracy over the 340 other pictures, the mean over its seeds, against a count by hand."""
+    """Each rung's accuracy over the 340 other images, the mean over its seeds, against a count by hand."""
     assert [each.rung for each in ladder.without_leaks] == ["majority", "knn", "model0"]
     for each in ladder.without_leaks:
         runs = [run for run in ladder.runs if run.record["model"] == each.rung]
@@ -107,7 +107,7 @@ def test_everything_leaked_is_no_number(ladder):
 
 
 def test_the_search_is_left_out_where_it_would_take_long(monkeypatch, leaky):
-    """Unless asked for; equal pictures are found all the same, and the reason is kept."""
+    """Unless asked for; equal images are found all the same, and the reason is kept."""
     monkeypatch.setattr(leaks, "MOST_PAIRS", 1000)
     unasked = look_for_leaks(leaky, search=None, seconds=None)
     assert (unasked["searched"], unasked["exact"], unasked["near"]) == (False, 10, 0)

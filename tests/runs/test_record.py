@@ -259,7 +259,7 @@ def test_a_running_run_shows_the_epochs_in_its_history_file():
 
 
 def test_predictions_are_read_without_keeping_the_logits(monkeypatch):
-    """The largest logit of each picture, some rows at a time; what is in memory already is asked instead."""
+    """The largest logit of each image, some rows at a time; what is in memory already is asked instead."""
     run = mz.train("digits", "model0", epochs=1)
     monkeypatch.setattr("modelzero.runs.record._ROWS", 7)
     again = mz.Run.read(run.path)

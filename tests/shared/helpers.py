@@ -9,7 +9,7 @@ from modelzero.training.bars import Silence
 
 
 class Stops(Silence):
-    """Asks to stop, as a signal does, after so many pictures."""
+    """Asks to stop, as a signal does, after so many images."""
 
     def __init__(self, after):
         self.after, self.images = after, 0

@@ -42,7 +42,7 @@ def test_averages_are_scikit_learns(drawn, kind):
 
 
 def test_micro_average_is_the_accuracy(drawn):
-    """One label for each picture: all three are the share of right predictions."""
+    """One label for each image: all three are the share of right predictions."""
     labels, predictions, classes = drawn
     found = averages(confusion(labels, predictions, classes))
     accuracy = (labels == predictions).mean()

@@ -24,7 +24,7 @@ def test_intervals_equal_those_of_statsmodels(n, share, confidence):
 
 
 def test_small_and_extreme_counts_take_the_exact_interval():
-    """Below 100 pictures, and where none or all are right."""
+    """Below 100 images, and where none or all are right."""
     assert accuracy_interval(50, 99) == clopper_pearson(50, 99)
     assert accuracy_interval(0, 1000) == clopper_pearson(0, 1000)
     assert accuracy_interval(1000, 1000) == clopper_pearson(1000, 1000)

@@ -141,7 +141,7 @@ def test_tinyvgg_takes_all_cores(monkeypatch, cores):
 
 
 def test_threads_depend_on_the_batch_size(monkeypatch):
-    """The rule looks at the work of one step: 7,940 multiply-adds a picture reach 20 million at 2,519 pictures."""
+    """The rule looks at the work of one step: 7,940 multiply-adds an image reach 20 million at 2,519 images."""
     monkeypatch.setattr(device, "available_cores", lambda: 4)
     model = model0(FASHION, 10)
     assert [default_threads(model, FASHION, batch_size)[0] for batch_size in (2518, 2519)] == [1, 4]

@@ -188,7 +188,7 @@ def test_stored_weights_are_the_models(run):
 
 
 def test_stored_predictions_are_the_models(run, digits):
-    """The stored logits are what the stored model says about the test pictures."""
+    """The stored logits are what the stored model says about the test images."""
     stored = safetensors.torch.load_file(run.path / "predictions.safetensors")["logits"]
     with torch.no_grad():
         logits = mz.Run.read(run.path).model(digits.test.images / 255)
@@ -517,7 +517,7 @@ def test_a_model_that_does_not_fit_on_the_device_is_a_failed_run(digits):
 
 
 def test_models_that_need_two_pictures_are_trained(digits):
-    """Neither the check of a new model nor the count of its multiply-adds gives it one picture alone."""
+    """Neither the check of a new model nor the count of its multiply-adds gives it one image alone."""
 
     class NeedsTwo(nn.Module):
         def __init__(self):
@@ -526,7 +526,7 @@ def test_models_that_need_two_pictures_are_trained(digits):
 
         def forward(self, images):
             if len(images) == 1:
-                raise ValueError("one picture alone")
+                raise ValueError("one image alone")
             return self.layer(images.flatten(1))
 
     assert mz.train(digits, NeedsTwo, epochs=1).status == "finished"

@@ -148,7 +148,7 @@ def near(rows, tolerance):
 
 
 def assert_equal_to_chapters_loop(run, expected):
-    """Right answers to the picture, everything else within 1e-5."""
+    """Right answers to the image, everything else within 1e-5."""
     assert [epoch.test_correct for epoch in run.history] == [row["test_correct"] for row in expected.history]
     assert figures(run) == near(expected.history, 1e-5)
 
@@ -224,7 +224,7 @@ def test_model0_right_answers_are_counted_exactly(model0):
 
 
 def test_model0_exact_test_loss(model0):
-    """The mean over the pictures differs from the mean over the batches in the fourth decimal; both are right."""
+    """The mean over the images differs from the mean over the batches in the fourth decimal; both are right."""
     assert [epoch.test_loss for epoch in model0.history] == pytest.approx(MODEL0_TEST_LOSS, rel=0, abs=0.52e-6)
 
 
@@ -274,7 +274,7 @@ def test_equals_the_chapters_loop_on_fashion_mnist(fashion_mnist, name, settings
     hidden_units=st.integers(1, 20),
 )
 def test_equals_the_chapters_loop_on_digits(digits, name, **given_settings):
-    """Any settings: also batches that divide the data, that leave one picture over, or that are larger than it."""
+    """Any settings: also batches that divide the data, that leave one image over, or that are larger than it."""
     run = mz.train(digits, with_chapters_recipe(name), threads=1, **given_settings)
     assert_equal_to_chapters_loop(run, chapters_loop(digits, name, **given_settings))
 
@@ -466,7 +466,7 @@ def test_short_last_batch_weighs_more_in_the_batch_mean():
 
 
 def test_predict_logits_leaves_no_gradient(digits):
-    """The logits are plain numbers for every picture, in the order of the split."""
+    """The logits are plain numbers for every image, in the order of the split."""
     model = plain_model0(1, 8, 8, 10, 10)
     logits = predict_logits(model, digits.test)
     assert not logits.requires_grad
@@ -513,7 +513,7 @@ def test_recipes_equal_torchs_own_parts(digits, recipe, scheduler):
 
 
 def test_flips_mirror_about_half_and_are_a_function_of_the_seed():
-    """A picture is either itself or its mirror image."""
+    """An image is either itself or its mirror image."""
     images = torch.rand(400, 1, 3, 5)
     found = mirror_half(images, 1, 2, 3)
     same = (found == images).flatten(1).all(1)

@@ -28,7 +28,7 @@ def _look_often(monkeypatch):
 
 
 def cut_off(data, model, after, **settings):
-    """Train until so many pictures were seen, then stop as by SIGTERM; return the folder."""
+    """Train until so many images were seen, then stop as by SIGTERM; return the folder."""
     before = set(Path("cut").glob("*"))
     with pytest.raises(KeyboardInterrupt):
         mz.train(data, model, threads=1, runs_dir="cut", progress=Stops(after), **settings)

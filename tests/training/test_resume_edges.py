@@ -68,7 +68,7 @@ def _look_often(monkeypatch):
 
 
 def cut_off(data, model, after=700, **settings):
-    """Train until so many pictures were seen; return the folder."""
+    """Train until so many images were seen; return the folder."""
     before = set(Path("cut").glob("*"))
     with pytest.raises(KeyboardInterrupt):
         mz.train(data, model, threads=1, runs_dir="cut", progress=Stops(after), **{**SMALL, **settings})

@@ -55,7 +55,7 @@ def asked(path):
 )
 @pytest.mark.filterwarnings("ignore::UserWarning:torch")
 def test_every_rung_as_a_file(rung, kind, run_of, tmp_path):
-    """Any number of raw pictures, also new ones: the class and the probabilities that `run.predict` gives."""
+    """Any number of raw images, also new ones: the class and the probabilities that `run.predict` gives."""
     run = run_of(rung)
     done = export(run, tmp_path / f"file{exporting.KINDS[kind]}", to=kind)
     assert (done.parity.pictures, done.parity.other_classes) == (360, 0)
@@ -101,7 +101,7 @@ def test_without_a_name_it_lies_beside_the_weights(run_of):
 
 
 def test_fashion_mnist_passes(fashion_mnist, tmp_path):
-    """All 10,000 test pictures, loaded again as the record says; `benchmarks/export.py` has every rung."""
+    """All 10,000 test images, loaded again as the record says; `benchmarks/export.py` has every rung."""
     run = mz.train(fashion_mnist, "model0", runs_dir=tmp_path, progress=False)
     parity = export(mz.Run.read(run.path)).parity
     assert (parity.pictures, parity.other_classes, parity.beyond) == (10_000, 0, 0)
@@ -223,14 +223,14 @@ def test_a_file_that_disagrees_gets_no_name(change, run_of, tmp_path, monkeypatc
     monkeypatch.setattr(own_onnx, "write", err)
     path = tmp_path / "x.onnx"
     path.write_bytes(b"what was there before")
-    with refuses(ExportError, "of 360 test pictures", "largest difference"):
+    with refuses(ExportError, "of 360 test images", "largest difference"):
         export(run_of("softmax"), path)
     assert [each.name for each in tmp_path.iterdir()] == ["x.onnx"]
     assert path.read_bytes() == b"what was there before"
 
 
 def test_nothing_is_exported_unchecked(digits, tmp_path, refuses):
-    """Pictures that were handed over are not where a record can say; who has them hands them over again."""
+    """Images that were handed over are not where a record can say; who has them hands them over again."""
     data = mz.ImageData("mine", digits.train, digits.test, digits.classes)
     run = mz.Run.read(mz.train(data, "majority", runs_dir=tmp_path, progress=False).path)
     with refuses(mz.DataError, "mine", "--data"):

@@ -19,7 +19,7 @@ def _split(n, shape, classes, levels, seed=0):
 
 @pytest.mark.parametrize("make", [Majority, Centroid, NearestNeighbours, Forest])
 def test_the_same_without_loops(make):
-    """Classes and probabilities, where one class has no training picture."""
+    """Classes and probabilities, where one class has no training image."""
     model = make((1, 3, 3), 4)
     model.fit(_split(400, (1, 3, 3), 3, 256), seed=0)
     pictures = _split(300, (1, 3, 3), 3, 256, seed=1).images
@@ -30,7 +30,7 @@ def test_the_same_without_loops(make):
 
 
 def test_of_pictures_at_one_distance_the_earlier_is_nearer():
-    """Against a plain stable sort; with two grey levels dozens of pictures are equally far."""
+    """Against a plain stable sort; with two grey levels dozens of images are equally far."""
     split = _split(400, (1, 3, 3), 3, 2)
     model = NearestNeighbours((1, 3, 3), 3, neighbours=5)
     model.fit(split, seed=0)
@@ -79,7 +79,7 @@ def test_too_many_pictures_to_be_exact(refuses):
     model.pictures = torch.zeros(1, dtype=torch.uint8).expand(30_000, 3_000_000)
     model.labels = torch.zeros(30_000, dtype=torch.int64)
     model.half_squares = torch.zeros(30_000)
-    with refuses(mz.ModelError, "30,000 training pictures"):
+    with refuses(mz.ModelError, "30,000 training images"):
         from modelzero.using.graph import NeighboursGraph
 
         NeighboursGraph(model)

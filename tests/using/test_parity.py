@@ -31,9 +31,7 @@ def test_a_difference_is_refused_with_its_figures(values, other_classes, beyond,
     """A probability beyond 1e-5, another class, and what is no number."""
     parity = compare(OWN, changed(0, values))
     assert (parity.other_classes, parity.beyond) == (other_classes, beyond)
-    with refuses(
-        ExportError, "of 3 test pictures", f"{other_classes} get another class", f"and {beyond} a probability"
-    ):
+    with refuses(ExportError, "of 3 test images", f"{other_classes} get another class", f"and {beyond} a probability"):
         refuse(parity, "the file")
 
 
@@ -45,7 +43,7 @@ def test_a_tie_is_no_other_class():
 
 @pytest.mark.parametrize("n", [1, 2, BATCH, BATCH + 1, 2 * BATCH + 7])
 def test_all_pictures_are_asked_for_once_in_their_order(n):
-    """The first one alone: a file that knows one number of pictures only is found out."""
+    """The first one alone: a file that knows one number of images only is found out."""
     images = np.arange(n, dtype=np.uint8).reshape(n, 1, 1, 1)
     sizes = []
 
@@ -62,7 +60,7 @@ def test_all_pictures_are_asked_for_once_in_their_order(n):
     [lambda _: 1 / 0, lambda batch: np.zeros((2, 3), np.float32), lambda batch: np.zeros((len(batch), 3))],
 )
 def test_files_that_answer_with_something_else(answer, refuses):
-    """They fail, answer for another number of pictures, or in float64."""
+    """They fail, answer for another number of images, or in float64."""
     with refuses(ExportError):
         ask(answer, np.zeros((1, 1, 2, 2), np.uint8))
     with refuses(ExportError, "[3, 2]"):

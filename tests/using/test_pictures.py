@@ -1,4 +1,4 @@
-"""Picture files for a trained model: the same pixels as `load` makes of them."""
+"""Image files for a trained model: the same pixels as `load` makes of them."""
 
 import io
 import os
@@ -20,7 +20,7 @@ def _picture(rng, mode, sides):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Forty pictures of two classes, of several sizes, grey and in colour, PNG and JPEG."""
+    """Forty images of two classes, of several sizes, grey and in colour, PNG and JPEG."""
     rng = np.random.default_rng(0)
     for k in range(40):
         path = tmp_path / "set" / ("cat", "dog")[k % 2]
@@ -64,7 +64,7 @@ def test_bad_files_are_named_and_cost_nobody_else(tmp_path):
         paths.append(str(tmp_path / f"{k}.png"))
         Image.fromarray(picture).save(paths[-1])
     Path(paths[3]).write_bytes(b"")
-    Path(paths[77]).write_bytes(b"no picture at all")
+    Path(paths[77]).write_bytes(b"no image at all")
     written = io.BytesIO()
     Image.fromarray(pictures[200]).save(written, "png")
     Path(paths[200]).write_bytes(written.getvalue()[:-30])
@@ -93,7 +93,7 @@ def test_folders_are_searched_in_an_order_that_people_expect(tmp_path, refuses):
     text = str(tmp_path / "notes.txt")
     found = [Path(each).relative_to(tmp_path).as_posix() for each in find_pictures([text, str(tmp_path)])]
     assert found == ["notes.txt", "2.png", "10.png", "a/1.jpg"]
-    with refuses(mz.DataError, "no pictures", "b"):
+    with refuses(mz.DataError, "no images", "b"):
         list(find_pictures([str(tmp_path / "b")]))
 
 

@@ -1,4 +1,4 @@
-"""What a run says of pictures in memory, against its stored predictions and against SciPy."""
+"""What a run says of images in memory, against its stored predictions and against SciPy."""
 
 import shutil
 
@@ -19,7 +19,7 @@ from modelzero.using.predict import calibrated, shaped
 
 @pytest.mark.parametrize("rung", [rung.name for rung in LADDER])
 def test_every_rung_says_what_it_said_when_it_was_tested(rung, run_of, digits):
-    """Read back from its folder, it gives the test pictures their stored class, and probabilities that add up to 1."""
+    """Read back from its folder, it gives the test images their stored class, and probabilities that add up to 1."""
     run = run_of(rung)
     probabilities = run.predict(digits.test.images)
     assert probabilities.dtype == torch.float32
@@ -30,7 +30,7 @@ def test_every_rung_says_what_it_said_when_it_was_tested(rung, run_of, digits):
 
 
 def test_probabilities_are_better_calibrated_than_those_of_the_model(run_of, digits):
-    """On the half of the test pictures that the temperature was not fitted on, the likelihood is higher with it."""
+    """On the half of the test images that the temperature was not fitted on, the likelihood is higher with it."""
     run = run_of("softmax")
     labels = digits.test.labels
     left = torch.from_numpy(~calibration_cut(labels.numpy()))
@@ -58,13 +58,13 @@ def test_probabilities_are_better_calibrated_than_those_of_the_model(run_of, dig
     ids=["tensor", "array", "grey", "channels last", "tensors", "numbers", "arrays", "fractions", "int32", "reversed"],
 )
 def test_pictures_may_come_in_many_forms(form, digits):
-    """Tensors, arrays and lists with or without a channel are the same pictures."""
+    """Tensors, arrays and lists with or without a channel are the same images."""
     images = digits.test.images[:5]
     assert torch.equal(shaped(form(images), (1, 8, 8)), images)
 
 
 def test_one_picture_and_none():
-    """One picture needs no first dimension; no pictures get no probabilities."""
+    """One image needs no first dimension; no images get no probabilities."""
     colour = torch.randint(0, 256, (3, 4, 5), dtype=torch.uint8)
     assert torch.equal(shaped(colour, (3, 4, 5)), colour[None])
     assert torch.equal(shaped(colour.permute(1, 2, 0), (3, 4, 5)), colour[None])

@@ -57,7 +57,7 @@ def options(
 
 
 _DATA_HELP = (
-    "A name such as fashion-mnist or digits; a folder with a folder of pictures for each class; IDX, .npz, "
+    "A name such as fashion-mnist or digits; a folder with a folder of images for each class; IDX, .npz, "
     ".npy, CSV or Parquet files; or a zip or tar of class folders."
 )
 Data = Annotated[str, typer.Argument(help=_DATA_HELP)]
@@ -73,7 +73,7 @@ Format = Annotated[
 ]
 Size = Annotated[
     str | None,
-    typer.Option(help="Bring pictures to this height x width, such as 64 or 48x64.  [default: from the sizes found]"),
+    typer.Option(help="Bring images to this height x width, such as 64 or 48x64.  [default: from the sizes found]"),
 ]
 Fit = Annotated[str, typer.Option(help="pad: fit the longer side and pad; crop: fit the shorter side and cut.")]
 TestShare = Annotated[
@@ -82,18 +82,18 @@ TestShare = Annotated[
 SplitSeed = Annotated[int, typer.Option(help="What the draws of that split and of --share follow from.")]
 Group = Annotated[
     str | None,
-    typer.Option(help="Keep together what a column of the table, or a pattern on the pictures' names, says."),
+    typer.Option(help="Keep together what a column of the table, or a pattern on the images' names, says."),
 ]
 Share = Annotated[float, typer.Option(help="Fraction of the training split to use, of each class.")]
 AllowUnreadable = Annotated[
-    bool, typer.Option("--allow-unreadable", help="Go on though more than 1 % of the pictures cannot be read.")
+    bool, typer.Option("--allow-unreadable", help="Go on though more than 1 % of the images cannot be read.")
 ]
 RunsDir = Annotated[Path, typer.Option(help="The folder that holds the folders of runs.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else on standard output.")]
 Epochs = Annotated[
     int | None, typer.Option(help="How often to go through the training split.  [default: as the model's recipe says]")
 ]
-BatchSize = Annotated[int | None, typer.Option(help="Pictures in one step.  [default: as the model's recipe says]")]
+BatchSize = Annotated[int | None, typer.Option(help="Images in one step.  [default: as the model's recipe says]")]
 LearningRate = Annotated[float | None, typer.Option(help="Step size.  [default: as the model's recipe says]")]
 Seed = Annotated[int, typer.Option(help="What weights and batch order follow from.")]
 CheckpointEvery = Annotated[
@@ -139,7 +139,7 @@ def command(function: Callable[_P, None]) -> Callable[_P, None]:
             print("interrupted" + plain(how, None), file=sys.stderr)
             raise typer.Exit(exit_code(interrupt)) from None
         except MemoryError:
-            print("error: out of memory: needed are fewer or smaller pictures, or more of it", file=sys.stderr)
+            print("error: out of memory: needed are fewer or smaller images, or more of it", file=sys.stderr)
             raise typer.Exit(1) from None
         except BrokenPipeError:  # the reader, such as `head`, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -177,7 +177,7 @@ def notes_of(described: Mapping[str, Any]) -> list[str]:
     """Return what a record of a run, or of a ladder, notes of its data; what could not be read is counted."""
     notes = list(described.get("notes", []))
     if count := described.get("left_out"):
-        notes.append(f"{counted(count, 'picture')} could not be read and left out: 'modelzero data' names them")
+        notes.append(f"{counted(count, 'image')} could not be read and left out: 'modelzero data' names them")
     return notes
 
 

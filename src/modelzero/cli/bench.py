@@ -22,7 +22,7 @@ def bench(
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
-    """Measure this machine: the chapter's loop against modelzero, seeds a minute, a ladder, pictures a second."""
+    """Measure this machine: the chapter's loop against modelzero, seeds a minute, a ladder, images a second."""
     check_count("repeats", repeats, 1000)
 
     from modelzero import bench as measuring
@@ -45,9 +45,7 @@ def bench(
         )
         return
     out = console()
-    out.print(
-        f"{plain(pictures.name)}: {len(pictures.train):,} pictures to train on, {len(pictures.test):,} to test on"
-    )
+    out.print(f"{plain(pictures.name)}: {len(pictures.train):,} images to train on, {len(pictures.test):,} to test on")
     out.print(f"{machine['processor']}, {machine['cores']} cores, torch {machine['versions']['torch']}\n")
     _print_table([*measures, *ratios])
 

@@ -90,7 +90,7 @@ def climb(
         bool | None,
         typer.Option(
             "--audit/--no-audit",
-            help="Search for test pictures that are nearly a training picture.  [default: where that takes seconds]",
+            help="Search for test images that are nearly a training image.  [default: where that takes seconds]",
         ),
     ] = None,
     resume: Annotated[

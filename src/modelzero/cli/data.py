@@ -1,4 +1,4 @@
-"""`modelzero data`: what is in a set of pictures."""
+"""`modelzero data`: what is in a set of images."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ def data(
     share: Share = 1.0,
     allow_unreadable: AllowUnreadable = False,
     pairs: Annotated[
-        Path | None, typer.Option(help="Also draw the test pictures that were seen in training into this file.")
+        Path | None, typer.Option(help="Also draw the test images that were seen in training into this file.")
     ] = None,
     near: Annotated[
-        bool, typer.Option(help="Search for near duplicates; it takes long on several 100,000 pictures.")
+        bool, typer.Option(help="Search for near duplicates; it takes long on several 100,000 images.")
     ] = True,
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
-    """Show a data set: source, shapes, pictures of each class, fingerprint, and what could make a result wrong."""
+    """Show a data set: source, shapes, images of each class, fingerprint, and what could make a result wrong."""
     from modelzero import audit, load
     from modelzero.report.grid import check_picture_path, sample_grid, save_picture
 
@@ -105,7 +105,7 @@ def data(
     if picture is not None:
         console().print(f"\nsamples drawn into {plain(str(picture), None)}")
     if pairs is not None:
-        none = "no test picture was found in training: nothing to draw"
+        none = "no test image was found in training: nothing to draw"
         console().print(none if drawn is None else f"\npairs drawn into {plain(str(drawn), None)}")
 
 

@@ -28,13 +28,13 @@ def export(
         Path | None, typer.Option(help="Write nothing; check this ONNX file against the run instead.")
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="Where the pictures of the run are now.  [default: where the record says]")
+        str | None, typer.Option(help="Where the images of the run are now.  [default: where the record says]")
     ] = None,
     runs_dir: RunsDir = Path("runs"),
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
-    """Write a model that takes raw pictures and returns calibrated probabilities, checked on the whole test split."""
+    """Write a model that takes raw images and returns calibrated probabilities, checked on the whole test split."""
     if check is not None and (output is not None or to is not None):
         raise SettingError("--check with --to or -o: a file is either checked or written; leave one out")
     found = find_run(run, runs_dir)
@@ -66,6 +66,6 @@ def export(
     out.print(f"{done.path}: {done.size_bytes:,} bytes, {'written' if check is None else 'in order'}")
     ties = f", but for {parity.ties} ties" if parity.ties else ""
     out.print(
-        f"checked on {parity.pictures:,} test pictures: {runner} gives the class that modelzero gives{ties}; the "
+        f"checked on {parity.pictures:,} test images: {runner} gives the class that modelzero gives{ties}; the "
         f"largest difference of a probability is {parity.largest:.1e}"
     )

@@ -18,7 +18,7 @@ def inspect(
     model: Annotated[
         str, typer.Argument(help="A rung of the ladder, or module:name of what makes a model of your own.")
     ],
-    shape: Annotated[str, typer.Option(help="Channels, height and width of the pictures.")] = "1,28,28",
+    shape: Annotated[str, typer.Option(help="Channels, height and width of the images.")] = "1,28,28",
     classes: Annotated[int, typer.Option(help="How many classes there are.")] = 10,
     hidden_units: HiddenUnits = 10,
     json: Json = False,
@@ -70,7 +70,7 @@ def inspect(
     if not stepwise:
         out.print("fitted in one go, without gradient steps: it has no layers")
         return
-    out.print(f"for pictures of {' x '.join(map(str, image_shape))} and {classes} classes\n")
+    out.print(f"for images of {' x '.join(map(str, image_shape))} and {classes} classes\n")
     table = Table("layer", "kind", "output shape", box=None, pad_edge=False)
     table.add_column("parameters", justify="right")
     table.add_column("multiply-adds", justify="right")
@@ -85,7 +85,7 @@ def inspect(
         )
     table.add_row("total", "", "", f"{parameters:,}", f"{multiply_adds:,}")
     out.print(table)
-    out.print("\nMultiply-adds are for one picture; biases, activations and pooling are not counted.")
+    out.print("\nMultiply-adds are for one image; biases, activations and pooling are not counted.")
 
 
 def _image_shape(text: str) -> tuple[int, int, int]:

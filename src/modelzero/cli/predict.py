@@ -1,4 +1,4 @@
-"""`modelzero predict`: the classes of new pictures."""
+"""`modelzero predict`: the classes of new images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from modelzero.runs.record import Run
 
 _ENDINGS = (".csv", ".txt", ".tsv")
-_MOST_LETTERS = 300  # of the name of a picture that is left out
+_MOST_LETTERS = 300  # of the name of an image that is left out
 
 
 @command
@@ -29,16 +29,16 @@ def predict(
     run: Annotated[str, typer.Argument(help="Id or folder of a finished run.")],
     pictures: Annotated[
         list[str],
-        typer.Argument(help="Picture files, folders of them, or - for names on standard input, one a line."),
+        typer.Argument(help="Image files, folders of them, or - for names on standard input, one a line."),
     ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the CSV into this file.  [default: standard output]")
     ] = None,
-    top: Annotated[int, typer.Option(help="How many classes to give for each picture, the likeliest first.")] = 1,
+    top: Annotated[int, typer.Option(help="How many classes to give for each image, the likeliest first.")] = 1,
     runs_dir: RunsDir = Path("runs"),
     json: Json = False,
 ) -> None:
-    """Say the class of pictures, with calibrated probabilities; a picture that cannot be read is named, with code 1."""
+    """Say the class of images, with calibrated probabilities; an image that cannot be read is named, with code 1."""
     check_count("top", top)
     if output is not None:
         check_writable(output, _ENDINGS)
@@ -76,7 +76,7 @@ def predict(
             if json:
                 document += as_dicts(names, ranked)
         if not count and not left_out:
-            raise DataError("no pictures: standard input names none; needed is one a line")
+            raise DataError("no images: standard input names none; needed is one a line")
         if not count:
             raise _NothingError
     if json:
@@ -93,16 +93,16 @@ def predict(
             }
         )
     elif output is not None and count:
-        console().print(f"{counted(count, 'picture')} predicted, written into {output}")
+        console().print(f"{counted(count, 'image')} predicted, written into {output}")
     elif output is not None:
-        console().print("no picture predicted, nothing written")
+        console().print("no image predicted, nothing written")
     if left_out:
-        print(f"{counted(len(left_out), 'picture')} left out of {count + len(left_out):,}", file=sys.stderr)
+        print(f"{counted(len(left_out), 'image')} left out of {count + len(left_out):,}", file=sys.stderr)
         raise typer.Exit(1)
 
 
 class _NothingError(Exception):
-    """No picture could be read."""
+    """No image could be read."""
 
 
 def find_run(name: str, runs_dir: Path) -> Run:
@@ -120,7 +120,7 @@ def find_run(name: str, runs_dir: Path) -> Run:
 
 
 def _files(given: Sequence[str]) -> Iterator[str]:
-    """Yield the pictures; folders are listed at once, so that nothing is computed before one that is wrong."""
+    """Yield the images; folders are listed at once, so that nothing is computed before one that is wrong."""
     from modelzero.using.pictures import find_pictures
 
     listed = {name: list(find_pictures([name])) for name in given if name != "-"}

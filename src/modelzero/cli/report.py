@@ -31,10 +31,10 @@ def report(
     data: Annotated[
         str | None,
         typer.Option(
-            help="Where the pictures are, to show mistakes.  [default: where the record says]", show_default=False
+            help="Where the images are, to show mistakes.  [default: where the record says]", show_default=False
         ),
     ] = None,
-    pictures: Annotated[bool, typer.Option(help="Show the pictures of mistakes where they can be found.")] = True,
+    pictures: Annotated[bool, typer.Option(help="Show the images of mistakes where they can be found.")] = True,
     runs_dir: RunsDir = Path("runs"),
     data_dir: DataDir = None,
     json: Json = False,
@@ -62,7 +62,7 @@ def report(
         for sentence in gathered.ladder.verdict():
             out.print(sentence)
         if gathered.without_pictures and gathered.rungs:
-            out.print(f"Without pictures: {gathered.without_pictures}.")
+            out.print(f"Without images: {gathered.without_pictures}.")
         out.print(f"\nreport of {counted(len(gathered.ladder.runs), 'training')} in {path} ({show(size, 'bytes')})")
     if open_ and not _opened(path):
         print(f"no browser could be started: open {plain(str(path), None)} in one", file=sys.stderr)

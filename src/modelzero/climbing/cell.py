@@ -42,7 +42,7 @@ from modelzero.training.resume import resume
 _ONE_AT_A_TIME = threading.Lock()
 
 _TRIAL_WARM_UP, _TRIAL_STEPS, _TRIAL_SECONDS = 2, 30, 0.4
-# Training pictures of the two fits from which the time of a fit on all of them is predicted, and test pictures asked.
+# Training images of the two fits from which the time of a fit on all of them is predicted, and test images asked.
 _TRIAL_FITS, _TRIAL_QUESTIONS = (1000, 4000), 500
 
 
@@ -54,8 +54,8 @@ class Job:
         rung: the position on the ladder.
         seed: of the training.
         pickled: the rung itself, in a form that also carries lambdas and classes of a notebook.
-        data: where the pictures are: the folder that `share` wrote, or, for a cell that is trained in this process,
-            the pictures.
+        data: where the images are: the folder that `share` wrote, or, for a cell that is trained in this process,
+            the images.
         runs_dir: where the run goes.
         device: as for `train`.
         ladder: the id of the ladder.

@@ -105,7 +105,7 @@ def climb(
         margin: differences below this fraction are practically none.
         runs_dir: the folder that gets the folders of the ladder and of its runs.
         data_dir: where `load` looks first.
-        audit: search for test pictures that are nearly a training picture, so that the ladder can say how good its
+        audit: search for test images that are nearly a training image, so that the ladder can say how good its
             rungs are without them. None does so where it takes seconds: up to 1e9 pairs, and within the budget.
         resume: the folder of a ladder that was cut off, in which to go on: what is finished is read back, what is not
             goes on from its last checkpoint. Of the other arguments then only `data`, `rungs` where one is of your own,
@@ -273,7 +273,7 @@ def _taken_up(
     if data.fingerprint != record["data"]["fingerprint"]:
         raise DataError(
             f"{data.name} has the fingerprint {data.fingerprint[:12]}, the ladder was climbed on "
-            f"{record['data']['fingerprint'][:12]}: the very same pictures, labels and class names are needed"
+            f"{record['data']['fingerprint'][:12]}: the very same images, labels and class names are needed"
         )
     randomness, here, _ = _built(chosen, data)
     here = here if record["device"] == "cpu" and own_workers else set()
@@ -321,7 +321,7 @@ def _built(rungs: list[Rung], data: ImageData) -> tuple[dict[str, Randomness], s
             model = build(rung.make, data.image_shape, len(data.classes))
         except ModelError as error:
             errors.append(error)
-            failed = rung.built_in is None  # a rung of our own says what pictures it needs
+            failed = rung.built_in is None  # a rung of our own says what images it needs
             left_out.append({"name": rung.name, "why": str(error), "predicted_seconds": None, "failed": failed})
             continue
         randomness[rung.name] = randomness_of(rung, model)

@@ -1,4 +1,4 @@
-"""One copy of the pictures for all worker processes, as files that each maps into its memory."""
+"""One copy of the images for all worker processes, as files that each maps into its memory."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Pictures in, `ImageData` out. This room knows no model."""
+"""Images in, `ImageData` out. This room knows no model."""

@@ -1,4 +1,4 @@
-"""Pictures that are in memory already: arrays, tensors, and torch data sets."""
+"""Images that are in memory already: arrays, tensors, and torch data sets."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def from_arrays(
         channels_last: where the channels are, where the shape alone does not say.
         test_share: the fraction of each class that is drawn as a test split.
         seed: what that draw and the share follow from.
-        share: the fraction of each class's training pictures to use.
+        share: the fraction of each class's training images to use.
 
     Raises:
         DataError: images or labels of another type, shape or range, counts that differ, classes that are on one
@@ -79,23 +79,21 @@ def from_arrays(
         ("validation", validation_images, validation_labels),
     ):
         if (some_images is None) != (some_labels is None):
-            raise DataError(f"{split} pictures without labels, or labels without pictures: needed are both or none")
+            raise DataError(f"{split} images without labels, or labels without images: needed are both or none")
         if some_images is not None:
             given.append((split, some_images, some_labels))
 
     notes: list[str] = []
-    parts = [to_pixels(some_images, channels_last, f"{split} pictures", notes) for split, some_images, _ in given]
+    parts = [to_pixels(some_images, channels_last, f"{split} images", notes) for split, some_images, _ in given]
     if len({part.shape[1:] for part in parts}) > 1:
         shapes = ", ".join(f"{split} {list(part.shape[1:])}" for (split, _, _), part in zip(given, parts, strict=True))
-        raise DataError(f"pictures of several shapes [C, H, W]: {shapes}; all splits need one shape")
+        raise DataError(f"images of several shapes [C, H, W]: {shapes}; all splits need one shape")
     numbers, class_names = to_numbers([(f"{split} labels", each) for split, _, each in given], classes)
     for (split, _, _), part, some_numbers in zip(given, parts, numbers, strict=True):
         if len(part) != len(some_numbers):
-            raise DataError(
-                f"{len(part)} {split} pictures but {len(some_numbers)} labels: each picture needs one label"
-            )
+            raise DataError(f"{len(part)} {split} images but {len(some_numbers)} labels: each image needs one label")
         if len(part) == 0:
-            raise DataError(f"zero {split} pictures: at least one is needed in each split that is given")
+            raise DataError(f"zero {split} images: at least one is needed in each split that is given")
     counts = {split: len(part) for (split, _, _), part in zip(given, parts, strict=True)}
     splits = [split for split, count in counts.items() for _ in range(count)]
     members = _groups({"train": groups, "test": test_groups, "validation": validation_groups}, counts, notes)
@@ -134,7 +132,7 @@ def from_torch(
     [('0', 8, 2), ('1', 8, 2)]
 
     Args:
-        dataset: anything with `len()` and indices from 0 that gives (picture, label): a PIL picture, an array or a
+        dataset: anything with `len()` and indices from 0 that gives (image, label): a PIL image, an array or a
             tensor as for `from_arrays`, all of one size, and a whole number or a name.
         test_dataset: the same for the test split; without it one is drawn.
         classes: class names in label order; None takes `dataset.classes` where that is a list of names.
@@ -148,7 +146,7 @@ def from_torch(
         progress: show a bar; None means only in a terminal.
 
     Raises:
-        DataError: a picture that the data set cannot give, sizes that differ, and what `from_arrays` refuses.
+        DataError: an image that the data set cannot give, sizes that differ, and what `from_arrays` refuses.
     """
     Rule(test_share=test_share, seed=seed, share=share)
     if classes is None:
@@ -173,7 +171,7 @@ def from_torch(
 
 
 def take(images: torch.Tensor, places: NDArray[np.int64]) -> torch.Tensor:
-    """Return the pictures of some places; those that lie side by side are not copied."""
+    """Return the images of some places; those that lie side by side are not copied."""
     if len(places) and places[-1] - places[0] == len(places) - 1:
         return images[int(places[0]) : int(places[-1]) + 1]
     return images[torch.from_numpy(places)]
@@ -217,14 +215,14 @@ def _group_names(groups: Any, split: str) -> list[str]:
 
 
 def _all_of(dataset: Any, channels_last: bool | None, progress: bool | None) -> tuple[NDArray[np.uint8], list[Any]]:
-    """Go through a data set once; return its pictures as uint8 [N, C, H, W] and its labels."""
+    """Go through a data set once; return its images as uint8 [N, C, H, W] and its labels."""
     kind = type(dataset).__name__
     try:
         n = len(dataset)
     except TypeError:
         raise DataError(f"{kind} has no length: needed is a data set with len() and indices from 0") from None
     if n == 0:
-        raise DataError(f"{kind} is empty: needed are pictures")
+        raise DataError(f"{kind} is empty: needed are images")
     images: NDArray[np.uint8] | None = None
     labels = []
     for place in tqdm(range(n), desc=kind, unit="pictures", disable=None if progress is None else not progress):
@@ -232,7 +230,7 @@ def _all_of(dataset: Any, channels_last: bool | None, progress: bool | None) -> 
             picture, label = dataset[place]
         except Exception as error:  # somebody else's code
             why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            raise DataError(f"{kind} does not give (picture, label) for index {place} ({why})") from None
+            raise DataError(f"{kind} does not give (image, label) for index {place} ({why})") from None
         array = _one_picture(picture, f"{kind}[{place}]")
         pixels = to_pixels(array[None], channels_last if array.ndim == 3 else None, f"{kind}[{place}]", [])[0].numpy()
         if images is None:
@@ -256,7 +254,7 @@ def _one_picture(picture: Any, what: str) -> NDArray[Any]:
     if picture.mode == "1":
         return np.asarray(picture.convert("L"))
     if picture.mode.startswith(("I", "F")):
-        raise DataError(f"{what} is a picture of mode {picture.mode}: needed are 8 bits; convert it to L or RGB")
+        raise DataError(f"{what} is an image of mode {picture.mode}: needed are 8 bits; convert it to L or RGB")
     if picture.mode in ("LA", "PA", "La", "RGBa") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
     return np.asarray(picture if picture.mode in ("L", "RGB", "RGBA") else picture.convert("RGB"))

@@ -1,4 +1,4 @@
-"""From decoded pictures to `ImageData`: splits as the source has them or drawn, and a share of the training."""
+"""From decoded images to `ImageData`: splits as the source has them or drawn, and a share of the training."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SHARE_OFF = 0.01  # a test split that misses its share by more is worth a sente
 
 @dataclass(frozen=True)
 class Sides:
-    """What is known of pictures before they are split.
+    """What is known of images before they are split.
 
     Args:
         classes: names in label order.
@@ -47,7 +47,7 @@ class Sides:
     strict: bool = False
 
     def of(self, split: str) -> NDArray[np.int64]:
-        """Return the places of a split's pictures; those that the source does not assign are to be trained on."""
+        """Return the places of a split's images; those that the source does not assign are to be trained on."""
         return np.flatnonzero([(each or "train") == split for each in self.splits])
 
     def groups_of(self, places: NDArray[np.int64]) -> list[str] | None:
@@ -57,7 +57,7 @@ class Sides:
         return known if known and len(known) == len(places) else None
 
     def take(self, places: NDArray[np.int64]) -> Sides:
-        """Return what is known of some of the pictures."""
+        """Return what is known of some of the images."""
 
         def some_of(values: Sequence[Any] | None) -> list[Any] | None:
             return None if values is None else [values[place] for place in places]
@@ -72,25 +72,25 @@ class Sides:
 
 
 def check(sides: Sides, rule: Rule) -> None:
-    """Refuse what cannot be split, before pictures are decoded.
+    """Refuse what cannot be split, before images are decoded.
 
     Raises:
         SettingError: a share for a test split that is there already, or a seed where nothing is drawn.
-        DataError: fewer than two classes, no training pictures, a class that is or would be on one side only.
+        DataError: fewer than two classes, no training images, a class that is or would be on one side only.
     """
     present = len(np.unique(sides.labels))
     if present < 2:
         raise DataError(
-            f"pictures of {counted(present, 'class', 'classes')} ({some(sides.classes)}): at least two classes are "
+            f"images of {counted(present, 'class', 'classes')} ({some(sides.classes)}): at least two classes are "
             "needed, each in a folder of its own or under a label of its own"
         )
     train, test = sides.of("train"), sides.of("test")
     if not len(train):
-        raise DataError("no training pictures: needed are some; check the split column, or the folder train/")
+        raise DataError("no training images: needed are some; check the split column, or the folder train/")
     if len(test):
         if rule.test_share != Rule.test_share:
             raise SettingError(
-                f"test share {rule.test_share}: the source has a test split of its own, of {len(test):,} pictures; "
+                f"test share {rule.test_share}: the source has a test split of its own, of {len(test):,} images; "
                 "leave it out"
             )
         if rule.seed != Rule.seed and rule.share == Rule.share:
@@ -113,16 +113,16 @@ def assemble(
     notes: Sequence[str] = (),
     left_out: tuple[tuple[str, str], ...] = (),
 ) -> ImageData:
-    """Make `ImageData` of pictures that were read.
+    """Make `ImageData` of images that were read.
 
     Args:
         name: what tables and records call the set.
         source: where it comes from, in words.
-        sides: labels, splits, groups and names of the pictures.
-        pick: gives the pictures of some places, uint8 [k, C, H, W].
+        sides: labels, splits, groups and names of the images.
+        pick: gives the images of some places, uint8 [k, C, H, W].
         rule: how to draw the test split where there is none, and the share of the training split.
         notes: what was decided before.
-        left_out: pictures that could not be read, with reasons.
+        left_out: images that could not be read, with reasons.
 
     Raises:
         DataError: a class on one side only, or what `ImageData` refuses.
@@ -138,7 +138,7 @@ def assemble(
 
     absent = [each for each, n in zip(sides.classes, _counts(sides), strict=True) if n == 0]
     if absent:
-        notes.append(f"without any picture: {len(absent)} of {len(sides.classes)} classes: {some(absent)}")
+        notes.append(f"without any image: {len(absent)} of {len(sides.classes)} classes: {some(absent)}")
     validation = sides.of("validation")
     groups = _numbers(sides, (train, test, validation))  # before the share: it keeps the numbers as they are
     share = None
@@ -190,7 +190,7 @@ def take_share(data: ImageData, rule: Rule) -> ImageData:
 def _drawn(
     sides: Sides, pool: NDArray[np.int64], rule: Rule, notes: list[str]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], dict[str, Any]]:
-    """Draw the test split from the pictures that the source does not set apart; return also how, for the record."""
+    """Draw the test split from the images that the source does not set apart; return also how, for the record."""
     labels = sides.labels[pool]
     how: dict[str, Any] = {"rule": "stratified", "test_share": rule.test_share, "seed": rule.seed, "group": None}
     groups = sides.groups_of(pool)
@@ -206,7 +206,7 @@ def _drawn(
         shares = np.bincount(labels[mask], minlength=len(totals))[totals > 0] / totals[totals > 0]
         what = (
             f"{len(tested)} of {len(set(groups))} groups (by {sides.grouped_by}) were drawn as the test split, "
-            f"{mask.mean():.1%} of the pictures and {min(shares):.1%} to {max(shares):.1%} of each class"
+            f"{mask.mean():.1%} of the images and {min(shares):.1%} to {max(shares):.1%} of each class"
         )
     asked = "" if abs(mask.mean() - rule.test_share) <= _SHARE_OFF else f"; {rule.test_share:.0%} was asked for"
     notes.append(f"the source has no test split: {what}, seed {rule.seed}{asked}")
@@ -225,7 +225,7 @@ def _check_groups(sides: Sides, train: NDArray[np.int64], test: NDArray[np.int64
         f"on both sides of the source's own split: {counted(len(both), 'group')} (by {sides.grouped_by}): {some(both)}"
     )
     if sides.strict:
-        raise DataError(f"{found}; move the pictures of each to one side, or take the split of the source away")
+        raise DataError(f"{found}; move the images of each to one side, or take the split of the source away")
     notes.append(found)
 
 

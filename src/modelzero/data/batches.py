@@ -17,13 +17,13 @@ from torch import Generator, Tensor
 from modelzero.data.dataset import Split
 from modelzero.errors import DataError, check_count
 
-# Pictures are gathered and scaled for several batches at once: one large operation instead of many small ones, of
+# Images are gathered and scaled for several batches at once: one large operation instead of many small ones, of
 # a size that stays in a core's cache.
 _GATHERED_BYTES = 1 << 20
 
 
 def to_float(images: Tensor) -> Tensor:
-    """Scale uint8 pictures to float32 in [0, 1], to the bit as torchvision's `ToTensor` does.
+    """Scale uint8 images to float32 in [0, 1], to the bit as torchvision's `ToTensor` does.
 
     Division, not multiplication by 1/255: the two differ in the last bit.
     """
@@ -31,7 +31,7 @@ def to_float(images: Tensor) -> Tensor:
 
 
 def epoch_order(seed: int, epoch: int, images: int) -> Tensor:
-    """Return the order in which a training visits its pictures: a pure function of seed and epoch.
+    """Return the order in which a training visits its images: a pure function of seed and epoch.
 
     It is what a loop sees that calls `torch.manual_seed(seed)` and then, in each epoch, iterates over a shuffling
     DataLoader for training and over one that does not shuffle for the test.
@@ -42,7 +42,7 @@ def epoch_order(seed: int, epoch: int, images: int) -> Tensor:
     Args:
         seed: the seed of the training.
         epoch: counted from 0.
-        images: how many pictures there are.
+        images: how many images there are.
 
     Returns:
         int64 [images], a permutation.
@@ -80,10 +80,10 @@ def batches(
 
 
 class Loader:
-    """A drop-in for `torch.utils.data.DataLoader` over pictures in memory, without per-picture Python.
+    """A drop-in for `torch.utils.data.DataLoader` over images in memory, without per-picture Python.
 
     It yields the same batches as `DataLoader(dataset, batch_size, shuffle=..., drop_last=..., generator=...)` over the
-    same pictures, and draws the same random numbers at the same moments, so a loop of your own keeps its results.
+    same images, and draws the same random numbers at the same moments, so a loop of your own keeps its results.
 
     >>> import modelzero as mz
     >>> data = mz.load("digits")
@@ -94,14 +94,14 @@ class Loader:
     (torch.Size([29, 1, 8, 8]), torch.int64)
 
     Args:
-        split: the pictures, such as `data.train`.
-        batch_size: pictures in a batch.
+        split: the images, such as `data.train`.
+        batch_size: images in a batch.
         shuffle: visit them in a new random order in each iteration.
         drop_last: leave out a last batch that is shorter than the others.
         generator: where the random numbers come from; torch's default generator if None.
 
     Yields:
-        Pairs of float32 pictures [B, C, H, W] in [0, 1] and int64 labels [B].
+        Pairs of float32 images [B, C, H, W] in [0, 1] and int64 labels [B].
 
     Raises:
         SettingError: a batch size that is not a whole number of at least 1.
@@ -129,7 +129,7 @@ class Loader:
 
     @property
     def dataset(self) -> Split:
-        """The split, under the name that a DataLoader has for it: `len(loader.dataset)` counts the pictures."""
+        """The split, under the name that a DataLoader has for it: `len(loader.dataset)` counts the images."""
         return self.split
 
     def __len__(self) -> int:
@@ -158,7 +158,7 @@ class Loader:
             self._exhaust_sampler()
 
     def _exhaust_sampler(self) -> None:
-        """Draw the permutation that DataLoader's sampler draws, and throws away, when it runs out of pictures.
+        """Draw the permutation that DataLoader's sampler draws, and throws away, when it runs out of images.
 
         It only matters for a generator of the user's own: the default one is not touched by it.
         """

@@ -1,4 +1,4 @@
-"""`ImageData`: pictures, labels, class names, a train and a test split, and the fingerprint of it all."""
+"""`ImageData`: images, labels, class names, a train and a test split, and the fingerprint of it all."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Pictures and their labels.
+    """Images and their labels.
 
     >>> import torch
     >>> images, labels = torch.zeros(3, 1, 28, 28, dtype=torch.uint8), torch.tensor([3, 7, 7])
@@ -31,8 +31,8 @@ class Split:
 
     Args:
         images: uint8 [N, C, H, W], N at least 1.
-        labels: int64 [N], one label number for each picture.
-        names: what messages and audits call each picture, such as its path; None where they have no names.
+        labels: int64 [N], one label number for each image.
+        names: what messages and audits call each image, such as its path; None where they have no names.
         groups: int64 [N], the number of the group that each image belongs to, such as a patient or a video: 0 or more,
             the same number in all splits of one `ImageData`. Where each image is a group of its own, None is kept.
 
@@ -48,23 +48,23 @@ class Split:
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8 or self.images.ndim != 4:
             raise DataError(
-                f"pictures of type {self.images.dtype} and shape {list(self.images.shape)}: "
+                f"images of type {self.images.dtype} and shape {list(self.images.shape)}: "
                 "needed is uint8 [N, C, H, W]; scale to 0..255 and add the missing dimensions"
             )
         if self.labels.dtype != torch.int64 or self.labels.ndim != 1:
             raise DataError(
                 f"labels of type {self.labels.dtype} and shape {list(self.labels.shape)}: "
-                "needed is int64 [N], one number for each picture"
+                "needed is int64 [N], one number for each image"
             )
         if len(self.images) != len(self.labels):
             raise DataError(
-                f"{len(self.images)} pictures but {len(self.labels)} labels: "
-                "each picture needs one label; check that both files belong together"
+                f"{len(self.images)} images but {len(self.labels)} labels: "
+                "each image needs one label; check that both files belong together"
             )
         if self.images.numel() == 0:
             raise DataError(
-                f"zero pictures, or pictures without pixels (shape {list(self.images.shape)}): "
-                "at least one picture is needed in each split; check the source"
+                f"zero images, or images without pixels (shape {list(self.images.shape)}): "
+                "at least one image is needed in each split; check the source"
             )
         if self.groups is not None:
             self._check_groups(self.groups)
@@ -93,7 +93,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class ImageData:
-    """A set of pictures that models can be trained and tested on.
+    """A set of images that models can be trained and tested on.
 
     >>> import torch
     >>> split = Split(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1]))
@@ -106,18 +106,18 @@ class ImageData:
         train: the split that models learn from.
         test: the split that they are judged on.
         classes: the class names in the order of the label numbers.
-        source: where the pictures came from, in words.
+        source: where the images came from, in words.
         validation: a split of the source that is neither trained nor tested on; None where it has none.
-        left_out: pictures that could not be read, each with its reason.
+        left_out: images that could not be read, each with its reason.
         notes: what was decided on the way from the source to these tensors, a sentence each.
         split: how the test split was drawn; None where the source has one of its own.
         share: the fraction of the training split that was kept, and the seed; None where all of it was.
-        origin: the arguments of the `load` that makes the same data again; None for pictures that were handed over.
+        origin: the arguments of the `load` that makes the same data again; None for images that were handed over.
         grouped_by: what the groups of the splits come from, in words, such as "column patient"; None where nobody said.
 
     Raises:
-        DataError: fewer than two classes, a label without a class name, a split without pictures, or splits
-            whose pictures differ in shape.
+        DataError: fewer than two classes, a label without a class name, a split without images, or splits
+            whose images differ in shape.
     """
 
     name: str
@@ -136,12 +136,12 @@ class ImageData:
     def __post_init__(self) -> None:
         if self.train.images.shape[1:] != self.test.images.shape[1:]:
             raise DataError(
-                f"training pictures are {list(self.train.images.shape[1:])}, test pictures "
+                f"training images are {list(self.train.images.shape[1:])}, test images "
                 f"{list(self.test.images.shape[1:])} [C, H, W]: both splits need one shape"
             )
         if self.validation is not None and self.validation.images.shape[1:] != self.train.images.shape[1:]:
             raise DataError(
-                f"training pictures are {list(self.train.images.shape[1:])}, validation pictures "
+                f"training images are {list(self.train.images.shape[1:])}, validation images "
                 f"{list(self.validation.images.shape[1:])} [C, H, W]: all splits need one shape"
             )
         if len(self.classes) < 2:
@@ -158,11 +158,11 @@ class ImageData:
         present = len(torch.unique(self.train.labels))
         if present < 2:
             only = self.classes[int(self.train.labels[0])]
-            raise DataError(f"every training picture belongs to one class ({only!r}): at least two classes are needed")
+            raise DataError(f"every training image belongs to one class ({only!r}): at least two classes are needed")
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of every picture."""
+        """Channels, height and width of every image."""
         channels, height, width = self.train.images.shape[1:]
         return channels, height, width
 
@@ -217,13 +217,13 @@ class ImageData:
         return replace(self, source=source, notes=(*notes, *self.notes))
 
     def plot(self) -> Figure:
-        """Draw the first training pictures of each class with matplotlib."""
+        """Draw the first training images of each class with matplotlib."""
         from modelzero.plots import data_figure
 
         return data_figure(self)
 
     def counts(self) -> list[tuple[str, int, int]]:
-        """Class name, training pictures and test pictures of each class, in label order."""
+        """Class name, training images and test images of each class, in label order."""
         n = len(self.classes)
         train = torch.bincount(self.train.labels, minlength=n).tolist()
         test = torch.bincount(self.test.labels, minlength=n).tolist()

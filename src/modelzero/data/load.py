@@ -1,4 +1,4 @@
-"""Named sets of pictures, and `load`, which finds them."""
+"""Named sets of images, and `load`, which finds them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def load(
     share: float = 1.0,
     allow_unreadable: bool = False,
 ) -> ImageData:
-    """Load a set of pictures by its catalog name, or from a folder or file of your own.
+    """Load a set of images by its catalog name, or from a folder or file of your own.
 
     A named set is looked for in this order: `data_dir` (or the environment variable MODELZERO_DATA), the user's
     cache folder, the folder where Linux distributions put it, its publisher's mirrors. `ImageData.source` says
@@ -57,17 +57,17 @@ def load(
         data_dir: a folder to look in first, itself or its subfolder of the set's name.
         progress: show bars while downloading and decoding; None means only in a terminal.
         format: `folder`, `idx`, `npz`, `npy`, `csv`, `parquet` or `archive`; None chooses by looking.
-        size: height and width to bring pictures to, as (48, 64), "48x64" or 64; None takes it from the sizes found.
+        size: height and width to bring images to, as (48, 64), "48x64" or 64; None takes it from the sizes found.
         fit: `pad` fits the longer side and pads, `crop` fits the shorter one and cuts.
         test_share: the fraction of each class that is drawn as the test split where the source has none.
         seed: what the draws of the test split and of the share follow from.
-        group: no group of pictures is divided by that draw: a column of the table, or a pattern that finds the group in
+        group: no group of images is divided by that draw: a column of the table, or a pattern that finds the group in
             each image's name (its first parentheses, or all that it matches). The splits keep their groups.
-        share: the fraction of each class's training pictures to use; a smaller one lies within a larger one.
-        allow_unreadable: go on even where more than 1 % of the pictures cannot be read; they are listed either way.
+        share: the fraction of each class's training images to use; a smaller one lies within a larger one.
+        allow_unreadable: go on even where more than 1 % of the images cannot be read; they are listed either way.
 
     Raises:
-        DataError: an unknown name, pictures or files that are damaged or wrong, classes that are on one side of the
+        DataError: an unknown name, images or files that are damaged or wrong, classes that are on one side of the
             split only, or a set that can be found nowhere.
         SettingError: a setting outside its range, or one that this source cannot follow.
     """
@@ -155,7 +155,7 @@ def _loaded(source: str | Path, data_dir: str | Path | None, reading: Reading, p
 
 
 def _refuse_all(reading: Reading, what: str) -> None:
-    """Refuse settings for pictures that are decoded and split already."""
+    """Refuse settings for images that are decoded and split already."""
     rule = reading.rule
     given = {
         "format": reading.format,
@@ -250,7 +250,7 @@ def _check_types(arrays: list[NDArray[Any]], source: str) -> None:
     for images, labels in (arrays[:2], arrays[2:]):
         if images.dtype != np.uint8 or images.ndim != 3:
             raise DataError(
-                f"{source}: pictures of type {images.dtype} with {images.ndim} dimensions: needed is uint8 [N, H, W]"
+                f"{source}: images of type {images.dtype} with {images.ndim} dimensions: needed is uint8 [N, H, W]"
             )
         if labels.ndim != 1 or labels.dtype.kind not in "ui":
             raise DataError(

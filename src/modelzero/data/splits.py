@@ -1,4 +1,4 @@
-"""Which pictures are tested on: drawn class by class with a seed, groups kept whole; and nested shares of the rest.
+"""Which images are tested on: drawn class by class with a seed, groups kept whole; and nested shares of the rest.
 
 A draw depends on the labels in their order, the seed and nothing else. It comes from the raw bits of PCG64, which numpy
 keeps the same from version to version, unlike its shuffles.
@@ -22,13 +22,13 @@ _MOST_ATTEMPTS, _MOST_VISITS = 20, 20_000  # orders that are tried: many where t
 
 @dataclass(frozen=True)
 class Rule:
-    """How pictures without a test split of their own get one, and how much of the training split is used.
+    """How images without a test split of their own get one, and how much of the training split is used.
 
     Args:
         test_share: the fraction of each class that becomes the test split.
         seed: what the draws follow from.
-        group: what must stay on one side: a column of a table, or a pattern on the pictures' names.
-        share: the fraction of each class's training pictures that is used.
+        group: what must stay on one side: a column of a table, or a pattern on the images' names.
+        share: the fraction of each class's training images that is used.
 
     Raises:
         SettingError: a fraction outside its range, or a seed that is none.
@@ -65,7 +65,7 @@ def class_order(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def draw_test(labels: NDArray[np.int64], *, test_share: float, seed: int) -> NDArray[np.bool_]:
-    """Draw a test split class by class: of each class the share, rounded, but at least one picture on each side.
+    """Draw a test split class by class: of each class the share, rounded, but at least one image on each side.
 
     >>> draw_test(np.array([0, 0, 0, 0, 1, 1, 1, 1]), test_share=0.25, seed=0).sum()
     np.int64(2)
@@ -76,7 +76,7 @@ def draw_test(labels: NDArray[np.int64], *, test_share: float, seed: int) -> NDA
         seed: what the draw follows from, together with the labels.
 
     Returns:
-        [N], True for the pictures to test on.
+        [N], True for the images to test on.
     """
     test = np.zeros(len(labels), bool)
     for label, places in _by_class(labels):
@@ -86,14 +86,14 @@ def draw_test(labels: NDArray[np.int64], *, test_share: float, seed: int) -> NDA
 
 
 def draw_share(labels: NDArray[np.int64], *, share: float, seed: int) -> NDArray[np.int64]:
-    """Draw the share of each class, rounded, at least one picture; a smaller share lies within a larger one.
+    """Draw the share of each class, rounded, at least one image; a smaller share lies within a larger one.
 
     >>> few, more = (draw_share(np.arange(100) % 5, share=share, seed=1) for share in (0.1, 0.2))
     >>> len(few), len(more), set(few) < set(more)
     (10, 20, True)
 
     Returns:
-        The places of the pictures in `labels`, ascending.
+        The places of the images in `labels`, ascending.
     """
     kept = [
         places[_random_order(len(places), seed, _SHARE, label)[: max(_rounded(len(places) * share), 1)]]
@@ -108,7 +108,7 @@ def draw_test_groups(
     """Draw a test split of whole groups that comes near the share in every class.
 
     Groups go to the test split one after the other where that brings the classes nearer to their share: the sum over
-    classes of (pictures - wanted)^2 / wanted falls. Then each may change sides. This is done with the largest first
+    classes of (images - wanted)^2 / wanted falls. Then each may change sides. This is done with the largest first
     and in several random orders; the nearest is kept.
 
     >>> labels, groups = np.array([0, 1] * 10), [str(k // 4) for k in range(20)]
@@ -118,12 +118,12 @@ def draw_test_groups(
 
     Args:
         labels: [N].
-        groups: for each picture what it belongs to, [N].
+        groups: for each image what it belongs to, [N].
         test_share: between 0 and 1.
         seed: what the draw follows from, together with labels and groups.
 
     Returns:
-        [N], True for the pictures to test on. A class whose pictures all belong to one group is on one side only.
+        [N], True for the images to test on. A class whose images all belong to one group is on one side only.
     """
     first: dict[str, int] = {}  # numbered as they first appear: what groups are called must not matter
     numbers = np.array([first.setdefault(group, len(first)) for group in groups])
@@ -179,7 +179,7 @@ def _sides_of_groups(
 
 
 def groups_by_pattern(names: Sequence[str], pattern: str) -> list[str]:
-    r"""Find the group of each picture in its name: what the pattern's first parentheses hold, or all it matches.
+    r"""Find the group of each image in its name: what the pattern's first parentheses hold, or all it matches.
 
     >>> groups_by_pattern(["cat/v1-001.png", "cat/v2-001.png"], r"v(\d+)-")
     ['1', '2']
@@ -206,7 +206,7 @@ def groups_by_pattern(names: Sequence[str], pattern: str) -> list[str]:
 
 
 def check_sides(classes: Sequence[str], train: NDArray[np.int64], test: NDArray[np.int64]) -> None:
-    """Refuse a class that has pictures on one side only.
+    """Refuse a class that has images on one side only.
 
     Args:
         classes: names in label order.
@@ -222,13 +222,13 @@ def check_sides(classes: Sequence[str], train: NDArray[np.int64], test: NDArray[
         names = [classes[label] for label in np.flatnonzero((lacking == 0) & (other > 0)).tolist()]
         if names:
             raise DataError(
-                f"{len(names)} of {present} classes {'have' if len(names) > 1 else 'has'} no {word} picture: "
-                f"{some(names)}; add {word} pictures, or take {'these classes' if len(names) > 1 else 'this class'} out"
+                f"{len(names)} of {present} classes {'have' if len(names) > 1 else 'has'} no {word} image: "
+                f"{some(names)}; add {word} images, or take {'these classes' if len(names) > 1 else 'this class'} out"
             )
 
 
 def check_divisible(classes: Sequence[str], labels: NDArray[np.int64], groups: Sequence[str] | None) -> None:
-    """Refuse classes that cannot lie on both sides of a split: those of one picture, or of one group.
+    """Refuse classes that cannot lie on both sides of a split: those of one image, or of one group.
 
     Raises:
         DataError: names the classes.
@@ -237,7 +237,7 @@ def check_divisible(classes: Sequence[str], labels: NDArray[np.int64], groups: S
     if single:
         names = [classes[label] for label in single]
         raise DataError(
-            f"{len(names)} of {len(classes)} classes {'have' if len(names) > 1 else 'has'} a single picture: "
+            f"{len(names)} of {len(classes)} classes {'have' if len(names) > 1 else 'has'} a single image: "
             f"{some(names)}; at least two are needed, one to train on and one to test on"
         )
     if groups is not None:
@@ -247,7 +247,7 @@ def check_divisible(classes: Sequence[str], labels: NDArray[np.int64], groups: S
         names = [classes[label] for label, found in sorted(seen.items()) if len(found) == 1]
         if names:
             raise DataError(
-                f"{len(names)} of {len(classes)} classes {'have' if len(names) > 1 else 'has'} pictures of one group "
+                f"{len(names)} of {len(classes)} classes {'have' if len(names) > 1 else 'has'} images of one group "
                 f"only: {some(names)}; at least two groups are needed, one to train on and one to test on"
             )
 
@@ -271,7 +271,7 @@ def _rounded(number: float) -> int:
 def _counts(
     labels: NDArray[np.int64], numbers: NDArray[np.int64], groups: int
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """For each group the labels that it has and how many pictures of each."""
+    """For each group the labels that it has and how many images of each."""
     width = int(labels.max()) + 1
     pairs, n = np.unique(numbers * width + labels, return_counts=True)
     starts = np.searchsorted(pairs, np.arange(1, groups) * width)

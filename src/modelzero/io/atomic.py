@@ -21,7 +21,7 @@ def check_writable(path: str | Path, endings: Sequence[str]) -> Path:
 
     Args:
         path: of the file.
-        endings: what its name may end with, since a slip must cost no picture, no record and no weights.
+        endings: what its name may end with, since a slip must cost no image, no record and no weights.
 
     Raises:
         SettingError: a folder, a device or a pipe is there, the folder that it is to be in is not, it is no name, or

@@ -41,13 +41,13 @@ def build(
 
     Args:
         make: the factory; see `Rung`.
-        image_shape: channels, height and width of the pictures.
+        image_shape: channels, height and width of the images.
         classes: how many logits have to come out.
         hidden_units: width, for factories that ask for it.
         seed: what the generators are seeded with before.
 
     Raises:
-        ModelError: a factory that cannot be called or makes no model, or a module that fails on a picture or
+        ModelError: a factory that cannot be called or makes no model, or a module that fails on an image or
             gives another number of logits.
     """
     arguments = _arguments(make, {"image_shape": image_shape, "classes": classes, "hidden_units": hidden_units})
@@ -112,18 +112,16 @@ def _arguments(make: Callable[..., Any], known: dict[str, Any]) -> dict[str, Any
 
 
 def _check_fits(model: nn.Module, image_shape: tuple[int, int, int], classes: int) -> None:
-    """Run two black pictures through the model, in evaluation mode so that nothing in it changes."""
+    """Run two black images through the model, in evaluation mode so that nothing in it changes."""
     try:
         with torch.no_grad(), evaluating(model):
             logits = model(torch.zeros(2, *image_shape))
     except Exception as error:
-        raise ModelError(
-            f"the model fails on pictures of shape [2, {_shape(image_shape)}]: {describe(error)}"
-        ) from error
+        raise ModelError(f"the model fails on images of shape [2, {_shape(image_shape)}]: {describe(error)}") from error
     found = f"shape {list(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
     if not isinstance(logits, Tensor) or tuple(logits.shape) != (2, classes):
         raise ModelError(
-            f"for 2 pictures the model returned {found}: needed are logits of shape [2, {classes}], one for each class"
+            f"for 2 images the model returned {found}: needed are logits of shape [2, {classes}], one for each class"
         )
     odd = [name for name, value in model.state_dict().items() if not isinstance(value, Tensor)]
     if odd:

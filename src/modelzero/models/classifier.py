@@ -79,7 +79,7 @@ def _parameters(classifier: Any) -> dict[str, Any]:
 
 
 def rows_of(images: Tensor) -> NDArray[np.float32]:
-    """Turn uint8 pictures [N, C, H, W] into rows [N, C * H * W] of numbers in [0, 1], with one copy."""
+    """Turn uint8 images [N, C, H, W] into rows [N, C * H * W] of numbers in [0, 1], with one copy."""
     rows: NDArray[np.float32] = images.flatten(1).numpy().astype(np.float32)
     rows /= 255
     return rows

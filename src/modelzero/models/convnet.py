@@ -8,21 +8,21 @@ import torch
 from torch import nn
 
 _CHANNELS = (16, 64, 128)
-# Poolings halve the picture until its smaller side is no larger than this.
+# Poolings halve the image until its smaller side is no larger than this.
 _SMALL_SIDE = 7
 
 
 def convnet(image_shape: tuple[int, int, int], classes: int, channels: tuple[int, ...] = _CHANNELS) -> nn.Sequential:
     """Build blocks of 3x3 convolution, pooling, batch normalisation and ReLU, then a global maximum and a linear layer.
 
-    The number of poolings follows from the size of the pictures (see `poolings`); blocks beyond the third keep the
+    The number of poolings follows from the size of the images (see `poolings`); blocks beyond the third keep the
     width of the third.
 
     >>> convnet((1, 28, 28), 10)[-1]
     Linear(in_features=128, out_features=10, bias=True)
 
     Args:
-        image_shape: channels, height and width of the pictures.
+        image_shape: channels, height and width of the images.
         classes: how many logits come out.
         channels: of the first, second and further blocks.
     """
@@ -41,7 +41,7 @@ def convnet(image_shape: tuple[int, int, int], classes: int, channels: tuple[int
 
 
 def channels_last(model: nn.Sequential) -> nn.Sequential:
-    """Lay out the weights of the convolutions so that a picture's channels lie side by side; returns the model.
+    """Lay out the weights of the convolutions so that an image's channels lie side by side; returns the model.
 
     A step of tinyvgg takes 5.1 ms instead of 8.6 (batch 32, one thread of an Intel Xeon, torch 2.13.0).
     """
@@ -52,7 +52,7 @@ def channels_last(model: nn.Sequential) -> nn.Sequential:
 
 
 def poolings(image_shape: tuple[int, int, int]) -> int:
-    """Count the halvings that bring the smaller side of a picture to 7 pixels or below.
+    """Count the halvings that bring the smaller side of an image to 7 pixels or below.
 
     >>> [poolings((1, side, side)) for side in (1, 8, 28, 32, 64)]
     [0, 1, 2, 3, 4]

@@ -15,7 +15,7 @@ from modelzero.errors import ModelError
 class Fitted(nn.Module):
     """A model without parameters: `fit` learns everything from the training split, and buffers hold it.
 
-    A subclass registers empty buffers, fills them in `fit` and turns pictures into logits in `_logits`.
+    A subclass registers empty buffers, fills them in `fit` and turns images into logits in `_logits`.
 
     >>> from modelzero.models.trivial import Majority
     >>> model = Majority((1, 2, 2), classes=3)
@@ -24,7 +24,7 @@ class Fitted(nn.Module):
     tensor([2, 2, 2, 2, 2])
 
     Args:
-        image_shape: channels, height and width of the pictures.
+        image_shape: channels, height and width of the images.
         classes: how many logits come out.
     """
 
@@ -60,7 +60,7 @@ class Fitted(nn.Module):
             setattr(self, name, tensors[name].to(buffer.device))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return float32 logits [B, classes] for pictures [B, C, H, W] in [0, 1], each pixel a uint8 / 255.
+        """Return float32 logits [B, classes] for images [B, C, H, W] in [0, 1], each pixel a uint8 / 255.
 
         Raises:
             ModelError: nothing was fitted or loaded yet.
@@ -78,5 +78,5 @@ class Fitted(nn.Module):
 
 
 def to_pixels(images: Tensor) -> Tensor:
-    """Turn pictures [B, C, H, W] in [0, 1] back into whole numbers from 0 to 255, float32 [B, C * H * W]."""
+    """Turn images [B, C, H, W] in [0, 1] back into whole numbers from 0 to 255, float32 [B, C * H * W]."""
     return images.flatten(1).mul(255).round_()

@@ -28,15 +28,15 @@ class Forest(Fitted):
     tensor([0, 1])
 
     Args:
-        image_shape: channels, height and width of the pictures.
+        image_shape: channels, height and width of the images.
         classes: how many logits come out.
-        trees: how many are grown; 50 take about 15 s on a core for the 60,000 pictures of Fashion-MNIST, and fewer that
+        trees: how many are grown; 50 take about 15 s on a core for the 60,000 images of Fashion-MNIST, and fewer that
             try more pixels were no better (benchmarks/recipes_classical.py).
-        min_samples_leaf: training pictures that a leaf needs at least.
+        min_samples_leaf: training images that a leaf needs at least.
         max_features: pixels tried at each node, at most all; if None the square root of their number, rounded down.
 
     Raises:
-        ModelError: so many classes that the trees would take more than 8 GiB, however few pictures there are.
+        ModelError: so many classes that the trees would take more than 8 GiB, however few images there are.
     """
 
     random = True

@@ -1,4 +1,4 @@
-"""Linear models: what a picture's pixels say when they are only weighed and added."""
+"""Linear models: what an image's pixels say when they are only weighed and added."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from torch import nn
 
 
 def softmax(image_shape: tuple[int, int, int], classes: int) -> nn.Sequential:
-    """Build softmax regression: flatten the picture, then one linear layer.
+    """Build softmax regression: flatten the image, then one linear layer.
 
     >>> softmax((1, 28, 28), 10)[1]
     Linear(in_features=784, out_features=10, bias=True)
 
     Args:
-        image_shape: channels, height and width of the pictures.
+        image_shape: channels, height and width of the images.
         classes: how many logits come out.
     """
     return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(image_shape), classes))
 
 
 def model0(image_shape: tuple[int, int, int], classes: int, hidden_units: int = 10) -> nn.Sequential:
-    """Build the chapter's Model 0: flatten the picture, then two linear layers with nothing between them.
+    """Build the chapter's Model 0: flatten the image, then two linear layers with nothing between them.
 
     Two linear maps in a row are one linear map of lower rank, so it can do no more than a single layer; the chapter
     takes it as the simplest thing to begin with.
@@ -30,7 +30,7 @@ def model0(image_shape: tuple[int, int, int], classes: int, hidden_units: int = 
     Linear(in_features=784, out_features=10, bias=True)
 
     Args:
-        image_shape: channels, height and width of the pictures.
+        image_shape: channels, height and width of the images.
         classes: how many logits come out.
         hidden_units: width between the two layers.
     """

@@ -1,4 +1,4 @@
-"""Nearest neighbours: the training pictures themselves are the model."""
+"""Nearest neighbours: the training images themselves are the model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from modelzero.data.dataset import Split
 from modelzero.errors import check_count
 from modelzero.models.fitted import Fitted, to_pixels
 
-# What bounds the memory: pictures looked up at once, training pictures compared at once, bytes of either as floats.
+# What bounds the memory: images looked up at once, training images compared at once, bytes of either as floats.
 _ROWS = 512
 _COLUMNS = 8192
 _BYTES = 1 << 24
@@ -20,15 +20,15 @@ _SPARE = 3
 # Scores of which only the largest is looked at first.
 _GROUP = 32
 # Votes that every class is given before the neighbours vote, so that none is impossible. Of 0.01 to 1 it gives the
-# least loss on the last 10,000 training pictures of Fashion-MNIST, for each k from 3 to 10.
+# least loss on the last 10,000 training images of Fashion-MNIST, for each k from 3 to 10.
 _SMOOTHING = 0.03
 
 
 class NearestNeighbours(Fitted):
-    """Let the k nearest training pictures vote, by Euclidean distance; of classes with equal votes the first wins.
+    """Let the k nearest training images vote, by Euclidean distance; of classes with equal votes the first wins.
 
     Exact: float32 matrix products choose a few candidates more than needed, whose distances are then computed in
-    whole numbers; of pictures at the same distance the earlier one counts as nearer. The logits are the logarithms
+    whole numbers; of images at the same distance the earlier one counts as nearer. The logits are the logarithms
     of the smoothed shares of votes.
 
     >>> model = NearestNeighbours((1, 1, 1), classes=2, neighbours=3)
@@ -37,15 +37,15 @@ class NearestNeighbours(Fitted):
     tensor([[0.3366, 0.6634]])
 
     Args:
-        image_shape: channels, height and width of the pictures.
+        image_shape: channels, height and width of the images.
         classes: how many logits come out.
-        neighbours: k; where there are fewer training pictures, all of them vote. 7 was the most accurate of 3, 5, 7
+        neighbours: k; where there are fewer training images, all of them vote. 7 was the most accurate of 3, 5, 7
             and 10, by no clear margin (benchmarks/recipes_classical.py).
     """
 
     pictures: Tensor  # uint8 [N, C * H * W]
     labels: Tensor  # int64 [N]
-    half_squares: Tensor  # float32 [N], half the squared length of each picture
+    half_squares: Tensor  # float32 [N], half the squared length of each image
 
     def __init__(self, image_shape: tuple[int, int, int], classes: int, neighbours: int = 7) -> None:
         super().__init__(image_shape, classes)
@@ -57,7 +57,7 @@ class NearestNeighbours(Fitted):
         return {"neighbours": self.neighbours}
 
     def fit(self, split: Split, seed: int) -> None:  # noqa: ARG002 - nothing here is random
-        """Keep the training pictures."""
+        """Keep the training images."""
         self.pictures = split.images.flatten(1).contiguous()
         self.labels = split.labels
         blocks = self.pictures.split(self._columns())
@@ -73,7 +73,7 @@ class NearestNeighbours(Fitted):
         return ((votes + _SMOOTHING) / (nearest.shape[1] + _SMOOTHING * self.classes)).log()
 
     def _labels_of_nearest(self, rows: Tensor) -> Tensor:
-        """Labels [B, k] of the k nearest pictures; distances are computed in whole numbers among the candidates."""
+        """Labels [B, k] of the k nearest images; distances are computed in whole numbers among the candidates."""
         candidates = self._candidates(rows).sort(1).values
         step = max(1, _BYTES // (4 * candidates.shape[1] * rows.shape[1]))
         distances = torch.cat(
@@ -86,7 +86,7 @@ class NearestNeighbours(Fitted):
         return self.labels[candidates.gather(1, order)]
 
     def _candidates(self, rows: Tensor) -> Tensor:
-        """Positions [B, k + spare] of the nearest pictures b as float32 sees them: a * b - b * b / 2 is largest."""
+        """Positions [B, k + spare] of the nearest images b as float32 sees them: a * b - b * b / 2 is largest."""
         count = self.neighbours + _SPARE
         best = torch.empty(len(rows), 0, device=rows.device)
         positions = torch.empty(len(rows), 0, device=rows.device, dtype=torch.int64)

@@ -17,7 +17,7 @@ def model1(image_shape: tuple[int, int, int], classes: int, hidden_units: int = 
     ReLU()
 
     Args:
-        image_shape: channels, height and width of the pictures.
+        image_shape: channels, height and width of the images.
         classes: how many logits come out.
         hidden_units: width between the two layers.
     """
@@ -37,7 +37,7 @@ def mlp(image_shape: tuple[int, int, int], classes: int, width: int = 256) -> nn
     Linear(in_features=256, out_features=10, bias=True)
 
     Args:
-        image_shape: channels, height and width of the pictures.
+        image_shape: channels, height and width of the images.
         classes: how many logits come out.
         width: units in each hidden layer.
     """

@@ -23,7 +23,7 @@ class Recipe:
 
     Args:
         epochs: how often the training split is gone through.
-        batch_size: pictures in one step.
+        batch_size: images in one step.
         learning_rate: step size of stochastic gradient descent; the highest one where the schedule changes it.
         momentum: share of the last step that the next one keeps, 0 to below 1.
         nesterov: look ahead along the momentum, as Nesterov does; needs momentum.
@@ -71,7 +71,7 @@ class Recipe:
         return -(-images // self.batch_size)
 
     def epochs_for(self, images: int) -> int:
-        """Count the epochs that so many training pictures get: `epochs`, or more to come to `least_steps`.
+        """Count the epochs that so many training images get: `epochs`, or more to come to `least_steps`.
 
         >>> Recipe(epochs=3, batch_size=100, least_steps=50).epochs_for(1000)
         5

@@ -32,7 +32,7 @@ class Rung(Recipe):
         name: what tables and records call it.
         make: makes the model anew for each training: a function or class that returns a `torch.nn.Module` which
             maps [B, C, H, W] in [0, 1] to logits [B, classes], or a scikit-learn classifier, which is fitted on
-            pictures as rows of numbers in [0, 1] and takes nothing from the recipe. Where its signature names
+            images as rows of numbers in [0, 1] and takes nothing from the recipe. Where its signature names
             `image_shape`, `classes` or `hidden_units`, it is given them; it needs no argument otherwise.
         adds: what it adds to the rung below, in one line.
         random: whether another seed gives another model. None goes by what is known of the model; for scikit-learn's
@@ -72,9 +72,9 @@ _MODERN: dict[str, Any] = {
 _UP_AND_DOWN: dict[str, Any] = {"schedule": "triangle", "least_steps": 1000}
 
 LADDER = [
-    Rung("majority", Majority, "the most frequent class, whatever the picture: what knowing nothing gives"),
-    Rung("centroid", Centroid, "one mean picture per class, the nearest one wins"),
-    Rung("knn", NearestNeighbours, "every training picture, the nearest seven vote"),
+    Rung("majority", Majority, "the most frequent class, whatever the image: what knowing nothing gives"),
+    Rung("centroid", Centroid, "one mean image per class, the nearest one wins"),
+    Rung("knn", NearestNeighbours, "every training image, the nearest seven vote"),
     Rung("softmax", softmax, "one linear layer: each pixel is weighed for each class", epochs=5, **_UP_AND_DOWN),
     Rung("model0", model0, "the chapter's: two linear layers in a row, which are one of lower rank"),
     Rung("model1", model1, "the chapter's: a ReLU after each layer, also after the last, where it clips the logits"),

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of a model, as a single picture passes it.
+    """One layer of a model, as a single image passes it.
 
     Args:
         name: its place in the model, such as "0.2".
         kind: its class, such as "Conv2d".
         output_shape: without the batch.
         parameters: numbers that training changes.
-        multiply_adds: for one picture, as torch's own FlopCounterMode counts them: matrix products and convolutions
+        multiply_adds: for one image, as torch's own FlopCounterMode counts them: matrix products and convolutions
             (half of what it calls FLOPs); adding a bias or a ReLU counts nothing.
     """
 
@@ -33,7 +33,7 @@ class Layer:
 
 
 def layers(model: nn.Module, image_shape: tuple[int, int, int]) -> list[Layer]:
-    """List the innermost layers in the order in which a picture passes them.
+    """List the innermost layers in the order in which an image passes them.
 
     >>> from modelzero.models.linear import model0
     >>> [layer.multiply_adds for layer in layers(model0((1, 28, 28), 10), (1, 28, 28))]
@@ -71,7 +71,7 @@ def parameters(model: nn.Module) -> int:
 
 
 def multiply_adds(model: nn.Module, image_shape: tuple[int, int, int]) -> int:
-    """Count the multiply-adds of one picture's forward pass.
+    """Count the multiply-adds of one image's forward pass.
 
     >>> multiply_adds(nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.ReLU(), nn.Linear(10, 3)), (1, 8, 8))
     670
@@ -98,7 +98,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 def _flops(model: nn.Module, image_shape: tuple[int, int, int]) -> dict[str, dict[Any, int]]:
     from torch.utils.flop_counter import FlopCounterMode
 
-    # Two pictures, as in the check of a new model: some models cannot take one alone.
+    # Two images, as in the check of a new model: some models cannot take one alone.
     with torch.no_grad(), evaluating(model), FlopCounterMode(display=False) as counter:
         model(torch.zeros(2, *image_shape, device=next(model.parameters()).device))
     counts = {"Global": {}, **counter.get_flop_counts()}

@@ -15,17 +15,17 @@ def tinyvgg(image_shape: tuple[int, int, int], classes: int, hidden_units: int =
     Linear(in_features=490, out_features=10, bias=True)
 
     Args:
-        image_shape: channels, height and width of the pictures, the latter two at least 4.
+        image_shape: channels, height and width of the images, the latter two at least 4.
         classes: how many logits come out.
         hidden_units: channels throughout.
 
     Raises:
-        ModelError: pictures that two poolings leave nothing of.
+        ModelError: images that two poolings leave nothing of.
     """
     channels, height, width = image_shape
     if min(height, width) < 4:
         raise ModelError(
-            f"pictures of {height}x{width} pixels are too small for tinyvgg: its two poolings need at least 4x4; "
+            f"images of {height}x{width} pixels are too small for tinyvgg: its two poolings need at least 4x4; "
             "take a linear model, such as model0"
         )
     model = nn.Sequential(

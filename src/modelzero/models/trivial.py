@@ -1,4 +1,4 @@
-"""The floor of every comparison: a model that sees no picture, and one that knows one picture per class."""
+"""The floor of every comparison: a model that sees no image, and one that knows one image per class."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from modelzero.models.fitted import Fitted
 
 # The logit of a class that must never win; far below any other, and finite so that losses stay finite.
 _NEVER = -1e30
-# Pictures that are turned into floats at once.
+# Images that are turned into floats at once.
 _BLOCK = 4096
 # The variance of rounding to one of 256 grey levels: no class is narrower than that.
 _LEAST_VARIANCE = 1 / (12 * 255**2)
 
 
 class Majority(Fitted):
-    """Say the most frequent class of the training split, whatever the picture; of equally frequent ones the first.
+    """Say the most frequent class of the training split, whatever the image; of equally frequent ones the first.
 
-    The logits are the logarithms of the classes' shares; a class without a picture counts as half a picture.
+    The logits are the logarithms of the classes' shares; a class without an image counts as half an image.
 
     >>> model = Majority((1, 2, 2), classes=2)
     >>> model.fit(Split(torch.zeros(4, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 1, 1, 1])), seed=0)
@@ -27,7 +27,7 @@ class Majority(Fitted):
     tensor([[0.2500, 0.7500]])
 
     Args:
-        image_shape: channels, height and width of the pictures.
+        image_shape: channels, height and width of the images.
         classes: how many logits come out.
     """
 
@@ -49,10 +49,10 @@ class Majority(Fitted):
 
 
 class Centroid(Fitted):
-    """Say the class whose mean picture is nearest.
+    """Say the class whose mean image is nearest.
 
     The logits are those of normal distributions around the means with one variance for all pixels and classes: minus
-    half the squared distance over that variance. A class without a training picture never wins.
+    half the squared distance over that variance. A class without a training image never wins.
 
     >>> model = Centroid((1, 1, 1), classes=2)
     >>> model.fit(Split(torch.tensor([0, 20, 200, 220]).byte().view(4, 1, 1, 1), torch.tensor([0, 0, 1, 1])), seed=0)
@@ -63,20 +63,20 @@ class Centroid(Fitted):
     tensor([0, 1])
 
     Args:
-        image_shape: channels, height and width of the pictures.
+        image_shape: channels, height and width of the images.
         classes: how many logits come out.
     """
 
     means: Tensor  # float32 [classes, C * H * W], in [0, 1]
-    variance: Tensor  # float32 [1], of a pixel within its class, averaged over pixels and pictures
-    counts: Tensor  # int64 [classes], training pictures
+    variance: Tensor  # float32 [1], of a pixel within its class, averaged over pixels and images
+    counts: Tensor  # int64 [classes], training images
 
     def __init__(self, image_shape: tuple[int, int, int], classes: int) -> None:
         super().__init__(image_shape, classes)
         self._learned("means", "variance", "counts")
 
     def fit(self, split: Split, seed: int) -> None:  # noqa: ARG002 - nothing here is random
-        """Average the pictures of each class, in blocks; sums of pixels are exact in float64."""
+        """Average the images of each class, in blocks; sums of pixels are exact in float64."""
         pixels = split.images.cpu().flatten(1)
         labels = split.labels.cpu()
         sums = torch.zeros(self.classes, pixels.shape[1], dtype=torch.float64)

@@ -1,1 +1,1 @@
-"""Pictures made from data and records."""
+"""Images made from data and records."""

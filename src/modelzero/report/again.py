@@ -1,4 +1,4 @@
-"""The pictures that a record speaks of, loaded again where they are still there."""
+"""The images that a record speaks of, loaded again where they are still there."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from modelzero.data.sets.catalog import SETS
 from modelzero.data.sets.published import find
 from modelzero.errors import ModelZeroError
 
-_SIDE = 64  # pixels of the longer side: larger pictures are shrunk to this
+_SIDE = 64  # pixels of the longer side: larger images are shrunk to this
 
 
 def load_again(
@@ -60,7 +60,7 @@ def load_again(
 
 
 def as_png(picture: Tensor) -> bytes:
-    """Write a picture [C, H, W] as a small PNG; one larger than 64 pixels is shrunk.
+    """Write an image [C, H, W] as a small PNG; one larger than 64 pixels is shrunk.
 
     >>> import torch
     >>> as_png(torch.zeros(3, 100, 50, dtype=torch.uint8))[1:4]
@@ -79,12 +79,12 @@ def as_png(picture: Tensor) -> bytes:
 
 
 def as_data_uri(picture: Tensor) -> str:
-    """Write a picture [C, H, W] as an address that holds it, for a page that is complete in itself."""
+    """Write an image [C, H, W] as an address that holds it, for a page that is complete in itself."""
     return "data:image/png;base64," + base64.b64encode(as_png(picture)).decode()
 
 
 def _source(described: Mapping[str, Any]) -> str | None:
-    """Find where the pictures of a record lie on this machine."""
+    """Find where the images of a record lie on this machine."""
     name, source = described["name"], described.get("source", "")
     if described.get("origin"):
         source = described["origin"]["source"]

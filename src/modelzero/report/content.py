@@ -26,8 +26,8 @@ from modelzero.results.ladder import Ladder
 from modelzero.runs.record import Run
 
 MOST_MISTAKES = 24
-_LARGE = 48 * 48 * 3  # bytes of a picture from which half as many are shown
-# Bytes of all pictures up to which the audit is made again: a fifth of a second; three seconds for Fashion-MNIST.
+_LARGE = 48 * 48 * 3  # bytes of an image from which half as many are shown
+# Bytes of all images up to which the audit is made again: a fifth of a second; three seconds for Fashion-MNIST.
 _QUICKLY_AUDITED = 5_000_000
 _MEASURED = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 
@@ -96,7 +96,7 @@ class Report:
         rungs: in ladder order.
         runs: id, rung, seed, status and why of every run, also of those that did not finish.
         found: sentences on the data, from records and audit.
-        data: the pictures, where they could be loaded again.
+        data: the images, where they could be loaded again.
         without_pictures: why they could not; empty where they could.
     """
 
@@ -109,7 +109,7 @@ class Report:
     without_pictures: str
 
     def as_dict(self) -> dict[str, Any]:
-        """Return everything but the pictures themselves, as `modelzero report --json` prints it."""
+        """Return everything but the images themselves, as `modelzero report --json` prints it."""
         first = self.ladder.runs[0].record if self.ladder.runs else self.ladder.record
         return {
             **self.ladder.as_dict(),
@@ -144,8 +144,8 @@ def gather(
 
     Args:
         sources: one ladder, or runs; or the folders of either. A ladder beside others stands for its runs.
-        pictures: look for the pictures, to show mistakes and audit the data once more.
-        data: the pictures, or where they are; None looks where the record says.
+        images: look for the images, to show mistakes and audit the data once more.
+        data: the images, or where they are; None looks where the record says.
         data_dir: where named sets are looked for first.
 
     Raises:
@@ -156,13 +156,13 @@ def gather(
     described = ladder.record["data"]
     found, why = None, "they were not looked for"
     if isinstance(data, ImageData):
-        found, why = (data, "") if data.fingerprint == described["fingerprint"] else (None, "other pictures were given")
+        found, why = (data, "") if data.fingerprint == described["fingerprint"] else (None, "other images were given")
     elif pictures:
         found, why = load_again(described, data, data_dir)
     if data is not None and found is None and pictures:
-        named = "the pictures given" if isinstance(data, ImageData) else quoted(str(data), 200)
+        named = "the images given" if isinstance(data, ImageData) else quoted(str(data), 200)
         raise DataError(
-            f"{named}: not the pictures of these runs, whose fingerprint is {described['fingerprint'][:12]} ({why}): "
+            f"{named}: not the images of these runs, whose fingerprint is {described['fingerprint'][:12]} ({why}): "
             "give those, or leave them out"
         )
     return Report(
@@ -216,7 +216,7 @@ def _epochs(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def _of_the_data(ladder: Ladder, data: ImageData | None) -> list[str]:
-    """Say what records and, where the pictures are there, the audit know of the data."""
+    """Say what records and, where the images are there, the audit know of the data."""
     described = ladder.record["data"]
     said = list(described.get("notes", []))
     if left_out := described.get("left_out"):
@@ -226,17 +226,17 @@ def _of_the_data(ladder: Ladder, data: ImageData | None) -> list[str]:
         said += [sentence for sentence in audit(data, near=False, progress=False).sentences() if sentence not in known]
     leaks = ladder.leaks
     if leaks.get("why"):
-        said.append(f"Near duplicates of training pictures: {leaks['why']}.")
+        said.append(f"Near duplicates of training images: {leaks['why']}.")
     elif leaks and not leaks.get("positions"):
-        said.append("No test picture is equal, or nearly equal, to a training picture.")
+        said.append("No test image is equal, or nearly equal, to a training image.")
     elif leaks:
         n = described["test_images"]
         said.append(
-            f"{len(leaks['positions']):,} of {n:,} test pictures are also among the training pictures: "
+            f"{len(leaks['positions']):,} of {n:,} test images are also among the training images: "
             f"{leaks['exact']:,} equal, {leaks['near']:,} nearly equal."
         )
     else:
-        said.append("These records do not say whether test pictures are also among the training pictures.")
+        said.append("These records do not say whether test images are also among the training images.")
     return said
 
 

@@ -1,4 +1,4 @@
-"""A picture of sample pictures, one row for each class."""
+"""An image of sample images, one row for each class."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MOST_LETTERS = 24
 
 
 def sample_grid(data: ImageData) -> Image.Image:
-    """Draw the first ten training pictures of each class beside its name; of at most 50 classes.
+    """Draw the first ten training images of each class beside its name; of at most 50 classes.
 
     >>> import modelzero as mz
     >>> sample_grid(mz.load("digits")).mode
@@ -45,14 +45,14 @@ def sample_grid(data: ImageData) -> Image.Image:
 
 
 def check_picture_path(path: str | Path) -> Path:
-    """Make sure that a picture can be written there, before long work.
+    """Make sure that an image can be written there, before long work.
 
     Raises:
-        SettingError: an ending that is none of a picture, or a path that cannot be written.
+        SettingError: an ending that is none of an image, or a path that cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() not in _formats():
-        raise SettingError(f"{path} does not end as a picture does: give a path like samples.png")
+        raise SettingError(f"{path} does not end as an image does: give a path like samples.png")
     check_writable(path, [path.suffix.lower()])
     return path
 
@@ -62,7 +62,7 @@ def _formats() -> dict[str, str]:
 
 
 def save_picture(image: Image.Image, path: str | Path) -> None:
-    """Write a picture in the format that the name's ending says.
+    """Write an image in the format that the name's ending says.
 
     Raises:
         DataError: it cannot be written after all.
@@ -75,12 +75,12 @@ def save_picture(image: Image.Image, path: str | Path) -> None:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise DataError(
-            f"the picture {path} cannot be written ({why}): give a path like samples.png in a folder that exists"
+            f"the image {path} cannot be written ({why}): give a path like samples.png in a folder that exists"
         ) from None
 
 
 def tile(picture: Tensor, side: int = _TILE) -> Image.Image:
-    """Enlarge or shrink one picture [C, H, W] to fit a square of so many pixels, its own pixels kept visible."""
+    """Enlarge or shrink one image [C, H, W] to fit a square of so many pixels, its own pixels kept visible."""
     channels, height, width = picture.shape
     array = picture.permute(1, 2, 0).numpy() if channels == 3 else picture[0].numpy()
     scale = side / max(height, width)

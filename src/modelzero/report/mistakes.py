@@ -17,10 +17,10 @@ _MOST_PAIRS = 30
 
 @dataclass(frozen=True)
 class Mistake:
-    """A test picture that a model got wrong.
+    """A test image that a model got wrong.
 
     Args:
-        position: of the picture in the test split, counted from 0.
+        position: of the image in the test split, counted from 0.
         truth: the class it belongs to.
         said: the class that was predicted.
         confidence: the probability that the model gave to that.
@@ -34,13 +34,13 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Confused:
-    """How often pictures of one class were taken for another, over all seeds.
+    """How often images of one class were taken for another, over all seeds.
 
     Args:
         truth: the class they belong to.
         said: the class that was predicted.
         count: how often.
-        share: of the predictions for pictures of that class.
+        share: of the predictions for images of that class.
     """
 
     truth: int
@@ -104,7 +104,7 @@ def most_confused(
     [Confused(truth=0, said=1, count=2, share=0.666...), Confused(truth=1, said=0, count=1, share=0.5)]
 
     Args:
-        labels: the true classes of the test pictures, [N].
+        labels: the true classes of the test images, [N].
         predictions: what each seed took them for, [N] each.
         most: pairs to list.
     """

@@ -53,7 +53,7 @@ def write_report(
     Args:
         sources: see `modelzero.report.content.gather`.
         path: of the file; one that is there is replaced.
-        data: the pictures, or where they are; None looks where the record says.
+        data: the images, or where they are; None looks where the record says.
         data_dir: where named sets are looked for first.
 
     Raises:
@@ -66,7 +66,7 @@ def write_report(
 
 
 def page(report: Report) -> str:
-    """Fill the templates from what `--json` prints, and from the pictures of the mistakes."""
+    """Fill the templates from what `--json` prints, and from the images of the mistakes."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     told = report.as_dict()

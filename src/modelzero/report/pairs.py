@@ -1,4 +1,4 @@
-"""A picture of pairs: a training picture beside the test picture that is the same or nearly so."""
+"""An image of pairs: a training image beside the test image that is the same or nearly so."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _GREY, _RED = "#666666", "#b00020"
 
 
 def pair_sheet(found: Audit) -> Image.Image:
-    """Draw what leaks from training into test: the training picture left, the test picture right; 48 pairs at most.
+    """Draw what leaks from training into test: the training image left, the test image right; 48 pairs at most.
 
     Under each pair stand both classes (red where they differ) and names, and how far the pixels agree.
 
@@ -41,9 +41,7 @@ def pair_sheet(found: Audit) -> Image.Image:
         said += f"; the first {len(shown)}"
     if any(found.label(train) != found.label(test) for train, test in shown):
         said += "; red: labels differ"
-    draw.text(
-        (_GAP, _HEAD // 2), said if pairs else "no test picture was found in training", "black", font, anchor="lm"
-    )
+    draw.text((_GAP, _HEAD // 2), said if pairs else "no test image was found in training", "black", font, anchor="lm")
     for number, (train, test) in enumerate(shown):
         left = _GAP + number % columns * (_CELL_WIDTH + 2 * _GAP)
         top = _HEAD + number // columns * (_CELL_HEIGHT + _GAP)

@@ -25,7 +25,7 @@ _LOADING = (
     ("group", "--group", None),
     ("share", "--share", 1.0),
 )
-_OWN_DATA = "The pictures have to be loaded with the options that were given then; the notes on the data name them."
+_OWN_DATA = "The images have to be loaded with the options that were given then; the notes on the data name them."
 
 
 def repeat(ladder: Ladder, *, is_ladder: bool) -> list[dict[str, str]]:

@@ -30,7 +30,7 @@ class Account:
         name: of the rung.
         adds: what it adds to the rung below.
         accuracy: mean over the seeds.
-        low: lower end of its 95 % interval on new pictures and new seeds; of this trained model for a single run.
+        low: lower end of its 95 % interval on new images and new seeds; of this trained model for a single run.
         high: its upper end.
         low_here: lower end of the interval on this very test set, for new seeds.
         high_here: its upper end.

@@ -165,7 +165,7 @@ class Ladder:
 
     @property
     def leaks(self) -> dict[str, Any]:
-        """What is known of test pictures that are also among the training pictures; empty if nobody looked."""
+        """What is known of test images that are also among the training images; empty if nobody looked."""
         return dict(self.record.get("leaks", {}))
 
     @cached_property
@@ -204,7 +204,7 @@ class Ladder:
     def report(self, path: str | Path = "report.html", *, data: str | Path | ImageData | None = None) -> Path:
         """Write all of it as one HTML file that opens anywhere; see `modelzero.report.page.write_report`.
 
-        Pictures that the record does not find again, such as those of arrays, are given as `data`.
+        Images that the record does not find again, such as those of arrays, are given as `data`.
         """
         from modelzero.report.page import write_report
 

@@ -28,7 +28,7 @@ _PAIRS_PER_SECOND = 30_000_000
 
 @dataclass(frozen=True)
 class Cleaned:
-    """The accuracy of a rung with and without the leaked test pictures; NaN where all of them are leaked."""
+    """The accuracy of a rung with and without the leaked test images; NaN where all of them are leaked."""
 
     rung: str
     accuracy: float
@@ -36,7 +36,7 @@ class Cleaned:
 
 
 def look_for_leaks(data: ImageData, *, search: bool | None, seconds: float | None) -> dict[str, Any]:
-    """Find the test pictures that are also among the training pictures, for the record of a ladder.
+    """Find the test images that are also among the training images, for the record of a ladder.
 
     Equal pixels are always looked for: that takes a fraction of a second. What a search found is kept in the user's
     cache folder, under the fingerprint of the data: it is searched once.
@@ -88,13 +88,13 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def without_leaks(rungs: Sequence[Account], positions: Sequence[int]) -> list[Cleaned]:
-    """Compute each rung's mean accuracy once more, without the test pictures at these positions.
+    """Compute each rung's mean accuracy once more, without the test images at these positions.
 
     From the predictions that the runs stored: nothing is trained or predicted again.
 
     Args:
         rungs: the accounts of a ladder.
-        positions: of test pictures, such as `Audit.leaked` has.
+        positions: of test images, such as `Audit.leaked` has.
     """
     kept = {rung.name: rung.accuracy for rung in keep_unleaked(rungs, positions)}
     return [Cleaned(rung.name, rung.accuracy, kept.get(rung.name, float("nan"))) for rung in rungs]

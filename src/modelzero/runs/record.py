@@ -39,7 +39,7 @@ RECORD, HISTORY, MODEL, PREDICTIONS = "run.json", "history.jsonl", "model.safete
 LADDER_RECORD = "ladder.json"
 NOT_NEEDED = "not needed"  # status of a ladder's cell: the first two seeds of its rung gave one model
 GROUPS = "groups"  # in the file of the predictions, where the test images have groups
-_ROWS = 1024  # test pictures whose logits are looked at at once
+_ROWS = 1024  # test images whose logits are looked at at once
 
 _NEEDED = {
     "format", "id", "status", "model", "seed", "epochs", "batch_size", "learning_rate", "recipe", "data",
@@ -54,10 +54,10 @@ class Epoch:
     Args:
         epoch: counted from 1.
         train_loss: mean of the batch losses, each taken before its own step.
-        train_accuracy: share of the training pictures that were right when they were learned from.
+        train_accuracy: share of the training images that were right when they were learned from.
         train_accuracy_batch_mean: mean of the batches' accuracies, as the chapter computes it.
-        test_loss: mean over the test pictures.
-        test_accuracy: share of the test pictures that are right.
+        test_loss: mean over the test images.
+        test_accuracy: share of the test images that are right.
         test_correct: how many that are.
         test_loss_batch_mean: mean of the batches' losses; biased where the last batch is short.
         test_accuracy_batch_mean: mean of the batches' accuracies; likewise.
@@ -219,14 +219,14 @@ class Run:
 
     @cached_property
     def test_logits(self) -> Tensor:
-        """The logits of the test pictures after the last epoch, float32 [N, classes]."""
+        """The logits of the test images after the last epoch, float32 [N, classes]."""
         return self.tensors(PREDICTIONS)["logits"]
 
     @cached_property
     def test_predictions(self) -> Tensor:
-        """The predicted labels of the test pictures, int64 [N]; the logits are not kept in memory for it.
+        """The predicted labels of the test images, int64 [N]; the logits are not kept in memory for it.
 
-        With 10,000 classes and test pictures they take 400 MB, and a ladder has the runs of all its seeds.
+        With 10,000 classes and test images they take 400 MB, and a ladder has the runs of all its seeds.
         """
         if "test_logits" in self.__dict__:
             return self.test_logits.argmax(1)
@@ -237,7 +237,7 @@ class Run:
 
     @cached_property
     def test_labels(self) -> Tensor:
-        """The true labels of the test pictures, int64 [N]."""
+        """The true labels of the test images, int64 [N]."""
         return self.tensors(PREDICTIONS)["labels"]
 
     @cached_property
@@ -289,7 +289,7 @@ class Run:
             raise RunError(f"{self.path / HISTORY} is damaged: it is not the history that {RECORD} has")
 
     def predict(self, images: Any) -> Tensor:
-        """Say how probable each class is for new pictures, as `modelzero predict` does for files.
+        """Say how probable each class is for new images, as `modelzero predict` does for files.
 
         >>> import tempfile, modelzero as mz
         >>> data = mz.load("digits")
@@ -300,7 +300,7 @@ class Run:
 
         Args:
             images: uint8 [N, C, H, W] of the shape that the run was trained on, as a tensor, an array or a list; also
-                [N, H, W, C], grey ones [N, H, W], or one picture.
+                [N, H, W, C], grey ones [N, H, W], or one image.
 
         Returns:
             Calibrated probabilities, float32 [N, classes]; the largest is that of the class that the model says.
@@ -308,7 +308,7 @@ class Run:
         Raises:
             RunError: the run is not finished, or damaged.
             ModelError: its model cannot be built again.
-            DataError: pictures of another shape or type.
+            DataError: images of another shape or type.
         """
         from modelzero.using.predict import predict
 

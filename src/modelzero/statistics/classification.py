@@ -14,9 +14,9 @@ class ClassScore:
 
     Args:
         precision: of the predictions of this class, the share that is right.
-        recall: of the pictures of this class, the share that is recognised.
+        recall: of the images of this class, the share that is recognised.
         f1: harmonic mean of both.
-        support: pictures of this class.
+        support: images of this class.
     """
 
     precision: float
@@ -46,7 +46,7 @@ def confusion(labels: ArrayLike, predictions: ArrayLike, classes: int) -> NDArra
 
 
 def count(labels: ArrayLike, predictions: ArrayLike, classes: int) -> NDArray[np.int64]:
-    """Count for each class the pictures that are right, those predicted to be of it, and those that are.
+    """Count for each class the images that are right, those predicted to be of it, and those that are.
 
     >>> count([0, 0, 1], [0, 1, 1], classes=2).tolist()
     [[1, 1], [1, 2], [2, 1]]
@@ -81,9 +81,9 @@ def scores_of(counts: NDArray[np.int64]) -> list[ClassScore]:
 
 
 def averages(confusion: NDArray[np.int64]) -> dict[str, float]:
-    """Average the classes' scores: macro gives each class the same weight, micro each picture.
+    """Average the classes' scores: macro gives each class the same weight, micro each image.
 
-    Macro averages leave out a class that has no picture and is never predicted. With one label for each picture,
+    Macro averages leave out a class that has no image and is never predicted. With one label for each image,
     micro precision, recall and F1 are one number, the accuracy.
 
     >>> averages(confusion([0, 0, 1], [0, 1, 1], classes=2))

@@ -48,7 +48,7 @@ class Checkpoint:
         step: how many of its steps are done.
         tensors: of the model and its optimizer, by name.
         losses: float64 [step], of the epoch's steps so far.
-        rights: int64 [step], how many pictures of each were right.
+        rights: int64 [step], how many images of each were right.
         train_seconds: that these took.
         history: the epochs before.
     """

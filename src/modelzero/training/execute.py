@@ -81,7 +81,7 @@ def train(
         model: a rung's name, a `Rung`, or a factory of a `torch.nn.Module` that maps [B, C, H, W] in [0, 1] to
             logits [B, classes], or of a scikit-learn classifier; see `Rung` for what a factory can ask for.
         epochs: how often the training split is gone through; None means as the rung's recipe says.
-        batch_size: pictures in one step; likewise.
+        batch_size: images in one step; likewise.
         learning_rate: step size; likewise.
         seed: what weights, batch order and dropout follow from, 0 to 2**63 - 1.
         hidden_units: width of the models of the chapter.
@@ -240,7 +240,7 @@ def carry_out(
     Args:
         path: the folder of the run.
         record: what was settled; it is brought up to date.
-        data: the pictures.
+        data: the images.
         rung: with the recipe of the record.
         module: just built, with the seed of the record.
         checkpoint_every: as for `train`.

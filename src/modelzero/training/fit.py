@@ -25,7 +25,7 @@ def fit_once(
 ) -> Iterator[tuple[Epoch, Tensor]]:
     """Fit the model in place; yield the figures and the test logits [N, classes], once.
 
-    How good it is on the training pictures is not asked: for some models that takes longer than all the rest.
+    How good it is on the training images is not asked: for some models that takes longer than all the rest.
 
     Args:
         model: what to fit.

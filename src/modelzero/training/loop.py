@@ -19,7 +19,7 @@ from modelzero.runs.record import Epoch
 from modelzero.training.checkpoint import Checkpoints
 from modelzero.training.device import Stopwatch, seed_device
 
-# Pictures per batch of an evaluation, which has no reason to follow the batch size of the training.
+# Images per batch of an evaluation, which has no reason to follow the batch size of the training.
 _TEST_BATCH = 512
 # Steps between two looks at the losses: a look waits for the device.
 _LOOK_EVERY = 64
@@ -49,7 +49,7 @@ class Progress(Protocol):
         """Epoch `epoch`, counted from 1, begins."""
 
     def step(self, images: int) -> None:
-        """So many more pictures of it are done."""
+        """So many more images of it are done."""
 
     def end_epoch(self, epoch: Epoch) -> None:
         """Its figures are there, and recorded."""
@@ -68,7 +68,7 @@ def train_epochs(
     """Train the model in place; yield the figures and the test logits [N, classes] of each epoch as it ends.
 
     It is the loop of the chapter, with everything random a function of (seed, epoch, step): the order of the
-    batches (see `epoch_order`), which pictures are mirrored, and, through torch's default generator, what the model
+    batches (see `epoch_order`), which images are mirrored, and, through torch's default generator, what the model
     itself draws, such as dropout. The default generator is left changed. So it can go on from any step, to the bit.
 
     Raises:
@@ -209,14 +209,14 @@ def check_loss(loss: float, epoch: int, step: int, steps: int, learning_rate: fl
 
 
 def mirror_half(images: Tensor, seed: int, epoch: int, step: int) -> Tensor:
-    """Mirror a random half of the pictures left to right: which ones is a function of seed, epoch and step."""
+    """Mirror a random half of the images left to right: which ones is a function of seed, epoch and step."""
     draws = np.random.default_rng([seed, epoch, step]).random(len(images)) < 0.5
     chosen = torch.from_numpy(draws).to(images.device)
     return torch.where(chosen[:, None, None, None], images.flip(3), images)
 
 
 def predict_logits(model: nn.Module, split: Split) -> Tensor:
-    """Return the logits [N, classes] of every picture, on the CPU, in evaluation mode and without gradients."""
+    """Return the logits [N, classes] of every image, on the CPU, in evaluation mode and without gradients."""
     model.eval()
     lay_out = as_channels_last if is_channels_last(model) else _unchanged
     with torch.inference_mode():
@@ -249,7 +249,7 @@ def _unchanged(images: Tensor) -> Tensor:
 
 
 def score(logits: Tensor, labels: Tensor, batch_size: int) -> dict[str, Any]:
-    """Compute the test figures of an `Epoch`: exact over the pictures, and as means over batches like the chapter."""
+    """Compute the test figures of an `Epoch`: exact over the images, and as means over batches like the chapter."""
     losses = cross_entropy(logits, labels, reduction="none")
     right = (logits.argmax(1) == labels).numpy()
     starts = np.arange(0, len(right), batch_size)
@@ -282,7 +282,7 @@ def _smaller(learning_rate: float) -> float:
 
 
 class _Tally:
-    """Loss and right pictures of each step of an epoch, read from the device only now and then."""
+    """Loss and right images of each step of an epoch, read from the device only now and then."""
 
     def __init__(self, epoch: int, steps: int, learning_rate: float) -> None:
         self.epoch, self.steps, self.learning_rate = epoch, steps, learning_rate
@@ -303,12 +303,12 @@ class _Tally:
             self._look()
 
     def arrays(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """Loss and right pictures of each step so far, float64 and int64."""
+        """Loss and right images of each step so far, float64 and int64."""
         self._look()
         return np.array(self._losses, np.float64), np.array(self._rights, np.int64)
 
     def means(self, images: int, batch_size: int) -> tuple[float, float, float]:
-        """Mean batch loss, accuracy over the pictures, mean batch accuracy."""
+        """Mean batch loss, accuracy over the images, mean batch accuracy."""
         losses, rights = self.arrays()
         sizes = np.full(self.steps, batch_size)
         sizes[-1] = images - (self.steps - 1) * batch_size

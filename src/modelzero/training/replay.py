@@ -92,13 +92,13 @@ def replay(
 
     Args:
         path: the folder of a finished run.
-        data: the pictures, or what `load` takes, where the record cannot say where they are.
+        data: the images, or what `load` takes, where the record cannot say where they are.
         model: the model, where it is one of your own.
         progress: as for `train`.
 
     Raises:
         RunError: no finished run there, one whose files were damaged, or one of an accelerator that is not here.
-        DataError: the pictures are not those of the record any more.
+        DataError: the images are not those of the record any more.
         ModelError: a model of your own is needed, or another one was given.
         TrainingError: the training failed this time.
     """

@@ -34,7 +34,7 @@ class Again:
     """What a record describes, made once more.
 
     Args:
-        data: the pictures.
+        data: the images.
         rung: with the recipe of the record.
         module: just built.
     """
@@ -65,7 +65,7 @@ def resume(
 
     Args:
         path: the folder of the run.
-        data: the pictures, or what `load` takes, where the record cannot say where they are: those of `from_arrays` or
+        data: the images, or what `load` takes, where the record cannot say where they are: those of `from_arrays` or
             `from_torch`, or a folder that was moved.
         model: the model, where it is one of your own.
         checkpoint_every: as for `train`.
@@ -75,7 +75,7 @@ def resume(
     Raises:
         RunError: no run there, a damaged record, one that another process is at work on, or one of an accelerator that
             is not here.
-        DataError: the pictures are not those of the record any more.
+        DataError: the images are not those of the record any more.
         ModelError: a model of your own is needed, or another one was given.
         TrainingError, Interruption: as `train`.
     """
@@ -169,13 +169,13 @@ def make_again(
 
     Args:
         run: the record.
-        data: the pictures, or what `load` takes; None where the record says where they are.
+        data: the images, or what `load` takes; None where the record says where they are.
         model: one of the user's own; None where the record names it.
         by: the function that is given these, for messages.
 
     Raises:
         RunError: it was trained on an accelerator that this machine lacks.
-        DataError: the pictures cannot be had, or are others.
+        DataError: the images cannot be had, or are others.
         ModelError: a model of the user's own that was not given, or another one than that of the record.
     """
     record, recipe = run.record, run.record["recipe"]
@@ -211,7 +211,7 @@ def make_again(
     if data.fingerprint != described["fingerprint"]:
         raise DataError(
             f"{data.name} from {data.source} has the fingerprint {data.fingerprint[:12]}, run {run.id} was trained on "
-            f"{described['fingerprint'][:12]}: the very same pictures, labels and class names are needed"
+            f"{described['fingerprint'][:12]}: the very same images, labels and class names are needed"
         )
     module = build(
         rung.make,

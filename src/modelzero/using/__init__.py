@@ -1,1 +1,1 @@
-"""A run put to use: classes of new pictures, and files for other programs."""
+"""A run put to use: classes of new images, and files for other programs."""

@@ -23,7 +23,7 @@ from modelzero.using.parity import Parity, ask, compare, refuse
 from modelzero.using.predict import Predictor, calibrated
 
 KINDS = {"onnx": ".onnx", "torch": ".pt2"}
-# Weights and predictions belong together where so many test pictures keep their class: other hardware rounds otherwise.
+# Weights and predictions belong together where so many test images keep their class: other hardware rounds otherwise.
 _LEAST_SAME = 0.999
 
 
@@ -54,21 +54,21 @@ def export(
     data: ImageData | str | Path | None = None,
     data_dir: str | Path | None = None,
 ) -> Exported:
-    """Write the model of a run with all that belongs to it: raw pictures in, calibrated probabilities out.
+    """Write the model of a run with all that belongs to it: raw images in, calibrated probabilities out.
 
     The file takes uint8 `images` [N, C, H, W] for any N, of the size that the run was trained on, and returns float32
     `probabilities` [N, classes]; scaling and temperature are within it. Before it gets its name, it is asked for every
-    test picture, and must give the class that modelzero gives, and each probability to within 1e-5.
+    test image, and must give the class that modelzero gives, and each probability to within 1e-5.
 
     Args:
         run: a finished run.
         path: of the file; None takes `model.onnx` or `model.pt2` in the run's folder. A file that is there is replaced.
         to: `onnx`, or `torch` for a program of `torch.export`.
-        data: the pictures that the run was trained and tested on, where the record does not say where they are.
+        data: the images that the run was trained and tested on, where the record does not say where they are.
         data_dir: where named sets are looked for first.
 
     Raises:
-        InputError: a run that cannot be exported, or whose test pictures are not there.
+        InputError: a run that cannot be exported, or whose test images are not there.
         ExportError: the file does not compute what the run computes; it was not kept.
     """
     if to not in KINDS:
@@ -156,7 +156,7 @@ def metadata(run: Run, predictor: Predictor) -> dict[str, str]:
 def _own(
     run: Run, data: ImageData | str | Path | None, data_dir: str | Path | None
 ) -> tuple[Predictor, NDArray[np.uint8], NDArray[np.float32]]:
-    """Return how to ask the run, its test pictures, and the probabilities that it gives for them."""
+    """Return how to ask the run, its test images, and the probabilities that it gives for them."""
     predictor = Predictor.of(run)
     described = run.record["data"]
     if isinstance(data, ImageData):
@@ -166,7 +166,7 @@ def _own(
         found, why = load_again(described, data, data_dir)
     if found is None:
         raise DataError(
-            f"the test pictures of run {run.id} ({described['name']}, fingerprint {described['fingerprint'][:12]}) are "
+            f"the test images of run {run.id} ({described['name']}, fingerprint {described['fingerprint'][:12]}) are "
             f"needed, for nothing is exported unchecked: {why}"
         )
     logits = predictor.logits(found.test.images)
@@ -175,6 +175,6 @@ def _own(
     if same < _LEAST_SAME and round((1 - same) * len(logits)) > 1:
         raise RunError(
             f"{run.path} is damaged: its weights give another class than its stored predictions for "
-            f"{1 - same:.1%} of the test pictures; train it again"
+            f"{1 - same:.1%} of the test images; train it again"
         )
     return predictor, found.test.images.numpy(), calibrated(logits, predictor.temperature).numpy()

@@ -1,6 +1,6 @@
-"""A run as one graph: raw uint8 pictures in, calibrated probabilities out.
+"""A run as one graph: raw uint8 images in, calibrated probabilities out.
 
-Models that are fitted in one go search with loops whose length depends on the pictures; here they compute the same
+Models that are fitted in one go search with loops whose length depends on the images; here they compute the same
 without such loops, so that torch can write them down.
 """
 
@@ -42,7 +42,7 @@ class Graph(nn.Module):
         self.temperature = temperature
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return probabilities, float32 [N, classes], of pictures uint8 [N, C, H, W]."""
+        """Return probabilities, float32 [N, classes], of images uint8 [N, C, H, W]."""
         logits = self.model(images.to(torch.float32) / 255)
         # The largest becomes 0 before it is divided: large logits would lose digits.
         return torch.softmax((logits - logits.amax(1, keepdim=True)) / self.temperature, 1)
@@ -77,7 +77,7 @@ class MajorityGraph(nn.Module):
         self.register_buffer("log_shares", model.log_shares)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the same logits for each picture."""
+        """Return the same logits for each image."""
         return images.flatten(1)[:, :1] * 0 + self.log_shares
 
 
@@ -102,7 +102,7 @@ class CentroidGraph(nn.Module):
 class NeighboursGraph(nn.Module):
     """What `NearestNeighbours` computes, in one matrix product of whole numbers in float64, which is exact.
 
-    The position in the training split is part of the score, so that no two are equal: of pictures at the same distance
+    The position in the training split is part of the score, so that no two are equal: of images at the same distance
     the earlier one counts as nearer, whoever sorts them.
     """
 
@@ -116,7 +116,7 @@ class NeighboursGraph(nn.Module):
         super().__init__()
         count, pixels = model.pictures.shape
         if (2 * pixels * 255**2 + 1) * count > _MOST_WHOLE:
-            raise ModelError(f"{count:,} training pictures of {pixels:,} numbers are too many to be told apart exactly")
+            raise ModelError(f"{count:,} training images of {pixels:,} numbers are too many to be told apart exactly")
         self.count = count
         self.neighbours = min(model.neighbours, count)
         self.classes = model.classes
@@ -130,7 +130,7 @@ class NeighboursGraph(nn.Module):
         self.register_buffer("numbers", torch.arange(model.classes))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits from the votes of the nearest training pictures."""
+        """Return logits from the votes of the nearest training images."""
         products = to_pixels(images).double() @ self.pictures.double().T
         scores = (2 * products - self.squares) * self.count - self.positions
         nearest = self.labels[scores.topk(self.neighbours, 1).indices]

@@ -45,7 +45,7 @@ def write(graph: Graph, image_shape: tuple[int, int, int], told: Mapping[str, st
 
     Args:
         graph: what to write.
-        image_shape: channels, height and width of its pictures; their number stays open.
+        image_shape: channels, height and width of its images; their number stays open.
         told: goes into the file's metadata.
         path: of the file.
 
@@ -74,7 +74,7 @@ def write(graph: Graph, image_shape: tuple[int, int, int], told: Mapping[str, st
     _strip(model)
     model.graph.name = told["model"]
     model.producer_name, model.producer_version = "modelzero", __version__
-    model.doc_string = "uint8 pictures [N, C, H, W] in, calibrated probabilities [N, classes] out"
+    model.doc_string = "uint8 images [N, C, H, W] in, calibrated probabilities [N, classes] out"
     onnx.helper.set_model_props(model, dict(told))
     if model.ByteSize() > _MOST_BYTES:
         raise ModelError(f"the model has {model.ByteSize():,} bytes: an ONNX file has less than 2 GB; take --to torch")

@@ -1,4 +1,4 @@
-"""Whether a file computes what modelzero computes, picture by picture."""
+"""Whether a file computes what modelzero computes, image by image."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Asked = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Parity:
-    """How two sets of probabilities of the same pictures differ.
+    """How two sets of probabilities of the same images differ.
 
     Args:
-        pictures: how many there are.
+        images: how many there are.
         other_classes: of these have another predicted class, ties not counted.
         ties: of these have another one where modelzero itself gives both classes the same probability to within 1e-5.
         largest: the largest difference of any probability; NaN where one of them is no number.
-        beyond: pictures with a difference above 1e-5, or without a number.
+        beyond: images with a difference above 1e-5, or without a number.
     """
 
     pictures: int
@@ -45,7 +45,7 @@ def compare(own: NDArray[np.float32], other: NDArray[np.float32]) -> Parity:
 
     >>> own = np.array([[0.75, 0.25], [0.5, 0.5]], np.float32)
     >>> compare(own, own[:, ::-1])
-    Parity(pictures=2, other_classes=1, ties=0, largest=0.5, beyond=1)
+    Parity(images=2, other_classes=1, ties=0, largest=0.5, beyond=1)
 
     Raises:
         ExportError: another shape.
@@ -66,10 +66,10 @@ def compare(own: NDArray[np.float32], other: NDArray[np.float32]) -> Parity:
 
 
 def ask(function: Asked, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Put pictures [N, C, H, W] to a file, in batches, the first picture alone: it must take any number.
+    """Put images [N, C, H, W] to a file, in batches, the first image alone: it must take any number.
 
     Raises:
-        ExportError: it fails, or returns something else than numbers for each picture.
+        ExportError: it fails, or returns something else than numbers for each image.
     """
     return np.concatenate(list(_answers(function, images)))
 
@@ -81,10 +81,10 @@ def _answers(function: Asked, images: NDArray[np.uint8]) -> Iterator[NDArray[np.
             answer = np.asarray(function(batch))
         except Exception as error:  # whatever the library that runs it raises
             words = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            raise ExportError(f"the file fails on pictures of shape {list(batch.shape)}: {words}") from None
+            raise ExportError(f"the file fails on images of shape {list(batch.shape)}: {words}") from None
         if answer.ndim != 2 or len(answer) != len(batch) or answer.dtype != np.float32:
             raise ExportError(
-                f"for {len(batch)} pictures the file returns {answer.dtype} {list(answer.shape)}: needed are float32 "
+                f"for {len(batch)} images the file returns {answer.dtype} {list(answer.shape)}: needed are float32 "
                 "probabilities [N, classes]"
             )
         yield answer
@@ -99,7 +99,7 @@ def refuse(parity: Parity, what: str) -> None:
     if parity.holds:
         return
     raise ExportError(
-        f"{what} does not compute what the run computes: of {parity.pictures:,} test pictures {parity.other_classes:,} "
+        f"{what} does not compute what the run computes: of {parity.pictures:,} test images {parity.other_classes:,} "
         f"get another class, and {parity.beyond:,} a probability that differs by more than {TOLERANCE:g}; the largest "
         f"difference is {parity.largest:.3g}"
     )

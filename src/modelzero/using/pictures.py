@@ -1,4 +1,4 @@
-"""Picture files for a trained model: found, and brought to what it was trained on, in processes of their own.
+"""Image files for a trained model: found, and brought to what it was trained on, in processes of their own.
 
 Nothing here imports torch: the processes that decode start quickly.
 """
@@ -21,16 +21,16 @@ from modelzero.data.readers.folder import is_junk, may_be_picture, natural
 from modelzero.errors import DataError, RunError
 from modelzero.io.processes import Processes, in_bundles
 
-# Pictures that are in memory at once: few enough of large ones, enough for every process to have several bundles.
+# Images that are in memory at once: few enough of large ones, enough for every process to have several bundles.
 _BLOCK_BYTES, _LEAST_IN_BLOCK, _MOST_IN_BLOCK = 64 << 20, 512, 4096
-_SECONDS = 10.0  # that one picture may take
-_FEW = 200  # pictures that are not worth a second process
+_SECONDS = 10.0  # that one image may take
+_FEW = 200  # images that are not worth a second process
 _PICTURES_AT_ONCE, _BYTES_AT_ONCE = 64, 32 << 20
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What was done to the training pictures, and is done to new ones.
+    """What was done to the training images, and is done to new ones.
 
     Args:
         channels: 1 or 3.
@@ -46,34 +46,34 @@ class Preprocessing:
     def of(cls, described: Mapping[str, Any]) -> Preprocessing:
         """Take it from the `data` of a record.
 
-        Where the training pictures were no files, or were all of one size, there was nothing to fit: new ones of
+        Where the training images were no files, or were all of one size, there was nothing to fit: new ones of
         another size get what was asked for then, else `pad`, as `load` does.
 
         >>> Preprocessing.of({"image_shape": [3, 48, 64], "origin": {"fit": "crop"}})
         Preprocessing(channels=3, size=(48, 64), fit='crop')
 
         Raises:
-            RunError: pictures of another number of channels than files have.
+            RunError: images of another number of channels than files have.
         """
         channels, height, width = described["image_shape"]
         if channels not in (1, 3):
-            raise RunError(f"trained on pictures of {channels} channels: files have 1 or 3; give arrays to run.predict")
+            raise RunError(f"trained on images of {channels} channels: files have 1 or 3; give arrays to run.predict")
         asked = (described.get("origin") or {}).get("fit")
         cropped = any("and cropped to the middle" in note for note in described.get("notes", []))  # also in old records
         return cls(channels, (height, width), "crop" if asked == "crop" or cropped else "pad")
 
 
 def find_pictures(paths: Iterable[str], *, go_on: bool = False) -> Iterator[str]:
-    """Yield files as they are given, and in place of a folder all pictures below it, 2.png before 10.png.
+    """Yield files as they are given, and in place of a folder all images below it, 2.png before 10.png.
 
-    Hidden files are passed over in folders, and endings that no picture has; links to folders are not followed.
+    Hidden files are passed over in folders, and endings that no image has; links to folders are not followed.
 
     Args:
         paths: files and folders.
-        go_on: yield a folder that cannot be read, or that has no pictures, in place of raising; no decoder reads it.
+        go_on: yield a folder that cannot be read, or that has no images, in place of raising; no decoder reads it.
 
     Raises:
-        DataError: a folder that cannot be read, or that has no pictures.
+        DataError: a folder that cannot be read, or that has no images.
     """
     for path in paths:
         if not path or not _is_folder(path):
@@ -88,7 +88,7 @@ def find_pictures(paths: Iterable[str], *, go_on: bool = False) -> Iterator[str]
 
 
 class Decoder:
-    """Decodes pictures block by block; to be used in a `with` statement, which ends its processes.
+    """Decodes images block by block; to be used in a `with` statement, which ends its processes.
 
     Args:
         preprocessing: what to bring them to.
@@ -114,7 +114,7 @@ class Decoder:
         """Decode some files.
 
         Returns:
-            The pictures, uint8 [n, C, H, W]; which of the paths these are; and name and reason of the others.
+            The images, uint8 [n, C, H, W]; which of the paths these are; and name and reason of the others.
         """
         made = self.preprocessing
         jobs = [(path, made.channels, made.size, made.fit) for path in paths]
@@ -136,7 +136,7 @@ def decode_some(jobs: list[tuple[str, int, tuple[int, int], str]]) -> list[NDArr
     """Decode some files; runs in a process of its own.
 
     Args:
-        jobs: for each picture its path, channels, size and `fit`.
+        jobs: for each image its path, channels, size and `fit`.
 
     Returns:
         uint8 [C, H, W] of what was decoded, else the reason.
@@ -155,7 +155,7 @@ def _some_below(folder: str) -> Iterator[str]:
     for picture in _below(folder):
         yield picture
     if picture is None:
-        raise DataError(f"{folder} has no pictures: needed is a folder of PNG, JPEG, WebP, BMP, GIF or TIFF files")
+        raise DataError(f"{folder} has no images: needed is a folder of PNG, JPEG, WebP, BMP, GIF or TIFF files")
 
 
 def _below(folder: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""New pictures in memory, and what a run says of them: calibrated probabilities."""
+"""New images in memory, and what a run says of them: calibrated probabilities."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from modelzero.training.loop import predict_logits
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
-    """The trained model of a run with what it takes to ask it, made once for many pictures.
+    """The trained model of a run with what it takes to ask it, made once for many images.
 
     Args:
         model: the model, in evaluation mode.
         classes: class names in label order.
-        image_shape: channels, height and width of its pictures.
+        image_shape: channels, height and width of its images.
         temperature: what its logits are divided by.
         threads: that it computes with: as many as in training, so that the same bits come out.
     """
@@ -73,7 +73,7 @@ class Predictor:
         return built
 
     def logits(self, images: Tensor) -> Tensor:
-        """Return the logits, float32 [N, classes], of pictures uint8 [N, C, H, W] of the model's shape."""
+        """Return the logits, float32 [N, classes], of images uint8 [N, C, H, W] of the model's shape."""
         with use_threads(self.threads):
             if not isinstance(self.model, nn.Module):
                 return scores(self.model, rows_of(images), len(self.classes))
@@ -83,12 +83,12 @@ class Predictor:
             return predict_logits(self.model, Split(images, torch.zeros(len(images), dtype=torch.int64)))
 
     def probabilities(self, images: Tensor) -> Tensor:
-        """Return the calibrated probabilities, float32 [N, classes], of pictures uint8 [N, C, H, W], N at least 1."""
+        """Return the calibrated probabilities, float32 [N, classes], of images uint8 [N, C, H, W], N at least 1."""
         return calibrated(self.logits(images), self.temperature)
 
 
 def predict(run: Run, images: Any) -> Tensor:
-    """Say how probable each class is for pictures in memory; see `Run.predict`."""
+    """Say how probable each class is for images in memory; see `Run.predict`."""
     predictor = Predictor.of(run)
     pictures = shaped(images, predictor.image_shape)
     if not len(pictures):
@@ -110,7 +110,7 @@ def calibrated(logits: Tensor, temperature: float) -> Tensor:
 
 
 def shaped(images: Any, image_shape: tuple[int, int, int]) -> Tensor:
-    """Bring pictures in memory to uint8 [N, C, H, W], or say why that cannot be.
+    """Bring images in memory to uint8 [N, C, H, W], or say why that cannot be.
 
     >>> shaped(np.zeros((28, 28), np.uint8), (1, 28, 28)).shape
     torch.Size([1, 1, 28, 28])
@@ -137,10 +137,10 @@ def shaped(images: Any, image_shape: tuple[int, int, int]) -> Tensor:
     first, last = array.shape[1:] == image_shape, array.shape[1:] == (height, width, channels)
     if array.ndim != 4 or not (first or last) or not math.prod(array.shape):
         raise DataError(
-            f"pictures of type {array.dtype} and shape {list(one)}: {needed}; modelzero predict brings files to it"
+            f"images of type {array.dtype} and shape {list(one)}: {needed}; modelzero predict brings files to it"
         )
     if channels not in (1, 3):  # of a data set that was put together by hand
         if array.dtype != np.uint8:
-            raise DataError(f"pictures of type {array.dtype}: {needed}")
+            raise DataError(f"images of type {array.dtype}: {needed}")
         return torch.from_numpy(np.ascontiguousarray(array if first else array.transpose(0, 3, 1, 2)))
     return to_pixels(array, not first, "pictures", [])

@@ -27,7 +27,7 @@ def write(graph: Graph, image_shape: tuple[int, int, int], told: str, path: Path
 
     Args:
         graph: what to write.
-        image_shape: channels, height and width of its pictures; their number stays open.
+        image_shape: channels, height and width of its images; their number stays open.
         told: JSON that goes into the file beside it.
         path: of the file.
 

@@ -13,14 +13,14 @@ def header(top: int) -> list[str]:
     """Return the columns of the CSV.
 
     >>> header(2)
-    ['picture', 'class', 'probability', 'class_2', 'probability_2']
+    ['image', 'class', 'probability', 'class_2', 'probability_2']
     """
     more = (f"{what}_{rank}" for rank in range(2, top + 1) for what in ("class", "probability"))
     return ["picture", "class", "probability", *more]
 
 
 def most_probable(probabilities: Tensor, classes: Sequence[str], top: int) -> list[list[tuple[str, float]]]:
-    """Return class and probability of the `top` most probable classes of each picture, the likeliest first.
+    """Return class and probability of the `top` most probable classes of each image, the likeliest first.
 
     Of equally probable classes the first counts as likelier, as it does everywhere else.
 
@@ -35,7 +35,7 @@ def most_probable(probabilities: Tensor, classes: Sequence[str], top: int) -> li
 
 
 def write_rows(file: IO[str], names: Sequence[str], ranked: Sequence[Sequence[tuple[str, float]]]) -> None:
-    """Write a line of CSV for each picture; probabilities with six decimals."""
+    """Write a line of CSV for each image; probabilities with six decimals."""
     # csv quotes a lone carriage return only where lines end with one.
     plain, quoting = (csv.writer(file, lineterminator="\n", quoting=how) for how in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
     for name, row in zip(names, ranked, strict=True):

@@ -21,7 +21,7 @@ def pictures(count, seed=0, side=10):
 
 @pytest.fixture
 def planted():
-    """Forty training and twenty test pictures with one fault of each kind, and a validation split."""
+    """Forty training and twenty test images with one fault of each kind, and a validation split."""
     train, test, validation = pictures(40, 1), pictures(20, 2), pictures(5, 3)
     labels, test_labels = torch.arange(40) % 2, torch.arange(20) % 2
     train[5] = train[3]  # twice in training, the same label
@@ -39,7 +39,7 @@ def planted():
         mz.Split(test, test_labels),
         ("even", "odd"),
         validation=mz.Split(validation, torch.zeros(5, dtype=torch.int64)),
-        left_out=(("train/broken.png", "not a picture"),),
+        left_out=(("train/broken.png", "not an image"),),
         notes=("Brought to 10 x 10.",),
     )
 
@@ -50,7 +50,7 @@ def test_classes_without_a_picture_are_named(digits):
     some = mz.Split(digits.train.images[half], digits.train.labels[half])
     for train, test, word in ((some, digits.test, "training"), (digits.train, some, "test")):
         said = mz.audit(mz.ImageData("half", train, test, digits.classes), near=False).sentences()
-        assert f"5 classes are without a {word} picture, such as '5'." in said
+        assert f"5 classes are without a {word} image, such as '5'." in said
 
 
 def test_every_planted_fault_is_found_and_nothing_else(planted):
@@ -76,14 +76,14 @@ def test_sentences_name_what_was_found(planted):
     for words in (
         "Brought to 10 x 10.",
         "could not be read: 1 file",
-        "2 pictures are of one colour, such as train/20.png and test 6.",
-        "1 picture is nearly of one colour, such as train/21.png.",
-        "1 train picture is repeated within that split, such as train/3.png and train/5.png.",
-        "2 test pictures are also in train, such as train/10.png and test 0.",
-        "1 validation picture is also in train",
-        "2 pictures are there under different labels, such as train/12.png and test 1.",
-        "1 test picture is nearly the same as a training picture, such as test 2 and train/14.png.",
-        "3 of 20 test pictures were seen in training",
+        "2 images are of one colour, such as train/20.png and test 6.",
+        "1 image is nearly of one colour, such as train/21.png.",
+        "1 train image is repeated within that split, such as train/3.png and train/5.png.",
+        "2 test images are also in train, such as train/10.png and test 0.",
+        "1 validation image is also in train",
+        "2 images are there under different labels, such as train/12.png and test 1.",
+        "1 test image is nearly the same as a training image, such as test 2 and train/14.png.",
+        "3 of 20 test images were seen in training",
     ):
         assert words in said
     assert "mbalance" not in said
@@ -102,12 +102,12 @@ def test_json_has_everything_with_names_and_classes(planted):
     near = shown["near_duplicates"]["first"][0]
     assert (near["train"]["position"], near["test"]["position"], near["mirrored"]) == (14, 2, True)
     assert (shown["near_duplicates"]["count"], shown["near_duplicates"]["test_pictures"]) == (1, 1)
-    assert shown["left_out"] == {"count": 1, "first": [{"name": "train/broken.png", "reason": "not a picture"}]}
+    assert shown["left_out"] == {"count": 1, "first": [{"name": "train/broken.png", "reason": "not an image"}]}
     assert shown["leaked_test_pictures"] == 3
 
 
 def test_lists_end_and_counts_do_not():
-    """A set in which every test picture is a training picture."""
+    """A set in which every test image is a training image."""
     images, labels = pictures(250), torch.arange(250) % 2
     split = mz.Split(images, labels)
     shown = mz.audit(mz.ImageData("twice", split, split, ("a", "b"))).as_dict()["duplicates_across"]["train-test"]
@@ -115,7 +115,7 @@ def test_lists_end_and_counts_do_not():
 
 
 def test_imbalance_is_said_above_ten_to_one():
-    """Of the classes that have training pictures; those without any are named."""
+    """Of the classes that have training images; those without any are named."""
 
     def said(few, classes=("a", "b")):
         labels = torch.zeros(few * 10 + 3, dtype=torch.int64)
@@ -126,7 +126,7 @@ def test_imbalance_is_said_above_ten_to_one():
     assert said(5).imbalance == pytest.approx(48 / 5)
     assert not any("Imbalanced" in sentence for sentence in said(5).sentences())
     assert any("Imbalanced: the largest class has 12 times" in sentence for sentence in said(1).sentences())
-    assert "1 class is without a training picture, such as 'c'." in said(5, ("a", "b", "c")).sentences()
+    assert "1 class is without a training image, such as 'c'." in said(5, ("a", "b", "c")).sentences()
 
 
 def test_a_set_in_order_says_nothing(digits):

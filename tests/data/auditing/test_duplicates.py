@@ -1,4 +1,4 @@
-"""Equal pictures, and pictures without content."""
+"""Equal images, and images without content."""
 
 from __future__ import annotations
 
@@ -40,6 +40,6 @@ def test_blocks_change_nothing(monkeypatch):
 
 
 def test_contrast_is_the_standard_deviation():
-    """As numpy computes it, also of bright pictures that hardly vary."""
+    """As numpy computes it, also of bright images that hardly vary."""
     images = torch.cat([noise(5, 1, 9, 9), 250 + noise(5, 1, 9, 9, high=3)])[:, 0].float()
     assert np.allclose(contrast(images), images.numpy().std((1, 2)), rtol=1e-5)

@@ -1,4 +1,4 @@
-"""Pictures that are there twice: planted ones are found, unrelated ones are not reported."""
+"""Images that are there twice: planted ones are found, unrelated ones are not reported."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def noise(*shape, seed=0, low=0, high=256):
 
 
 def smooth(count, channels=1, side=20, seed=0):
-    """Pictures of some soft blobs, so that a moved one resembles itself."""
+    """Images of some soft blobs, so that a moved one resembles itself."""
     few = noise(count, channels, 5, 5, seed=seed).float()
     return torch.nn.functional.interpolate(few, (side, side), mode="bicubic").clamp(0, 255).to(torch.uint8)
 
@@ -52,14 +52,14 @@ def test_every_planted_kind_is_found_in_fashion_mnist(benchmark, fashion_mnist):
 @pytest.mark.parametrize("kind", ["moved down right", "mirrored", "brightened", "jpeg 75"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_small_and_coloured_pictures_too(benchmark, digits, kind, channels):
-    """Digits of 8x8, and soft colour pictures of 20x20."""
+    """Digits of 8x8, and soft colour images of 20x20."""
     train = digits.train.images if channels == 1 else smooth(300, 3)
     chosen = np.random.default_rng(2).choice(len(train), 100, replace=False)
     assert benchmark.recall(train, chosen, kind) >= 0.95
 
 
 def test_unrelated_pictures_of_fashion_mnist_are_hardly_ever_reported(fashion_mnist):
-    """The test split's first 3,000 against its others: no pair with different labels, hardly a picture in a pair."""
+    """The test split's first 3,000 against its others: no pair with different labels, hardly an image in a pair."""
     labels = fashion_mnist.test.labels
     pairs = near_duplicates(fashion_mnist.test.images[3000:], fashion_mnist.test.images[:3000])
     assert all(labels[pair.test] == labels[3000 + pair.train] for pair in pairs)
@@ -73,7 +73,7 @@ def test_pure_noise_matches_nothing():
 
 
 def test_the_search_finds_what_comparing_every_pair_finds(monkeypatch, fashion_mnist, benchmark):
-    """The coarse view loses no pair here: without it, each test picture is compared with all training pictures."""
+    """The coarse view loses no pair here: without it, each test image is compared with all training images."""
     train = fashion_mnist.train.images[:300]
     test = torch.cat([benchmark.plant(train[:10], kind) for kind in KINDS] + [fashion_mnist.test.images[:20]])
     found = near_duplicates(train, test)
@@ -102,7 +102,7 @@ def test_equal_pictures_are_no_near_duplicates():
 
 
 def test_pictures_without_content_are_reported_as_such_and_not_compared():
-    """A constant picture, one that varies by a grey level, one of a constant colour, and one with content."""
+    """A constant image, one that varies by a grey level, one of a constant colour, and one with content."""
     flat = torch.full((1, 3, 16, 16), 90, dtype=torch.uint8)
     red = flat.clone()
     red[:, 0] = 200
@@ -114,7 +114,7 @@ def test_pictures_without_content_are_reported_as_such_and_not_compared():
 
 
 def test_another_colour_is_another_picture():
-    """Pictures of the same brightness whose colours differ are no near duplicates; slightly different ones are."""
+    """Images of the same brightness whose colours differ are no near duplicates; slightly different ones are."""
     grey = smooth(30, 3, seed=5) // 2 + 60
     reddish, slightly = grey.clone(), grey.clone()
     reddish[:, 0] += 60
@@ -125,7 +125,7 @@ def test_another_colour_is_another_picture():
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 40), (1, 1, 99), (3, 2, 2), (4, 9, 8), (2, 30, 3), (1, 200, 150)])
 def test_any_shape_can_be_searched(shape):
-    """Two or four channels, narrow or large pictures; those of fewer than 64 pixels are too small to be recognised."""
+    """Two or four channels, narrow or large images; those of fewer than 64 pixels are too small to be recognised."""
     train = noise(12, *shape)
     found = near_duplicates(train, train[3:4].flip(3))
     assert [pair.train for pair in found] == ([3] if shape[1] * shape[2] >= 64 else [])

@@ -1,4 +1,4 @@
-"""What comes out of a picture file, of any kind, and what happens to files that are none."""
+"""What comes out of an image file, of any kind, and what happens to files that are none."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_jpeg_is_what_pillow_makes_of_it():
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_exif_orientation_is_followed(orientation):
-    """As Pillow's own function does it; also where the picture is shrunk on the way."""
+    """As Pillow's own function does it; also where the image is shrunk on the way."""
     picture = Image.fromarray(noise((40, 60, 3)))
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -148,7 +148,7 @@ def test_of_several_frames_the_first():
 
 
 def test_pad_and_crop():
-    """A white picture twice as wide as high: padded it has black above and below, cropped it has none."""
+    """A white image twice as wide as high: padded it has black above and below, cropped it has none."""
     content = stored(Image.new("L", (200, 100), 255))
     padded = decode(content, size=(64, 64))[0]
     assert (padded[16:48] == 255).all()
@@ -158,7 +158,7 @@ def test_pad_and_crop():
 
 
 def test_crop_takes_the_middle():
-    """Of a picture whose left, middle and right thirds differ, a square shows the middle."""
+    """Of an image whose left, middle and right thirds differ, a square shows the middle."""
     pixels = np.repeat(np.array([0, 128, 255], np.uint8), 60)[None].repeat(60, 0)
     cropped = decode(stored(Image.fromarray(pixels)), size=(20, 20), fit="crop")
     assert (cropped[:, :, 1:-1] == 128).all()  # the outermost columns are blurred with what was cut away
@@ -180,8 +180,8 @@ def test_shrinking_a_jpeg_early_is_near_to_shrinking_it_late():
     ("content", "reason"),
     [
         (b"", "empty"),
-        (b"hello, I am no picture", "no picture"),
-        (b"%PDF-1.4 " + bytes(100), "no picture"),
+        (b"hello, I am no image", "no image"),
+        (b"%PDF-1.4 " + bytes(100), "no image"),
         (stored(Image.fromarray(noise((50, 50, 3))), "PNG")[:2000], "damaged"),
         (stored(Image.fromarray(noise((50, 50, 3))), "JPEG")[:900], "damaged"),
         (stored(Image.fromarray(noise((50, 50, 3))), "BMP")[:900], "damaged"),

@@ -1,4 +1,4 @@
-"""Pictures are decoded once, bad files cost themselves, and a cut or changed cache is no cache."""
+"""Images are decoded once, bad files cost themselves, and a cut or changed cache is no cache."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from modelzero.io.processes import Processes
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    """Keep decoded pictures in a folder of the test's own."""
+    """Keep decoded images in a folder of the test's own."""
     monkeypatch.setattr(store, "cache_folder", lambda: tmp_path / "cache")
     return tmp_path / "cache" / "decoded"
 
@@ -119,7 +119,7 @@ def test_mixed_sizes_get_the_median_one_and_a_note(tmp_path):
     decoded = load(items)
     assert decoded.images.shape == (10, 3, 32, 64)
     (note,) = decoded.notes
-    assert "10 of 10 pictures were brought to 32 x 64 pixels" in note
+    assert "10 of 10 images were brought to 32 x 64 pixels" in note
     assert "heights from 30 to 100" in note
 
 
@@ -142,8 +142,8 @@ def test_an_unreadable_file_is_left_out_by_name(tmp_path):
 
 def test_too_many_unreadable_files_are_an_error(tmp_path, refuses):
     items = make(tmp_path / "p", 50)
-    Path(items[3].content).write_bytes(b"no picture")
-    with refuses(mz.DataError, "1 of 50 pictures cannot be read", "003.png: no picture", "--allow-unreadable"):
+    Path(items[3].content).write_bytes(b"no image")
+    with refuses(mz.DataError, "1 of 50 images cannot be read", "003.png: no image", "--allow-unreadable"):
         load(items)
     assert len(load(items, allow_unreadable=True).images) == 49
     with refuses(mz.DataError, "1 of 50"):  # also from the cache
@@ -155,7 +155,7 @@ def test_too_many_unreadable_files_are_an_error(tmp_path, refuses):
 
 
 def test_what_is_no_regular_file_is_not_opened(tmp_path):
-    """A pipe would block for ever, a folder or a device is no picture."""
+    """A pipe would block for ever, a folder or a device is no image."""
     items = make(tmp_path / "p", 300, (8, 8))
     for k in (1, 2):
         Path(items[k].content).unlink()

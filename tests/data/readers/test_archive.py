@@ -140,7 +140,7 @@ def test_a_bomb_is_refused_before_it_goes_off(tmp_path, refuses):
 
 @pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
 def test_a_bomb_that_is_passed_over(tmp_path, monkeypatch, refuses, mode):
-    """What is no picture need not be kept, but has to be unpacked to get past it: not all of a bomb is."""
+    """What is no image need not be kept, but has to be unpacked to get past it: not all of a bomb is."""
     monkeypatch.setattr(archive, "_SMALL_BYTES", 1 << 20)
     path = tar_of(tmp_path / "x.tar", {"notes.txt": bytes(30 << 20), "cat/1.png": b"", "dog/1.png": b""}, mode)
     with refuses(DataError, path, "50 times"):
@@ -191,7 +191,7 @@ def test_encrypted_zip(tmp_path, refuses):
 def test_archive_within_an_archive(tmp_path, refuses):
     """Is not opened, only counted."""
     inner = zip_of(tmp_path / "inner.zip").read_bytes()
-    with refuses(DataError, "has no pictures"):
+    with refuses(DataError, "has no images"):
         read_archive(zip_of(tmp_path / "outer.zip", {"cat/inner.zip": inner}))
 
 

@@ -1,4 +1,4 @@
-"""`load` of a path: the reader is chosen by looking, the same pictures are the same data, and settings are followed."""
+"""`load` of a path: the reader is chosen by looking, the same images are the same data, and settings are followed."""
 
 import json
 import os
@@ -20,14 +20,14 @@ COUNT = 10
 
 @pytest.fixture(scope="module")
 def pictures():
-    """Ten grey pictures of each class, in the order in which a folder of them is read: by class, then by number."""
+    """Ten grey images of each class, in the order in which a folder of them is read: by class, then by number."""
     rng = np.random.default_rng(0)
     return {name: rng.integers(0, 256, (COUNT, 9, 7), np.uint8) for name in sorted(CLASSES)}
 
 
 @pytest.fixture
 def forms(pictures, tmp_path):
-    """Every form that the same pictures can have on disk."""
+    """Every form that the same images can have on disk."""
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     root = tmp_path / "folder"
     rows = []
@@ -64,7 +64,7 @@ def forms(pictures, tmp_path):
 
 
 def test_the_same_pictures_are_the_same_data(forms, pictures, tmp_path):
-    """Folder, tables, arrays and archives of the same pictures: one fingerprint, one split, one trained model."""
+    """Folder, tables, arrays and archives of the same images: one fingerprint, one split, one trained model."""
     images = np.concatenate(list(pictures.values()))
     labels = [name for name in pictures for _ in range(COUNT)]
     loaded = {form: mz.load(path) for form, path in forms.items()} | {"arrays": mz.from_arrays(images, labels)}
@@ -78,7 +78,7 @@ def test_the_same_pictures_are_the_same_data(forms, pictures, tmp_path):
 
 
 def test_names_of_pictures_go_along(forms):
-    """Each picture of a folder keeps its name through the split."""
+    """Each image of a folder keeps its name through the split."""
     data = mz.load(forms["folder"])
     for split in (data.train, data.test):
         for name, label, image in zip(split.names, split.labels.tolist(), split.images, strict=True):
@@ -122,26 +122,26 @@ def test_own_split_is_taken(forms, tmp_path, refuses):
     with refuses(DataError, "on both sides", "10 groups"):
         mz.load(tmp_path / "set", group=r"\d(?=\.png)")
     shutil.rmtree(tmp_path / "set" / "test" / "cat")
-    with refuses(DataError, tmp_path / "set", "1 of 4 classes has no test picture: 'cat'"):
+    with refuses(DataError, tmp_path / "set", "1 of 4 classes has no test image: 'cat'"):
         mz.load(tmp_path / "set")
 
 
 def test_errors_come_before_decoding(forms, monkeypatch, refuses):
-    """What cannot be split or is a wrong setting is said before a picture is opened."""
+    """What cannot be split or is a wrong setting is said before an image is opened."""
     from modelzero.data import store
 
     monkeypatch.setattr(store, "decode_items", None)
     for k in range(1, COUNT):
         (forms["folder"] / "cat" / f"{k}.png").unlink()
-    with refuses(DataError, "1 of 4 classes has a single picture: 'cat'"):
+    with refuses(DataError, "1 of 4 classes has a single image: 'cat'"):
         mz.load(forms["folder"])
     with refuses(DataError, "finds nothing"):
         mz.load(forms["folder"], group="patient")
 
 
 def test_unreadable_pictures_are_left_out_by_name(forms):
-    """Labels and names stay with their pictures where others are left out."""
-    (forms["folder"] / "cat" / "3.png").write_bytes(b"no picture")
+    """Labels and names stay with their images where others are left out."""
+    (forms["folder"] / "cat" / "3.png").write_bytes(b"no image")
     data = mz.load(forms["folder"], allow_unreadable=True)
     assert [name for name, _ in data.left_out] == ["cat/3.png"]
     assert data.description()["left_out"] == 1
@@ -225,7 +225,7 @@ def test_pictures_beside_a_table_do_not_vanish(tmp_path, refuses, name, kind):
         (tmp_path / "set" / "ab"[k % 2]).mkdir(parents=True, exist_ok=True)
         Image.new("L", (4, 4), k).save(tmp_path / "set" / "ab"[k % 2] / f"{k}.png")
     (tmp_path / "set" / name).write_bytes(b"")
-    with refuses(DataError, "folders of pictures and", f"--format folder or --format {kind}"):
+    with refuses(DataError, "folders of images and", f"--format folder or --format {kind}"):
         mz.load(tmp_path / "set")
     assert mz.load(tmp_path / "set", format="folder").classes == ("a", "b")
     (tmp_path / "set" / "b").rename(tmp_path / "elsewhere")

@@ -1,4 +1,4 @@
-"""Class folders: what their levels mean, in which order pictures come, and what is passed over or refused."""
+"""Class folders: what their levels mean, in which order images come, and what is passed over or refused."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ def found(listing):
 
 
 def test_classes_by_folder(tree):
-    """The first level is the class, whatever lies below; classes by name, pictures by natural order of their path."""
+    """The first level is the class, whatever lies below; classes by name, images by natural order of their path."""
     root = tree("dog/10.png", "dog/9.png", "cat/deep/er/2.jpg", "cat/1", "cat/x.PNG")
     listing = read_folder(root)
     assert found(listing) == [
@@ -56,7 +56,7 @@ def test_split_levels(tree, train, validation):
 
 
 def test_splits_within_classes(tree):
-    """cat/train/1.png is of class cat, where every picture lies so."""
+    """cat/train/1.png is of class cat, where every image lies so."""
     listing = read_folder(tree("cat/train/1.png", "cat/test/2.png", "dog/train/1.png", "dog/test/1.png"))
     assert [(label, split) for _, label, split in found(listing)] == [
         ("cat", "train"), ("cat", "test"), ("dog", "train"), ("dog", "test"),
@@ -101,7 +101,7 @@ def test_a_folder_around_everything(tree):
 
 
 def test_what_systems_leave_behind_is_passed_over(tree):
-    """Hidden files and folders and the leavings of systems are no pictures and no classes."""
+    """Hidden files and folders and the leavings of systems are no images and no classes."""
     root = tree(
         "cat/1.png", "cat/.DS_Store", "cat/Thumbs.db", "__MACOSX/cat/._1.png", ".git/x.png", "dog/1.png", ".x.png"
     )
@@ -111,18 +111,18 @@ def test_what_systems_leave_behind_is_passed_over(tree):
 def test_pictures_without_a_class(tree, refuses):
     """Beside classes they are passed over and said; alone they are an error that says what is needed."""
     root = tree("1.png", "2.png")
-    with refuses(DataError, root, "2 pictures but no folders of classes", "'1.png'", "table"):
+    with refuses(DataError, root, "2 images but no folders of classes", "'1.png'", "table"):
         read_folder(root)
-    assert any("2 pictures" in note for note in read_folder(tree("cat/1.png", "dog/1.png")).notes)
+    assert any("2 images" in note for note in read_folder(tree("cat/1.png", "dog/1.png")).notes)
 
 
 @pytest.mark.parametrize(
     ("paths", "words"),
     [
-        (["notes.txt", "cat/data.csv"], ["has no pictures", "train/"]),
-        (["test/cat/1.png", "val/dog/1.png"], ["no pictures in train/"]),
+        (["notes.txt", "cat/data.csv"], ["has no images", "train/"]),
+        (["test/cat/1.png", "val/dog/1.png"], ["no images in train/"]),
         (["train/cat/1.png", "val/cat/1.png", "valid/cat/2.png"], ["'val', 'valid'", "same split"]),
-        (["train/1.png", "test/2.png"], ["2 pictures but no folders of classes"]),
+        (["train/1.png", "test/2.png"], ["2 images but no folders of classes"]),
     ],
 )
 def test_folders_that_cannot_be_read(tree, refuses, paths, words):
@@ -146,7 +146,7 @@ def test_links_that_lead_out_are_refused(tree, tmp_path, refuses):
 
 
 def test_links_within_the_folder_are_followed(tree):
-    """A link to a picture or class of the same folder is as good as a copy; around a loop nobody goes twice."""
+    """A link to an image or class of the same folder is as good as a copy; around a loop nobody goes twice."""
     root = tree("pool/1.png", "cat/2.png")
     (root / "cat" / "one.png").symlink_to("../pool/1.png")
     (root / "dog").symlink_to("pool")

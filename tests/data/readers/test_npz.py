@@ -141,7 +141,7 @@ BAD = {
     "half a test split": ({"images": IMAGES, "labels": LABELS, "test_images": IMAGES}, ["'test_labels'"]),
     "numbers as classes": ({"images": IMAGES, "labels": LABELS, "classes": [1, 2]}, ["classes", "int64"]),
     "several labels": ({"images": IMAGES, "labels": np.ones((20, 14))}, ["labels", "[20, 14]"]),
-    "counts": ({"images": IMAGES, "labels": LABELS[:5]}, ["20 train pictures but 5"]),
+    "counts": ({"images": IMAGES, "labels": LABELS[:5]}, ["20 train images but 5"]),
     "16 bit": ({"images": IMAGES.astype(np.uint16) * 257, "labels": LABELS}, ["uint16"]),
     "dates": ({"images": IMAGES, "labels": LABELS.astype("M8[s]")}, ["labels"]),
     "records": ({"images": IMAGES, "labels": np.zeros(20, [("a", "u1"), ("b", "i4")])}, ["labels"]),

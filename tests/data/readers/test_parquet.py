@@ -1,4 +1,4 @@
-"""Tables in Parquet: pictures inside or as paths, names of classes from the metadata, shards, damaged files."""
+"""Tables in Parquet: images inside or as paths, names of classes from the metadata, shards, damaged files."""
 
 import contextlib
 import importlib.util
@@ -48,7 +48,7 @@ def test_pictures_as_the_hub_writes_them(tmp_path):
 @pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()], ids=str)
 @pytest.mark.parametrize("name", ["image", "img", "whatever"])
 def test_plain_bytes(tmp_path, kind, name):
-    """A binary column, however it is called, is one of pictures."""
+    """A binary column, however it is called, is one of images."""
     path = write(tmp_path / "x.parquet", {name: pa.array([b"1", b"2"], kind), "label": ["b", "a"]})
     assert found(read_parquet(path)) == [("x[1]", "b", b"1"), ("x[2]", "a", b"2")]
     assert read_parquet(path).classes == ("a", "b")
@@ -89,13 +89,13 @@ def test_shards_of_which_some_have_no_split(tmp_path, refuses):
 BAD = {
     "no row": ({"image": pa.array([], pa.binary()), "label": pa.array([], pa.string())}, None, ["no row"]),
     "no label column": ({"image": [b"1"], "b": [1]}, None, ["'image', 'b'", "labels"]),
-    "no picture column": ({"a": [1], "label": [1]}, None, ["'a', 'label'", "pictures"]),
-    "numbers as pictures": ({"image": [1], "label": [1]}, None, ["int64", "paths"]),
+    "no image column": ({"a": [1], "label": [1]}, None, ["'a', 'label'", "pictures"]),
+    "numbers as images": ({"image": [1], "label": [1]}, None, ["int64", "paths"]),
     "null label": ({"image": [b"1", b"2"], "label": [1, None]}, None, ["row 2", "no label"]),
     "label of no class": ({"image": [b"1"], "label": [2]}, ["a", "b"], ["row 1", "label 2", "0 to 1"]),
     "unlabelled": ({"image": [b"1"], "label": [-1]}, ["a", "b"], ["row 1", "label -1"]),
     "fraction": ({"image": [b"1"], "label": [0.5]}, None, ["row 1", "0.5", "float"]),
-    "null picture": ({"image": [{"bytes": None, "path": None}], "label": [1]}, None, ["row 1", "no picture"]),
+    "null image": ({"image": [{"bytes": None, "path": None}], "label": [1]}, None, ["row 1", "no image"]),
     "way out": ({"image": ["a.png", "../b.png"], "label": [1, 2]}, None, ["row 2", "'../b.png'", "leads out"]),
     "absolute": ({"image": [{"bytes": None, "path": "/etc/passwd"}], "label": [1]}, None, ["row 1", "leads out"]),
     "null byte": ({"image": ["a\0.png"], "label": [1]}, None, ["row 1"]),

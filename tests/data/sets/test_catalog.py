@@ -22,11 +22,11 @@ from modelzero import DataError
 from modelzero.data.sets.catalog import SETS
 from modelzero.data.sets.published import turn
 
-COUNTS = (6, 4)  # training and test pictures
+COUNTS = (6, 4)  # training and test images
 
 
 def pictures(count, channels, size, seed):
-    """Random pictures [count, channels, size, size]."""
+    """Random images [count, channels, size, size]."""
     return np.random.default_rng(seed).integers(0, 256, (count, channels, size, size), np.uint8)
 
 
@@ -42,7 +42,7 @@ def idx(numbers, code, letter, shape):
 
 
 def idx_images(images, order="yx"):
-    """An IDX file of pictures [N, 1, H, W], written pixel by pixel, row by row or ("xy") column by column."""
+    """An IDX file of images [N, 1, H, W], written pixel by pixel, row by row or ("xy") column by column."""
     n, _, height, width = images.shape
     if order == "yx":
         pixels = (int(images[i, 0, y, x]) for i in range(n) for y in range(height) for x in range(width))
@@ -63,7 +63,7 @@ def qmnist_labels(labels):
 
 
 def emnist_zip(sets):
-    """EMNIST's archive: of each variant four IDX files, pictures column by column."""
+    """EMNIST's archive: of each variant four IDX files, images column by column."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("gzip/emnist-balanced-mapping.txt", "0 48\n1 49\n")
@@ -98,7 +98,7 @@ def records(images, labels, before=()):
 
 
 def mat(images, labels, *, compressed=True, **others):
-    """A MATLAB 5 file of pictures [N, C, H, W], as SVHN has them: X[row, column, channel, picture]."""
+    """A MATLAB 5 file of images [N, C, H, W], as SVHN has them: X[row, column, channel, image]."""
     file = io.BytesIO()
     x = np.empty((32, 32, 3, len(images)), np.uint8)
     for i, image in enumerate(images):
@@ -110,7 +110,7 @@ def mat(images, labels, *, compressed=True, **others):
 
 
 def make(name):
-    """Files of a small set of that name, and the pictures and labels that are in them."""
+    """Files of a small set of that name, and the images and labels that are in them."""
     classes = len(SETS[name].classes)
     channels, size = (3, 32) if name in ("cifar-10", "cifar-100", "svhn") else (1, 28)
     images = [pictures(count, channels, size, seed) for seed, count in enumerate(COUNTS)]
@@ -169,7 +169,7 @@ def write(folder, contents):
 
 
 def assert_is(data, images, labels):
-    """The pictures, their order and their labels are these."""
+    """The images, their order and their labels are these."""
     for split, split_images, split_labels in zip((data.train, data.test), images, labels, strict=True):
         assert split.images.numpy().shape == split_images.shape
         assert (split.images.numpy() == split_images).all()
@@ -214,7 +214,7 @@ def test_emnists_merged_classes():
 
 @pytest.mark.parametrize("name", SETS)
 def test_set_is_read_from_a_folder(publish, tmp_path, name):
-    """From its publisher's files come its pictures and labels, in order; its folder may lie in the data folder."""
+    """From its publisher's files come its images and labels, in order; its folder may lie in the data folder."""
     files, images, labels = make(name)
     publish(name, files)
     folder = write(tmp_path / "own" / SETS[name].folder, files)
@@ -399,7 +399,7 @@ BAD_ZIPS = {
         "announces 1099511627776 bytes",
     ),
     "label of no class": (emnist_with(test_labels=idx_labels([1, 2, 3, 10])), "labels run from"),
-    "labels of others": (emnist_with(test_labels=idx_labels([1])), "4 pictures but 1 labels"),
+    "labels of others": (emnist_with(test_labels=idx_labels([1])), "4 images but 1 labels"),
 }
 
 

@@ -87,7 +87,7 @@ stacks = st.integers(0, 3).flatmap(
 def test_every_loss_and_the_number_right_are_those_of_the_torch_loop(
     fashion_mnist, shape, batch_size, momentum, nesterov, weight_decay, label_smoothing, threads
 ):
-    """Each loss to 1e-4, and the pictures right to within 3 of 10,000; with several threads the bits of one.
+    """Each loss to 1e-4, and the images right to within 3 of 10,000; with several threads the bits of one.
 
     Small batches get a small rate: at batches of 1 with a rate of 0.02 a narrow stack is chaotic, and the torch loop is
     itself 2e-4 away from the same loop in float64.
@@ -142,7 +142,7 @@ def test_pictures_of_any_shape_and_any_number_of_classes(image_shape):
 
 
 def test_trainings_side_by_side_are_as_if_alone(digits):
-    """Several at once in threads of one process, on the same pictures: the same bits."""
+    """Several at once in threads of one process, on the same images: the same bits."""
 
     def weights(seed):
         torch_generator_free = stack(64, [20], [True, False])

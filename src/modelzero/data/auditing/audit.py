@@ -1,4 +1,4 @@
-"""The audit: what in a set of pictures could make a result wrong, found before anything is trained."""
+"""The audit: what in a set of images could make a result wrong, found before anything is trained."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from modelzero.data.auditing.near import NearPair, near_duplicates, near_duplica
 from modelzero.data.dataset import ImageData, Split
 from modelzero.errors import DataError
 
-# Where the largest class has more than this many times the pictures of the smallest, accuracy alone misleads.
+# Where the largest class has more than this many times the images of the smallest, accuracy alone misleads.
 IMBALANCED = 10.0
 # Lists in `as_dict` end here; the counts beside them do not.
 MOST_LISTED = 100
@@ -25,14 +25,14 @@ Place = tuple[str, int]  # a split's name and a position in it
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found in a set of pictures.
+    """What was found in a set of images.
 
     Args:
         data: the set.
-        constant: pictures of one colour.
-        faint: pictures that are nearly so; they are not searched for near duplicates.
-        same: groups of pictures with equal pixels, over all splits.
-        near: test pictures that are nearly a training picture; None where nobody searched.
+        constant: images of one colour.
+        faint: images that are nearly so; they are not searched for near duplicates.
+        same: groups of images with equal pixels, over all splits.
+        near: test images that are nearly a training image; None where nobody searched.
         test_clusters: positions of test images that are equal or nearly equal to one another, directly or through
             others; None where nobody searched.
         grouping: test images that seem to belong together; None where none do, or where groups were given.
@@ -50,23 +50,23 @@ class Audit:
 
     @cached_property
     def counts(self) -> dict[str, list[int]]:
-        """Pictures of each class in each split, in label order."""
+        """Images of each class in each split, in label order."""
         n = len(self.data.classes)
         return {name: split.labels.bincount(minlength=n).tolist() for name, split in _splits(self.data).items()}
 
     @property
     def imbalance(self) -> float:
-        """Training pictures of the largest class for each one of the smallest class that has any."""
+        """Training images of the largest class for each one of the smallest class that has any."""
         present = [count for count in self.counts["train"] if count]
         return max(present) / min(present)
 
     def within(self, split: str) -> list[tuple[Place, ...]]:
-        """Return the groups of equal pictures of one split, those with one member left out."""
+        """Return the groups of equal images of one split, those with one member left out."""
         groups = (tuple(place for place in group if place[0] == split) for group in self.same)
         return [group for group in groups if len(group) > 1]
 
     def across(self, first: str, second: str) -> list[tuple[Place, Place]]:
-        """Pair each picture of the second split with the first equal one of the first split."""
+        """Pair each image of the second split with the first equal one of the first split."""
         pairs = []
         for group in self.same:
             original = next((place for place in group if place[0] == first), None)
@@ -76,12 +76,12 @@ class Audit:
 
     @cached_property
     def contradictions(self) -> list[tuple[Place, ...]]:
-        """Groups of equal pictures whose labels differ."""
+        """Groups of equal images whose labels differ."""
         return [group for group in self.same if len({self.label(place) for place in group}) > 1]
 
     @cached_property
     def leaked(self) -> list[int]:
-        """Positions of the test pictures that equal, or nearly equal, a training picture."""
+        """Positions of the test images that equal, or nearly equal, a training image."""
         exact = {place[1] for _, place in self.across("train", "test")}
         return sorted(exact | {pair.test for pair in self.near or ()})
 
@@ -91,16 +91,16 @@ class Audit:
         return None if self.grouping is None else asdict(self.grouping)
 
     def label(self, place: Place) -> int:
-        """Return the label of a picture."""
+        """Return the label of an image."""
         return int(_splits(self.data)[place[0]].labels[place[1]])
 
     def name(self, place: Place) -> str:
-        """Return what a picture is called: its own name, or split and position, counted from 0."""
+        """Return what an image is called: its own name, or split and position, counted from 0."""
         names = _splits(self.data)[place[0]].names
         return f"{place[0]} {place[1]}" if names is None else names[place[1]]
 
     def leaked_pairs(self) -> list[tuple[Place, Place]]:
-        """Pair training and test pictures: the equal ones first, then the near ones that agree best."""
+        """Pair training and test images: the equal ones first, then the near ones that agree best."""
         near = sorted(self.near or (), key=lambda pair: -pair.cosine)
         return self.across("train", "test") + [(("train", pair.train), ("test", pair.test)) for pair in near]
 
@@ -112,19 +112,17 @@ class Audit:
             said.append(f"Left out, for they could not be read: {files:,} file{'s' * (files > 1)}.")
         missing = [name for name, count in zip(self.data.classes, self.counts["train"], strict=True) if not count]
         if missing:
-            said.append(
-                f"{_count(len(missing), 'class', 'classes')} without a training picture, such as {missing[0]!r}."
-            )
+            said.append(f"{_count(len(missing), 'class', 'classes')} without a training image, such as {missing[0]!r}.")
         unseen = [
             name
             for name, count, train in zip(self.data.classes, self.counts["test"], self.counts["train"], strict=True)
             if train and not count
         ]
         if unseen:
-            said.append(f"{_count(len(unseen), 'class', 'classes')} without a test picture, such as {unseen[0]!r}.")
+            said.append(f"{_count(len(unseen), 'class', 'classes')} without a test image, such as {unseen[0]!r}.")
         if self.imbalance > IMBALANCED:
             said.append(
-                f"Imbalanced: the largest class has {self.imbalance:,.0f} times the training pictures of the smallest; "
+                f"Imbalanced: the largest class has {self.imbalance:,.0f} times the training images of the smallest; "
                 "compare accuracies with that of the rung 'majority', and look at each class."
             )
         for kind, places in (("of one colour", self.constant), ("nearly of one colour", self.faint)):
@@ -149,15 +147,15 @@ class Audit:
         if self.near:
             one = self.near[0]
             such_as = self._such_as((("test", one.test), ("train", one.train)))
-            count = _count(len({pair.test for pair in self.near}), "test picture")
-            said.append(f"{count} nearly the same as a training picture{such_as}.")
+            count = _count(len({pair.test for pair in self.near}), "test image")
+            said.append(f"{count} nearly the same as a training image{such_as}.")
         if self.grouping is not None:
             said.append(self.grouping.sentence())
         if self.near is None:
             said.append("Near duplicates were not searched for.")
         if self.leaked:
             said.append(
-                f"{len(self.leaked):,} of {len(self.data.test):,} test pictures were seen in training: "
+                f"{len(self.leaked):,} of {len(self.data.test):,} test images were seen in training: "
                 "a climb also says how good each rung is without them."
             )
         return said
@@ -214,9 +212,9 @@ class Audit:
 
 
 def audit(data: ImageData, *, near: bool = True, progress: bool | None = None) -> Audit:
-    """Look for what could make a result on these pictures wrong.
+    """Look for what could make a result on these images wrong.
 
-    Empty pictures, equal pictures within and across the splits, equal pictures under different labels, and test
+    Empty images, equal images within and across the splits, equal images under different labels, and test
     images that are nearly a training image (mirrored, moved by a pixel, brightened, compressed again). Where no
     groups were given, also test images that seem to belong together, by their names or as near duplicates.
 
@@ -227,7 +225,7 @@ def audit(data: ImageData, *, near: bool = True, progress: bool | None = None) -
 
     Args:
         data: the set; `mz.load` makes one.
-        near: search for near duplicates: on 60,000 + 10,000 pictures some ten seconds, elsewhere in proportion to the
+        near: search for near duplicates: on 60,000 + 10,000 images some ten seconds, elsewhere in proportion to the
             product of the number of test images with that of all.
         progress: show a bar while that goes on; None means only in a terminal.
 
@@ -272,7 +270,7 @@ def _clusters(
 
 
 def _splits(data: ImageData) -> dict[str, Split]:
-    """Return the splits by name; pictures of a validation split that have another shape cannot be compared."""
+    """Return the splits by name; images of a validation split that have another shape cannot be compared."""
     splits = {"train": data.train, "test": data.test}
     return splits if data.validation is None else {**splits, "validation": data.validation}
 
@@ -280,8 +278,8 @@ def _splits(data: ImageData) -> dict[str, Split]:
 def _count(count: int, one: str, more: str | None = None) -> str:
     """Say how many there are, with the verb.
 
-    >>> _count(1, "picture"), _count(1200, "file")
-    ('1 picture is', '1,200 files are')
+    >>> _count(1, "image"), _count(1200, "file")
+    ('1 image is', '1,200 files are')
     """
     return f"{count:,} {one} is" if count == 1 else f"{count:,} {more or one + 's'} are"
 

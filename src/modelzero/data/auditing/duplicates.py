@@ -1,4 +1,4 @@
-"""Pictures that are there more than once, by a hash of their pixels, and pictures without content."""
+"""Images that are there more than once, by a hash of their pixels, and images without content."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-# Pictures that vary by less (standard deviation, grey levels) show nothing that could be recognised.
+# Images that vary by less (standard deviation, grey levels) show nothing that could be recognised.
 LEAST_CONTRAST = 4.0
 _BLOCK_PIXELS = 1 << 20
 
 
 def same_pixels(images: Sequence[Tensor]) -> list[list[tuple[int, int]]]:
-    """Find the pictures that are there more than once, in one set or across several.
+    """Find the images that are there more than once, in one set or across several.
 
     >>> import torch
     >>> a = torch.tensor([1, 2, 1], dtype=torch.uint8).view(3, 1, 1, 1)
@@ -25,7 +25,7 @@ def same_pixels(images: Sequence[Tensor]) -> list[list[tuple[int, int]]]:
         images: sets of uint8 [N, C, H, W].
 
     Returns:
-        Groups of equal pictures, each a list of (set, position), in the order in which they first appear.
+        Groups of equal images, each a list of (set, position), in the order in which they first appear.
     """
     groups: dict[tuple[torch.Size, bytes], list[tuple[int, int]]] = {}
     for number, pictures in enumerate(images):
@@ -37,7 +37,7 @@ def same_pixels(images: Sequence[Tensor]) -> list[list[tuple[int, int]]]:
 
 
 def constant_and_faint(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Find pictures without content: those of one colour, and those that vary by less than `LEAST_CONTRAST`.
+    """Find images without content: those of one colour, and those that vary by less than `LEAST_CONTRAST`.
 
     >>> import torch
     >>> images = torch.tensor([[7, 7], [7, 9], [0, 99]], dtype=torch.uint8).view(3, 1, 1, 2)
@@ -49,7 +49,7 @@ def constant_and_faint(images: Tensor) -> tuple[Tensor, Tensor]:
         images: uint8 [N, C, H, W].
 
     Returns:
-        Two int64 tensors of positions; no picture is in both.
+        Two int64 tensors of positions; no image is in both.
     """
     constant, faint = [], []
     for start, block in blocks(images):
@@ -69,7 +69,7 @@ def blocks(images: Tensor) -> Iterator[tuple[int, Tensor]]:
 
 
 def contrast(bright: Tensor) -> Tensor:
-    """Give the standard deviation of each picture [n, H, W]; `Tensor.std` takes several times as long."""
+    """Give the standard deviation of each image [n, H, W]; `Tensor.std` takes several times as long."""
     centred = bright.flatten(1)
     centred = centred - centred.mean(1, keepdim=True)
     return centred.square_().mean(1).sqrt()

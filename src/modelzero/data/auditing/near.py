@@ -1,16 +1,16 @@
-"""Near duplicates: test pictures that are a training picture mirrored, moved, brightened or compressed again.
+"""Near duplicates: test images that are a training image mirrored, moved, brightened or compressed again.
 
-Two pictures are near duplicates when one of the 18 variants of the second (as it is or mirrored, and in place or moved
+Two images are near duplicates when one of the 18 variants of the second (as it is or mirrored, and in place or moved
 by one pixel in any of 8 directions) agrees with the first:
 
 - the cosine of their mean-removed pixels is at least `LEAST_COSINE`, and
 - once both have the same mean and contrast, they differ by at most `MOST_RMS` grey levels in the root mean square and
   by at most `MOST_DIFFERENCE` in any pixel: what a JPEG of quality 75 does. Without these two, 39 % of Fashion-MNIST's
-  test pictures would be reported, a tenth of their pairs with different labels (`benchmarks/near_duplicates.py`).
+  test images would be reported, a tenth of their pairs with different labels (`benchmarks/near_duplicates.py`).
 
-Colour pictures are compared by their brightness; their mean colours must agree too. Comparing every pair in 18 variants
-would take minutes, so a coarse view comes first: the lowest frequencies of each picture, where mirroring is a change of
-sign. Only the few training pictures that look most like a test picture are compared pixel by pixel.
+Colour images are compared by their brightness; their mean colours must agree too. Comparing every pair in 18 variants
+would take minutes, so a coarse view comes first: the lowest frequencies of each image, where mirroring is a change of
+sign. Only the few training images that look most like a test image are compared pixel by pixel.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from tqdm.auto import tqdm
 from modelzero.data.auditing.duplicates import LEAST_CONTRAST, blocks, contrast
 
 LEAST_COSINE, MOST_RMS, MOST_DIFFERENCE = 0.95, 12.0, 60.0  # the latter two in grey levels of 0..255
-LEAST_PIXELS = 64  # of a picture; that two smaller ones resemble each other means nothing
+LEAST_PIXELS = 64  # of an image; that two smaller ones resemble each other means nothing
 _MOST_TINT = 24.0  # grey levels by which a channel's mean, relative to the brightness, may differ
-CANDIDATES = 16  # training pictures that are compared pixel by pixel with each test picture
+CANDIDATES = 16  # training images that are compared pixel by pixel with each test image
 
-_FREQUENCIES = 8  # along each side: 63 numbers stand for a picture in the coarse view
-# Of noise a moved picture keeps this much in the coarse view, where what has come in at the border counts too.
+_FREQUENCIES = 8  # along each side: 63 numbers stand for an image in the coarse view
+# Of noise a moved image keeps this much in the coarse view, where what has come in at the border counts too.
 _COARSE_COSINE = 0.6
-_LEAST_SIDE_TO_SHIFT = 8  # a pixel is too much of a smaller picture
+_LEAST_SIDE_TO_SHIFT = 8  # a pixel is too much of a smaller image
 _SHIFTS = [(0, 0), *((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0))]
 _TEST_BLOCK, _TRAIN_BLOCK = 256, 1024  # a block of scores takes 1 MB, which stays in a core's cache
 _COMPARED_PIXELS = 1 << 20  # of the pairs that are compared at once
@@ -46,14 +46,14 @@ _SILENT_SECONDS = 2
 
 @dataclass(frozen=True, slots=True)
 class NearPair:
-    """A test picture that is nearly a training picture.
+    """A test image that is nearly a training image.
 
     Args:
         train: position in the training split.
         test: position in the test split.
         cosine: of the mean-removed pixels where both overlap, in the variant that agrees best.
-        mirrored: whether the training picture was flipped left to right.
-        shift: (down, right) in pixels by which the training picture was then moved.
+        mirrored: whether the training image was flipped left to right.
+        shift: (down, right) in pixels by which the training image was then moved.
     """
 
     train: int
@@ -64,10 +64,10 @@ class NearPair:
 
 
 def near_duplicates(train: Tensor, test: Tensor, *, progress: bool | None = None) -> list[NearPair]:
-    """Find the test pictures that are nearly the same as a training picture; those of equal pixels are left out.
+    """Find the test images that are nearly the same as a training image; those of equal pixels are left out.
 
-    Pictures of fewer than `LEAST_PIXELS` pixels, or with less contrast than `LEAST_CONTRAST`, are not compared.
-    Memory: 252 bytes for each training picture, and some 200 MB; pictures are turned into floats a block at a time.
+    Images of fewer than `LEAST_PIXELS` pixels, or with less contrast than `LEAST_CONTRAST`, are not compared.
+    Memory: 252 bytes for each training image, and some 200 MB; images are turned into floats a block at a time.
 
     >>> import torch
     >>> train = torch.randint(0, 256, (50, 1, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -80,7 +80,7 @@ def near_duplicates(train: Tensor, test: Tensor, *, progress: bool | None = None
         progress: show a bar once it takes longer than two seconds; None means only in a terminal.
 
     Returns:
-        Pairs in the order of the test pictures, those that agree best first; at most `CANDIDATES` for each.
+        Pairs in the order of the test images, those that agree best first; at most `CANDIDATES` for each.
     """
     height, width = train.shape[2:]
     if height * width < LEAST_PIXELS:
@@ -162,7 +162,7 @@ def _brightness(images: Tensor) -> Tensor:
 
 
 def _coarse(bright: Tensor, shifts: Sequence[tuple[int, int]]) -> Tensor:
-    """Give the lowest frequencies of pictures [n, H, W], moved by each shift, without the mean: unit [shifts, n, D]."""
+    """Give the lowest frequencies of images [n, H, W], moved by each shift, without the mean: unit [shifts, n, D]."""
     height, width = bright.shape[1:]
     down, right = _cosines(height), _cosines(width)
     padded = pad(bright[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
@@ -183,7 +183,7 @@ def _cosines(size: int) -> Tensor:
 
 
 def _candidates(queries: Tensor, views: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Choose the training views that come nearest to each test picture, over all its shifts, mirrored or not.
+    """Choose the training views that come nearest to each test image, over all its shifts, mirrored or not.
 
     Returns:
         Positions in the queries and in the views, one pair in each place.
@@ -199,20 +199,20 @@ def _candidates(queries: Tensor, views: Tensor, height: int, width: int) -> tupl
         even, uneven = block[:, ~odd].T.contiguous(), block[:, odd].T.contiguous()
         scores = torch.full((queries.shape[1], len(block)), -1.0)
         for part_even, part_odd in zip(query_even, query_odd, strict=True):
-            # The better one of a picture and its mirror image: a + b and a - b.
+            # The better one of an image and its mirror image: a + b and a - b.
             torch.maximum(scores, (part_even @ even).add_((part_odd @ uneven).abs_()), out=scores)
         values, places = scores.topk(min(CANDIDATES, len(block)), dim=1)
         columns_of_block = slice(number * CANDIDATES, number * CANDIDATES + values.shape[1])
         best[:, columns_of_block], found[:, columns_of_block] = values, places + start
     values, order = best.topk(min(CANDIDATES, len(views)), dim=1)
-    near = values >= _COARSE_COSINE  # -1 stands where a block had fewer pictures than candidates
+    near = values >= _COARSE_COSINE  # -1 stands where a block had fewer images than candidates
     return torch.nonzero(near)[:, 0], found.gather(1, order)[near]
 
 
 def _compared(
     train: Tensor, test: Tensor, of_train: Tensor, of_test: Tensor, shifts: Sequence[tuple[int, int]]
 ) -> list[NearPair]:
-    """Compare pictures pixel by pixel in all variants; return the pairs that are near duplicates, but not equal."""
+    """Compare images pixel by pixel in all variants; return the pairs that are near duplicates, but not equal."""
     pairs = []
     size = max(1, _COMPARED_PIXELS // train[0].numel())
     for start in range(0, len(of_train), size):
@@ -236,9 +236,9 @@ def _compared(
 
 
 def _overlap(a: Tensor, b: Tensor, mirrored: bool, shift: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Lay moved pictures b over pictures a, both [n, H, W], and cut out where both are: float [n, pixels] each.
+    """Lay moved images b over images a, both [n, H, W], and cut out where both are: float [n, pixels] each.
 
-    What a shift moves out of a picture is gone, and what it moves in is anybody's guess: so neither is compared.
+    What a shift moves out of an image is gone, and what it moves in is anybody's guess: so neither is compared.
     """
     b = b.flip(2) if mirrored else b
     for axis, by in enumerate(shift, 1):
@@ -257,7 +257,7 @@ def _cosine(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _alike(a: Tensor, b: Tensor) -> bool:
-    """Whether two pictures [pixels] differ as little as recompression makes them, at the larger one's contrast."""
+    """Whether two images [pixels] differ as little as recompression makes them, at the larger one's contrast."""
     contrasts = [each.std(correction=0) for each in (a, b)]
     a, b = ((each - each.mean()) / contrast for each, contrast in zip((a, b), contrasts, strict=True))
     difference = (a - b) * max(contrasts)

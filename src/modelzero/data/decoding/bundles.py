@@ -1,4 +1,4 @@
-"""What a process does that reads and decodes pictures, bundle by bundle. It imports little, to start quickly."""
+"""What a process does that reads and decodes images, bundle by bundle. It imports little, to start quickly."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read_content(content: str | bytes) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             raise DataError("it is no regular file")
         with open(content, "rb") as file:  # noqa: PTH123
-            # Room for as much as there is: for all that may be would be 256 MB of fresh memory for each picture.
+            # Room for as much as there is: for all that may be would be 256 MB of fresh memory for each image.
             read = file.read(min(status.st_size, MOST_BYTES) + 1)
             if len(read) > status.st_size:  # it grew meanwhile
                 read += file.read(MOST_BYTES)
@@ -52,7 +52,7 @@ def decode_files(jobs: list[tuple[str | bytes, int, str, tuple[int, ...], str]])
     """Decode some files into their places of the common file; runs in a process of its own.
 
     Args:
-        jobs: for each picture its file, its place, the path of the common file, [n, C, H, W] and `fit`.
+        jobs: for each image its file, its place, the path of the common file, [n, C, H, W] and `fit`.
 
     Returns:
         None for what was decoded, else the reason.

@@ -1,4 +1,4 @@
-"""Where downloads and decoded pictures are kept."""
+"""Where downloads and decoded images are kept."""
 
 from __future__ import annotations
 

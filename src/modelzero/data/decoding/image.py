@@ -1,4 +1,4 @@
-"""One picture: from the bytes of a file to uint8 numbers, or a reason why not.
+"""One image: from the bytes of a file to uint8 numbers, or a reason why not.
 
 Nothing here imports torch: the processes that decode start quickly.
 """
@@ -63,7 +63,7 @@ _ASIDE = (
 
 @dataclass(frozen=True)
 class Header:
-    """What a picture says of itself before its pixels are decoded.
+    """What an image says of itself before its pixels are decoded.
 
     Args:
         height: in pixels, as it is to be looked at: after the EXIF orientation.
@@ -83,7 +83,7 @@ class Header:
 
 
 def read_header(content: bytes) -> Header:
-    """Read size and mode of a picture.
+    """Read size and mode of an image.
 
         >>> import io
         >>> from PIL import Image
@@ -92,7 +92,7 @@ def read_header(content: bytes) -> Header:
         Header(height=2, width=3, grey=True, mode='L', alpha=False, turned=False)
 
     Raises:
-        DataError: no picture of a known format, one that is too large, or a damaged one; the message is the reason.
+        DataError: no image of a known format, one that is too large, or a damaged one; the message is the reason.
     """
     with _opened(content) as image:
         return _header(image)
@@ -101,9 +101,9 @@ def read_header(content: bytes) -> Header:
 def decode(
     content: bytes, *, channels: int | None = None, size: tuple[int, int] | None = None, fit: str = "pad"
 ) -> NDArray[np.uint8]:
-    """Decode a picture; of several frames the first.
+    """Decode an image; of several frames the first.
 
-    16 bits are cut to the upper 8, transparency is laid onto white, the EXIF orientation is followed. A picture that
+    16 bits are cut to the upper 8, transparency is laid onto white, the EXIF orientation is followed. An image that
     has the size already is left as it is, to the bit.
 
     >>> import io
@@ -114,7 +114,7 @@ def decode(
 
     Args:
         content: of the file.
-        channels: 1 or 3; None takes 1 for grey pictures and 3 for others.
+        channels: 1 or 3; None takes 1 for grey images and 3 for others.
         size: height and width in pixels to bring it to; None leaves them.
         fit: `pad` fits the longer side and fills up with black, `crop` fits the shorter one and cuts to the middle.
 
@@ -147,11 +147,11 @@ def decode(
 
 @contextmanager
 def _opened(content: bytes) -> Iterator[Image.Image]:
-    """Open a picture; whatever Pillow raises while it is open becomes a reason."""
+    """Open an image; whatever Pillow raises while it is open becomes a reason."""
     if not content:
         raise DataError("the file is empty")
     if len(content) > MOST_BYTES:
-        raise DataError(f"more than {MOST_BYTES:,} bytes: at most so many are read of one picture")
+        raise DataError(f"more than {MOST_BYTES:,} bytes: at most so many are read of one image")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -161,11 +161,11 @@ def _opened(content: bytes) -> Iterator[Image.Image]:
     except DataError:
         raise
     except UnidentifiedImageError:
-        raise DataError("no picture, or of an unknown format: PNG, JPEG, WebP, BMP, GIF and TIFF are read") from None
+        raise DataError("no image, or of an unknown format: PNG, JPEG, WebP, BMP, GIF and TIFF are read") from None
     except Image.DecompressionBombError:
         raise DataError(f"far more pixels than the {MOST_PIXELS:,} that are decoded") from None
     except MemoryError:
-        raise DataError("it takes more memory than a picture is given") from None
+        raise DataError("it takes more memory than an image is given") from None
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, EOFError and others
         raise DataError(f"damaged: {reason(error)}") from None
 
@@ -189,13 +189,13 @@ def _header(image: Image.Image) -> Header:
 def _orientation(image: Image.Image) -> int:
     try:
         number = int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # a damaged EXIF block is no reason to lose the picture
+    except Exception:  # a damaged EXIF block is no reason to lose the image
         return 1
     return number if number in _UNDO else 1
 
 
 def _bands(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
-    """Cut a large picture across its longer side into boxes of `_BAND_PIXELS` or somewhat more."""
+    """Cut a large image across its longer side into boxes of `_BAND_PIXELS` or somewhat more."""
     width, height = size
     step = -(-_BAND_PIXELS // min(size))
     for start in range(0, max(size), step):
@@ -214,7 +214,7 @@ def _draft(image: Image.Image, header: Header, size: tuple[int, int]) -> tuple[f
     """Let a JPEG decoder leave out what shrinking would throw away: never below the size that is needed.
 
     Returns:
-        Width and height of the picture as it will be decoded, to the fraction: a last pixel may be there in part only.
+        Width and height of the image as it will be decoded, to the fraction: a last pixel may be there in part only.
     """
     if image.format not in ("JPEG", "MPO"):
         return image.size
@@ -254,7 +254,7 @@ def _plain(image: Image.Image, alpha: bool, mode: str) -> Image.Image:
 
 
 def _as_array(picture: Image.Image) -> NDArray[np.uint8]:
-    """Return the pixels, uint8 [C, H, W]; of a large picture piece by piece, for Pillow copies them twice."""
+    """Return the pixels, uint8 [C, H, W]; of a large image piece by piece, for Pillow copies them twice."""
     if picture.width * picture.height <= _BAND_PIXELS:
         small = np.asarray(picture, np.uint8)
         return small[None] if small.ndim == 2 else np.ascontiguousarray(small.transpose(2, 0, 1))
@@ -266,11 +266,11 @@ def _as_array(picture: Image.Image) -> NDArray[np.uint8]:
 
 
 def _fitted(picture: Image.Image, extent: tuple[float, float], size: tuple[int, int], fit: str) -> Image.Image:
-    """Bring a picture to a size: to both sides of it for `crop`, to at least one of them for `pad`.
+    """Bring an image to a size: to both sides of it for `crop`, to at least one of them for `pad`.
 
     Args:
-        picture: what to shrink or enlarge.
-        extent: how much of it is picture, as width and height.
+        image: what to shrink or enlarge.
+        extent: how much of it is image, as width and height.
         size: height and width.
         fit: `pad` or `crop`.
     """
@@ -291,7 +291,7 @@ def _fitted(picture: Image.Image, extent: tuple[float, float], size: tuple[int, 
 
 
 def _padded(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Lay a picture into the middle of a black one."""
+    """Lay an image into the middle of a black one."""
     height, width = size
     padded = Image.new(picture.mode, (width, height))
     padded.paste(picture, ((width - picture.width) // 2, (height - picture.height) // 2))

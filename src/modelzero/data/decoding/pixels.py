@@ -19,7 +19,7 @@ _ALPHA = 4
 
 
 def to_pixels(images: Any, channels_last: bool | None, what: str, notes: list[str]) -> torch.Tensor:
-    """Return pictures of any accepted type and shape as uint8 [N, C, H, W], a copy; notes get what was decided.
+    """Return images of any accepted type and shape as uint8 [N, C, H, W], a copy; notes get what was decided.
 
     Raises:
         DataError: another type, shape or range; `what` is how the message begins.
@@ -32,7 +32,7 @@ def to_pixels(images: Any, channels_last: bool | None, what: str, notes: list[st
     last = _channels_last(array.shape, channels_last, what)
     n = len(array)
     if array.size == 0:
-        raise DataError(f"{what} of shape {list(array.shape)}: zero pictures, or pictures without pixels")
+        raise DataError(f"{what} of shape {list(array.shape)}: zero images, or images without pixels")
     height, width = array.shape[1:3] if last or array.ndim == 3 else array.shape[2:4]
     channels = 1 if array.ndim == 3 else array.shape[3 if last else 1]
     pixels = np.empty((n, 3 if channels == _ALPHA else channels, height, width), np.uint8)
@@ -156,7 +156,7 @@ def _label_array(labels: Any, what: str) -> NDArray[Any]:
         array = array[:, 0]
     if array.ndim != 1:
         raise DataError(
-            f"{what} of shape {list(array.shape)}: needed is [N], one for each picture; of one-hot rows take argmax(1)"
+            f"{what} of shape {list(array.shape)}: needed is [N], one for each image; of one-hot rows take argmax(1)"
         )
     if array.dtype.kind in "bui":
         if array.size and array.dtype.kind == "u" and array.max() > np.iinfo(np.int64).max:

@@ -1,11 +1,11 @@
-"""Decode once: the pictures of a listing become one uint8 file in the cache, which later loads map into memory.
+"""Decode once: the images of a listing become one uint8 file in the cache, which later loads map into memory.
 
     decoded/<content>.npy    uint8 [n, C, H, W]
-    decoded/<content>.json   which pictures these are, which could not be read, what was decided, hashes of the pixels;
+    decoded/<content>.json   which images these are, which could not be read, what was decided, hashes of the pixels;
                              written last
     decoded/<looks>.seen     the content that files of these names, sizes and times had
 
-`content` is a hash of the bytes of all files and of the settings, so the same pictures are decoded once wherever they
+`content` is a hash of the bytes of all files and of the settings, so the same images are decoded once wherever they
 lie. Reading all bytes to compute it would take longer than need be; so names, sizes and times of the files lead to it,
 and where one of them has changed, all are read again.
 """
@@ -39,10 +39,10 @@ from modelzero.io.processes import Processes, in_bundles
 # Changes whenever the same bytes would be decoded to other numbers.
 VERSION = 2
 LARGEST_SIDE = 64  # of the size that is chosen where none is asked for
-MOST_UNREADABLE = 0.01  # as a share of the pictures
-_SECONDS = 10.0  # that one picture may take
-_FEW = 200  # pictures that are not worth a second process
-# What a process is handed at once: pictures, and bytes to look at or pixels to decode, which takes about half a second.
+MOST_UNREADABLE = 0.01  # as a share of the images
+_SECONDS = 10.0  # that one image may take
+_FEW = 200  # images that are not worth a second process
+# What a process is handed at once: images, and bytes to look at or pixels to decode, which takes about half a second.
 _PICTURES_AT_ONCE, _BYTES_AT_ONCE, _PIXELS_AT_ONCE = 100, 100 << 20, 20_000_000
 _BLOCK = 8 << 20  # bytes of pixels under one hash
 # A file that changed so recently may change again without its time changing.
@@ -51,7 +51,7 @@ _SETTLED_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Decoded:
-    """Pictures that were decoded.
+    """Images that were decoded.
 
     Args:
         images: uint8 [n, C, H, W], mapped from a file; what is written into it stays in this process.
@@ -69,11 +69,11 @@ class Decoded:
 def decode_items(
     items: Sequence[Item], *, size: tuple[int, int] | None, fit: str, allow_unreadable: bool, progress: bool | None
 ) -> Decoded:
-    """Decode the pictures of a listing, in parallel, or find them decoded in the cache.
+    """Decode the images of a listing, in parallel, or find them decoded in the cache.
 
     Args:
-        items: the pictures.
-        size: height and width that all are brought to; None chooses: that of the pictures where all have one of at most
+        items: the images.
+        size: height and width that all are brought to; None chooses: that of the images where all have one of at most
             64 pixels, else the median height and width, shrunk to 64 pixels for the longer side.
         fit: `pad` or `crop`; see `decode`.
         allow_unreadable: go on where more than 1 % cannot be read.
@@ -198,7 +198,7 @@ def _decode(
 
 
 def chosen_size(headers: Sequence[Header]) -> tuple[int, int]:
-    """Choose height and width for pictures of these sizes.
+    """Choose height and width for images of these sizes.
 
     >>> chosen_size([Header(28, 28, True, "L", False, False)] * 2)
     (28, 28)
@@ -214,7 +214,7 @@ def chosen_size(headers: Sequence[Header]) -> tuple[int, int]:
 
 
 def _told(headers: Sequence[Header], size: tuple[int, int], fit: str, *, asked: bool) -> list[str]:
-    """Say what was done to the pictures."""
+    """Say what was done to the images."""
     notes = []
     heights, widths = ([getattr(header, side) for header in headers] for side in ("height", "width"))
     changed = sum((header.height, header.width) != size for header in headers)
@@ -223,7 +223,7 @@ def _told(headers: Sequence[Header], size: tuple[int, int], fit: str, *, asked: 
         why = "" if asked else ", the median of the sizes found"
         why += "" if asked or max(size) < LARGEST_SIDE else f", the longer side at most {LARGEST_SIDE}"
         notes.append(
-            f"{changed:,} of {len(headers):,} pictures were brought to {size[0]} x {size[1]} pixels (height x width"
+            f"{changed:,} of {len(headers):,} images were brought to {size[0]} x {size[1]} pixels (height x width"
             f"{why}) and {how}; found were heights from {min(heights)} to {max(heights)} and widths from {min(widths)} "
             f"to {max(widths)}"
         )
@@ -231,14 +231,14 @@ def _told(headers: Sequence[Header], size: tuple[int, int], fit: str, *, asked: 
     if len(modes) > 1:
         listed = ", ".join(f"{count:,} {mode}" for mode, count in modes.most_common())
         kind = "greys" if all(header.grey for header in headers) else "three colours"
-        notes.append(f"pictures of several kinds ({listed}) were brought to {kind}")
+        notes.append(f"images of several kinds ({listed}) were brought to {kind}")
     for count, what in (
         (sum(header.alpha for header in headers), "with transparency were laid onto white"),
         (sum(header.turned for header in headers), "were turned or mirrored as their EXIF orientation says"),
         (sum(header.mode.startswith("I") for header in headers), "of 16 bits were cut to the upper 8"),
     ):
         if count:
-            notes.append(f"{count:,} pictures {what}")
+            notes.append(f"{count:,} images {what}")
     return notes
 
 
@@ -254,7 +254,7 @@ def _check_share(unreadable: Sequence[tuple[str, str]], count: int, *, allow_unr
         if len(unreadable) == count
         else f"more than {MOST_UNREADABLE:.0%} are refused; mend or remove them, or give --allow-unreadable"
     )
-    raise DataError(f"{len(unreadable):,} of {count:,} pictures cannot be read ({first}{more}): {needed}")
+    raise DataError(f"{len(unreadable):,} of {count:,} images cannot be read ({first}{more}): {needed}")
 
 
 def _shown(name: str) -> str:
@@ -264,7 +264,7 @@ def _shown(name: str) -> str:
 
 @contextlib.contextmanager
 def _room(folder: Path, shape: tuple[int, ...]) -> Iterator[Path]:
-    """Make the file that the pictures are decoded into: in the cache, or else among the temporary files."""
+    """Make the file that the images are decoded into: in the cache, or else among the temporary files."""
     sweep(folder)
     trouble: OSError | None = None
     for place in (folder, Path(tempfile.gettempdir())):
@@ -285,13 +285,13 @@ def _room(folder: Path, shape: tuple[int, ...]) -> Iterator[Path]:
             return
     assert trouble is not None
     raise DataError(
-        f"no room for {np.prod(shape) / 1e6:,.0f} MB of decoded pictures in {folder} or {tempfile.gettempdir()} "
+        f"no room for {np.prod(shape) / 1e6:,.0f} MB of decoded images in {folder} or {tempfile.gettempdir()} "
         f"({trouble.strerror or trouble}): make room, or choose a smaller --size"
     )
 
 
 def _drop(path: Path, shape: tuple[int, ...], failed: dict[int, str]) -> None:
-    """Close the gaps that pictures left which turned out to be unreadable."""
+    """Close the gaps that images left which turned out to be unreadable."""
     images = np.load(path, mmap_mode="r+")
     kept = [row for row in range(shape[0]) if row not in failed]
     for row, place in enumerate(kept):

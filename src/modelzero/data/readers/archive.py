@@ -21,7 +21,7 @@ from modelzero.text import reason
 
 MOST_MEMBER_BYTES = 64 << 20
 MOST_BYTES = 8 << 30
-# How much larger what is in it may be than an archive of more than some megabytes. Files of pictures are packed already
+# How much larger what is in it may be than an archive of more than some megabytes. Files of images are packed already
 # and grow by a few percent, bitmaps by about ten times; a bomb by a thousand and more.
 MOST_GROWTH, _SMALL_BYTES = 50, 64 << 20
 _CHUNK = 1 << 20
@@ -31,7 +31,7 @@ _OPENERS: tuple[tuple[bytes, Any], ...] = ((b"\x1f\x8b", gzip.open), (b"BZh", bz
 
 
 def read_archive(path: Path) -> Listing:
-    """Read the pictures of a .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz that holds class folders.
+    """Read the images of a .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz that holds class folders.
 
     Args:
         path: the archive; told by its content, not by its name.
@@ -89,12 +89,12 @@ def safe_name(name: str, source: object) -> str:
         )
     inner = "/".join(part for part in parts if part not in ("", "."))
     if not inner:
-        raise DataError(f"{source}: {quoted(name, 200)} names no file: needed are names of pictures")
+        raise DataError(f"{source}: {quoted(name, 200)} names no file: needed are names of images")
     return inner
 
 
 def _contents(path: Path) -> dict[str, bytes]:
-    """Read the members that may be pictures; those that are counted only are empty."""
+    """Read the members that may be images; those that are counted only are empty."""
     contents: dict[str, bytes] = {}
     total = 0
     for count, (name, content) in enumerate(_zip_members(path) if is_zip(path) else _tar_members(path)):
@@ -185,7 +185,7 @@ def _read(file: IO[bytes], size: int, name: str, path: Path) -> bytes:
 def _check_size(size: int, name: str, path: Path) -> None:
     if size > MOST_MEMBER_BYTES:
         raise DataError(
-            f"{path}: {quoted(name)} has {size:,} bytes: at most {MOST_MEMBER_BYTES:,} are read of one picture in an "
+            f"{path}: {quoted(name)} has {size:,} bytes: at most {MOST_MEMBER_BYTES:,} are read of one image in an "
             "archive; unpack it and give the folder"
         )
 
@@ -194,7 +194,7 @@ def _check_total(total: int, path: Path) -> None:
     if total > _SMALL_BYTES and total > MOST_GROWTH * path.stat().st_size:
         raise DataError(
             f"{path} of {path.stat().st_size:,} bytes holds more than {MOST_GROWTH} times as much, as bombs do: needed "
-            "is an archive of pictures; if it is one, unpack it and give the folder"
+            "is an archive of images; if it is one, unpack it and give the folder"
         )
     if total > MOST_BYTES:
         raise DataError(

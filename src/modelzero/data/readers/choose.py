@@ -34,14 +34,14 @@ _ARRAYS = {"npz": read_npz, "npy": read_npy_folder}
 
 @dataclass(frozen=True)
 class Reading:
-    """What can be said on how to read pictures.
+    """What can be said on how to read images.
 
     Args:
         format: one of `FORMATS`; None looks.
-        size: height and width that pictures are brought to; None takes it from the sizes found.
+        size: height and width that images are brought to; None takes it from the sizes found.
         fit: `pad` or `crop`.
         rule: how splits are drawn.
-        allow_unreadable: go on however many pictures cannot be read.
+        allow_unreadable: go on however many images cannot be read.
 
     Raises:
         SettingError: a word or number outside its range.
@@ -60,7 +60,7 @@ class Reading:
             raise SettingError(f"fit {str(self.fit)[:40]!r}: needed is 'pad' or 'crop'")
 
     def needless(self) -> list[str]:
-        """Name the settings that only pictures in files of their own can follow."""
+        """Name the settings that only images in files of their own can follow."""
         given = {
             "size": self.size is not None,
             "fit": self.fit != Reading.fit,
@@ -106,13 +106,13 @@ def find_format(path: Path) -> str:
             kind = "npy"
         elif shards := find_shards(path):
             kind = "parquet"
-            if names_files(shards[0]):  # the pictures in the folders are its own
+            if names_files(shards[0]):  # the images in the folders are its own
                 return kind
         else:
             return "folder"
         if has_class_folders(path):
             raise DataError(
-                f"{path} has folders of pictures and {'.npy' if kind == 'npy' else 'Parquet'} files: needed is one of "
+                f"{path} has folders of images and {'.npy' if kind == 'npy' else 'Parquet'} files: needed is one of "
                 f"them; --format folder or --format {kind} says which"
             )
         return kind
@@ -136,7 +136,7 @@ def find_format(path: Path) -> str:
 
 
 def read_path(path: Path, reading: Reading, *, progress: bool | None = None) -> ImageData:
-    """Read the pictures of a folder or file, of any format but IDX.
+    """Read the images of a folder or file, of any format but IDX.
 
     Raises:
         DataError: what cannot be read, or cannot be split.
@@ -148,9 +148,7 @@ def read_path(path: Path, reading: Reading, *, progress: bool | None = None) -> 
     if kind != "parquet" and path.is_dir() != (kind in _OF_FOLDERS):
         raise DataError(f"{path} is {'a folder' if path.is_dir() else 'a file'}: it cannot be read as {kind}")
     if kind in _ARRAYS:
-        refuse(
-            reading.needless() + ["group"] * (rule.group is not None), f"{path} ({kind})", "has pictures of one size"
-        )
+        refuse(reading.needless() + ["group"] * (rule.group is not None), f"{path} ({kind})", "has images of one size")
         return _ARRAYS[kind](path, rule)
     listings: dict[str, Callable[[], Listing]] = {
         "folder": lambda: read_folder(path),
@@ -178,10 +176,10 @@ def _check_regular(path: Path) -> None:
 
 
 def decode_and_split(listing: Listing, reading: Reading, *, progress: bool | None = None) -> ImageData:
-    """Decode the pictures of a listing and split them.
+    """Decode the images of a listing and split them.
 
     Raises:
-        DataError: classes that cannot be split (found before anything is decoded), or too many unreadable pictures.
+        DataError: classes that cannot be split (found before anything is decoded), or too many unreadable images.
     """
     from modelzero.data.decoding.store import decode_items
 
@@ -239,7 +237,7 @@ def _sides(listing: Listing, rule: Rule) -> Sides:
 
 
 def _picker(images: NDArray[np.uint8]) -> Callable[[NDArray[np.int64]], torch.Tensor]:
-    """Give pictures by their places: views of the mapped file where they lie side by side, copies else."""
+    """Give images by their places: views of the mapped file where they lie side by side, copies else."""
     if not images.flags.writeable:  # torch has no read-only tensors
         return lambda places: torch.from_numpy(np.ascontiguousarray(images[places]))
     whole = torch.from_numpy(images)

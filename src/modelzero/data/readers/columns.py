@@ -24,7 +24,7 @@ class Columns:
     """Which column is which, by its place.
 
     Args:
-        picture: paths of pictures, or the pictures themselves.
+        image: paths of images, or the images themselves.
         label: class names or numbers.
         split: `train`, `test` or `validation`; None where the table does not say.
         group: what must stay on one side of a split; None where there is none.
@@ -42,16 +42,16 @@ def choose_columns(
     """Find the columns by their names; return also a sentence on which were taken.
 
     >>> choose_columns(["File", "label", "patient"], "x.csv", group="patient")[1]
-    "of the columns 'File', 'label', 'patient' these were taken: pictures 'File', labels 'label', groups 'patient'"
+    "of the columns 'File', 'label', 'patient' these were taken: images 'File', labels 'label', groups 'patient'"
 
     Args:
         names: the header.
         source: what messages call the table.
         group: the column of groups, if it is one.
-        pictures: the columns that hold pictures, where the table can say.
+        images: the columns that hold images, where the table can say.
 
     Raises:
-        DataError: two columns of one name, or none for pictures or labels.
+        DataError: two columns of one name, or none for images or labels.
     """
     plain = [name.strip().casefold() for name in names]
     twice = next((name for k, name in enumerate(plain) if name in plain[:k]), None)
@@ -66,7 +66,7 @@ def choose_columns(
         pictures[0] if len(pictures) == 1 else None,
     )  # fmt: skip
     label = find([name for name in LABELS if picture is None or name != plain[picture]])
-    for place, kind, candidates in ((picture, "pictures or their paths", PATHS), (label, "labels", LABELS)):
+    for place, kind, candidates in ((picture, "images or their paths", PATHS), (label, "labels", LABELS)):
         if place is None:
             raise DataError(
                 f"{source} has the columns {some(list(names), 12)}: needed is one of {kind}, called "

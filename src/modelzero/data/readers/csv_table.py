@@ -1,4 +1,4 @@
-"""Tables of pictures in CSV: a header, a column of paths, a column of labels, and if there, splits and groups."""
+"""Tables of images in CSV: a header, a column of paths, a column of labels, and if there, splits and groups."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DELIMITERS = ",;\t"
 
 
 def read_csv(path: Path, *, group: str | None = None) -> Listing:
-    """List the pictures that a CSV table names.
+    """List the images that a CSV table names.
 
     Args:
         path: the table, in UTF-8; commas, semicolons or tabs between columns, told by the header.
@@ -35,7 +35,7 @@ def read_csv(path: Path, *, group: str | None = None) -> Listing:
     try:
         header = next((row for row in rows if row), None)
         if header is None:
-            raise DataError(f"{path} is empty: needed is a header and a row for each picture")
+            raise DataError(f"{path} is empty: needed is a header and a row for each image")
         columns, note = choose_columns(header, path, group=group)
         for row in rows:
             if not row:
@@ -45,7 +45,7 @@ def read_csv(path: Path, *, group: str | None = None) -> Listing:
                 raise DataError(f"{where}: {len(row)} columns, but the header has {len(header)}: needed are as many")
             name, label = row[columns.picture].strip(), row[columns.label].strip()
             if not name:
-                raise DataError(f"{where}: no path: needed is that of a picture")
+                raise DataError(f"{where}: no path: needed is that of an image")
             if not label:
                 raise DataError(f"{where}: {quoted(name)} has no label: needed is one in each row")
             plain, file = inside.find(name, where)
@@ -59,7 +59,7 @@ def read_csv(path: Path, *, group: str | None = None) -> Listing:
     except csv.Error as error:
         raise DataError(f"{path}, line {rows.line_num}: {error}: needed is a CSV table; check its quotes") from None
     if not items:
-        raise DataError(f"{path} has a header and no row: needed is one for each picture")
+        raise DataError(f"{path} has a header and no row: needed is one for each image")
     classes = class_order(item.label for item in items)
     return Listing(path.stem, str(path), tuple(items), classes, (note,))
 

@@ -1,4 +1,4 @@
-"""Folders of pictures, one for each class, with or without `train/`, `test/` and `val/` above them.
+"""Folders of images, one for each class, with or without `train/`, `test/` and `val/` above them.
 
 `arrange` decides what the levels of paths mean; archives use it too, so that both read alike.
 """
@@ -22,7 +22,7 @@ SPLIT_NAMES = {
 MOST_FILES = 2_000_000
 _JUNK = re.compile(r"(?:^|/)(?:\.|__macosx(?:/|$)|thumbs\.db$|desktop\.ini$)", re.IGNORECASE)
 _NUMBER = re.compile("[0-9]+")
-# What never holds a picture. Any other ending is tried, since content decides.
+# What never holds an image. Any other ending is tried, since content decides.
 _OTHERS = """
     .txt .json .jsonl .csv .tsv .md .rst .xml .yaml .yml .toml .ini .cfg .html .htm .css .js .py .ipynb .sh .m .log .pdf
     .doc .docx .xls .xlsx .npy .npz .mat .h5 .hdf5 .parquet .arrow .pkl .pickle .pt .pth .ckpt .onnx .safetensors .zip
@@ -33,7 +33,7 @@ _OTHER_ENDINGS = frozenset(_OTHERS.split())
 
 
 def read_folder(root: Path) -> Listing:
-    """List the pictures of a folder of class folders.
+    """List the images of a folder of class folders.
 
     Raises:
         DataError: no class folders, a folder that cannot be read, a link that leads out of `root`, too many files.
@@ -48,7 +48,7 @@ def read_folder(root: Path) -> Listing:
 
 
 def arrange(paths: Iterable[str], source: str) -> tuple[list[tuple[str, str, str | None]], list[str]]:
-    """Decide from their paths of which class and split pictures are.
+    """Decide from their paths of which class and split images are.
 
     >>> arrange(["train/cat/1.png", "train/dog/x/2.png", "val/cat/3.png", "train/LICENSE.txt"], "pets")[0]
     [('train/cat/1.png', 'cat', 'train'), ('val/cat/3.png', 'cat', 'validation'), ('train/dog/x/2.png', 'dog', 'train')]
@@ -58,7 +58,7 @@ def arrange(paths: Iterable[str], source: str) -> tuple[list[tuple[str, str, str
         source: what messages call it.
 
     Returns:
-        Path, class and split (None where there are no levels of splits) of each picture, sorted by class and then by
+        Path, class and split (None where there are no levels of splits) of each image, sorted by class and then by
         path, numbers in paths by their value; and notes on what was passed over.
 
     Raises:
@@ -73,7 +73,7 @@ def arrange(paths: Iterable[str], source: str) -> tuple[list[tuple[str, str, str
     kept = [(path, parts) for path, parts in kept if may_be_picture(path)] if others else kept
     if not kept:
         raise DataError(
-            f"{source} has no pictures: needed is a folder of pictures for each class, with or without train/ and "
+            f"{source} has no images: needed is a folder of images for each class, with or without train/ and "
             "test/ above them, or the four files of an IDX set, or images.npy and labels.npy, or Parquet files"
         )
     depth = _wrapped(kept, notes)
@@ -83,12 +83,12 @@ def arrange(paths: Iterable[str], source: str) -> tuple[list[tuple[str, str, str
     kept = [(path, parts) for path, parts in kept if len(parts) > level + 1]
     if not kept:
         raise DataError(
-            f"{source} has {counted(len(loose), 'picture')} but no folders of classes, such as "
+            f"{source} has {counted(len(loose), 'image')} but no folders of classes, such as "
             f"{quoted(loose[0])}: needed is a "
             "folder for each class, or a table (CSV or Parquet) of paths and labels"
         )
     if loose:
-        notes.append(f"passed over: {counted(len(loose), 'picture')} in no class's folder: {some(loose)}")
+        notes.append(f"passed over: {counted(len(loose), 'image')} in no class's folder: {some(loose)}")
     found: list[tuple[str, str, str | None]] = [
         (path, parts[level], None if splits is None else splits[parts[depth]]) for path, parts in kept
     ]
@@ -151,7 +151,7 @@ def _split_level(kept: list[tuple[str, list[str]]], depth: int, source: str, not
     if "train" not in splits.values():
         if splits and not others:
             raise DataError(
-                f"{source} has {some(list(splits))}, but no pictures in train/: needed are pictures to train on"
+                f"{source} has {some(list(splits))}, but no images in train/: needed are images to train on"
             )
         called = {name.casefold() for name in names}
         for name in splits:
@@ -182,7 +182,7 @@ def _split_level(kept: list[tuple[str, list[str]]], depth: int, source: str, not
 def _inner_splits(
     found: list[tuple[str, str, str | None]], level: int, notes: list[str]
 ) -> list[tuple[str, str, str | None]]:
-    """Take splits that lie within the classes, cat/train/1.png, where all pictures are in such folders."""
+    """Take splits that lie within the classes, cat/train/1.png, where all images are in such folders."""
     inner = []
     for path, _, _ in found:
         parts = path.split("/")
@@ -194,7 +194,7 @@ def _inner_splits(
         path = min(path for (path, _, _), split in zip(found, inner, strict=True) if split)
         notes.append(
             f"folders within classes that are called as splits are ({quoted(path)}) were not taken for splits, since "
-            "not every picture lies in one"
+            "not every image lies in one"
         )
     return found
 
@@ -235,7 +235,7 @@ def _walk(root: Path) -> tuple[list[str], list[str]]:
 
 
 def has_class_folders(root: Path) -> bool:
-    """Whether pictures, by their endings, lie in at least two folders below this one."""
+    """Whether images, by their endings, lie in at least two folders below this one."""
     found = set()
     for folder, folders, files in os.walk(root):
         folders[:] = [name for name in folders if not is_junk(name)]

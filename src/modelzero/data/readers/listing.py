@@ -1,4 +1,4 @@
-"""What a reader finds before any picture is decoded: which pictures there are, of which class, in which split."""
+"""What a reader finds before any image is decoded: which images there are, of which class, in which split."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SPLITS = ("train", "test", "validation")
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One picture that is still a file, or the bytes of one.
+    """One image that is still a file, or the bytes of one.
 
     Args:
         name: what messages, audits and predictions call it: its path below the source, or the table's row.
@@ -28,13 +28,13 @@ class Item:
 
 @dataclass(frozen=True)
 class Listing:
-    """The pictures that a reader found, in the order in which the source has them.
+    """The images that a reader found, in the order in which the source has them.
 
     Args:
         name: what tables and records call the set.
-        source: where the pictures come from, in words.
-        items: the pictures; a folder's are sorted by class, then by name.
-        classes: class names in label order, also of classes without a picture.
+        source: where the images come from, in words.
+        items: the images; a folder's are sorted by class, then by name.
+        classes: class names in label order, also of classes without an image.
         notes: what the user should know of how the source was read, a sentence each.
     """
 

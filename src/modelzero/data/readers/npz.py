@@ -21,7 +21,7 @@ from modelzero.text import reason
 
 MOST_BYTES = 16 << 30
 _CHUNK = 1 << 20
-# The layouts that are known: pictures and labels of the training, test and validation split.
+# The layouts that are known: images and labels of the training, test and validation split.
 _LAYOUTS = (
     (("x_train", "y_train"), ("x_test", "y_test"), ("x_val", "y_val")),  # Keras' mnist.npz
     (("train_images", "train_labels"), ("test_images", "test_labels"), ("val_images", "val_labels")),  # MedMNIST
@@ -33,7 +33,7 @@ _GROUPS = ("groups", "train_groups", "test_groups", "val_groups")  # the first t
 
 
 def read_npz(path: Path, rule: Rule, *, channels_last: bool | None = None) -> ImageData:
-    """Read pictures and labels from a `.npz`.
+    """Read images and labels from a `.npz`.
 
     Args:
         path: a file with the arrays `x_train`, `y_train`, `x_test`, `y_test` (as Keras has them), `train_images`,
@@ -61,7 +61,7 @@ def read_npz(path: Path, rule: Rule, *, channels_last: bool | None = None) -> Im
 
 
 def read_npy_folder(folder: Path, rule: Rule, *, channels_last: bool | None = None) -> ImageData:
-    """Read pictures and labels from a folder with `images.npy` and `labels.npy`, and others named as in a `.npz`.
+    """Read images and labels from a folder with `images.npy` and `labels.npy`, and others named as in a `.npz`.
 
     Raises:
         DataError: as for `read_npz`.
@@ -159,7 +159,7 @@ def _read_array(file: IO[bytes], what: str, most: int, size: int) -> NDArray[Any
     if announced > most or math.prod(max(each, 1) for each in shape) > MOST_BYTES:
         raise DataError(
             f"{what} announces {announced:,} bytes for shape {list(shape)}: at most {MOST_BYTES >> 30} GiB are read in "
-            "all; save fewer or smaller pictures"
+            "all; save fewer or smaller images"
         )
     if announced > size:
         raise DataError(f"{what} is truncated: {size:,} bytes, but its header announces {announced:,}; save it again")

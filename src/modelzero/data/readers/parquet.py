@@ -1,4 +1,4 @@
-"""Tables of pictures in Parquet: paths as in CSV, or the pictures themselves, as on the Hugging Face hub."""
+"""Tables of images in Parquet: paths as in CSV, or the images themselves, as on the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _ROWS = 1024  # at once
 
 
 def read_parquet(path: Path, *, group: str | None = None) -> Listing:
-    """List the pictures of one Parquet file.
+    """List the images of one Parquet file.
 
-    Pictures are paths, or bytes in a binary column, or in a struct {"bytes", "path"}. Labels are names or numbers;
+    Images are paths, or bytes in a binary column, or in a struct {"bytes", "path"}. Labels are names or numbers;
     numbers get the names of a `ClassLabel` where the file's metadata has one.
 
     Args:
@@ -37,7 +37,7 @@ def read_parquet(path: Path, *, group: str | None = None) -> Listing:
 
 
 def read_shards(folder: Path, *, group: str | None = None) -> Listing:
-    """List the pictures of a folder of Parquet files, such as train-00000-of-00002.parquet and test-....parquet.
+    """List the images of a folder of Parquet files, such as train-00000-of-00002.parquet and test-....parquet.
 
     Raises:
         DataError: some files' names tell a split and others' do not, or as for `read_parquet`.
@@ -62,7 +62,7 @@ def find_shards(folder: Path) -> list[Path]:
 
 
 def names_files(path: Path) -> bool:
-    """Whether a Parquet file has no pictures within it, so that it may name those beside it."""
+    """Whether a Parquet file has no images within it, so that it may name those beside it."""
     try:
         import pyarrow.parquet as pq
 
@@ -96,7 +96,7 @@ def _read(files: Sequence[tuple[Path, str | None]], source: Path, name: str, gro
         except Exception as error:  # pyarrow raises many kinds on a damaged file, some of them Python's own
             raise DataError(f"{path} is damaged or no Parquet ({reason(error)}): needed is a whole file") from None
     if not items:
-        raise DataError(f"{source} has no row: needed is one for each picture")
+        raise DataError(f"{source} has no row: needed is one for each image")
     found = class_order(item.label for item in items)
     if classes is None or not set(found) <= set(classes):
         classes = found
@@ -106,7 +106,7 @@ def _read(files: Sequence[tuple[Path, str | None]], source: Path, name: str, gro
 def _check_total(total: int, count: int, source: Path) -> None:
     if total > MOST_BYTES or count > MOST_FILES:
         raise DataError(
-            f"{source} holds more than {MOST_BYTES >> 30} GiB or {MOST_FILES:,} rows of pictures: needed is less"
+            f"{source} holds more than {MOST_BYTES >> 30} GiB or {MOST_FILES:,} rows of images: needed is less"
         )
 
 
@@ -130,11 +130,11 @@ def _items(
         ]
         class_names = _class_names(schema, schema.names[columns.label])
         kind = schema.field(columns.picture).type
-        note += f"; pictures are {'paths' if not pictures else 'bytes within the file'} ({str(kind)[:60]})"
+        note += f"; images are {'paths' if not pictures else 'bytes within the file'} ({str(kind)[:60]})"
         if class_names:
             note += f", labels have the {len(class_names)} names of the file's metadata"
         if not pictures and not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-            raise DataError(f"{path}: pictures of type {kind}: needed are paths, bytes, or a struct of bytes and path")
+            raise DataError(f"{path}: images of type {kind}: needed are paths, bytes, or a struct of bytes and path")
         inside = Inside(path.parent)
         row = 0
         for batch in file.iter_batches(batch_size=_ROWS, columns=names, use_threads=False):
@@ -162,7 +162,7 @@ def _holds_pictures(kind: Any) -> bool:
 
 
 def _picture(value: Any, inside: Inside, row_name: str, where: str) -> tuple[str, str | bytes]:
-    """Return what a picture is called and its bytes or its file."""
+    """Return what an image is called and its bytes or its file."""
     named = None
     if isinstance(value, dict):
         named = value.get("path")
@@ -170,9 +170,9 @@ def _picture(value: Any, inside: Inside, row_name: str, where: str) -> tuple[str
     if isinstance(value, str) and value.strip():
         return inside.find(value, where)
     if not isinstance(value, bytes) or not value:
-        raise DataError(f"{where}: no picture: needed are its bytes or its path")
+        raise DataError(f"{where}: no image: needed are its bytes or its path")
     if len(value) > MOST_MEMBER_BYTES:
-        raise DataError(f"{where}: a picture of {len(value):,} bytes: at most {MOST_MEMBER_BYTES:,} are read of one")
+        raise DataError(f"{where}: an image of {len(value):,} bytes: at most {MOST_MEMBER_BYTES:,} are read of one")
     return f"{row_name} {named}" if isinstance(named, str) and named else row_name, value
 
 

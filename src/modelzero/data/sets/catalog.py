@@ -1,4 +1,4 @@
-"""The named sets of pictures: a plain list with their files, addresses and checksums.
+"""The named sets of images: a plain list with their files, addresses and checksums.
 
 Where the SHA-256 and the sizes come from: `tensorflow_datasets/url_checksums/<set>.txt` of the repository
 tensorflow/datasets (in the text below: TFDS), of the very files named here. Those of mnist, kmnist, qmnist and svhn
@@ -127,9 +127,7 @@ QMNIST = NamedSet(
     ),
     read_idx_files,
     folder="qmnist",
-    notes=(
-        "The first 10,000 test pictures of qmnist are those of mnist, reconstructed; the other 50,000 are its own.",
-    ),
+    notes=("The first 10,000 test images of qmnist are those of mnist, reconstructed; the other 50,000 are its own.",),
 )
 
 _EMNIST_FILES = (
@@ -154,7 +152,7 @@ def _emnist(name: str, variant: str, classes: Sequence[str], first_label: int = 
         _EMNIST_FILES,
         partial(read_emnist, variant=variant, first_label=first_label),
         folder="emnist",
-        notes=("EMNIST's files hold each picture with rows and columns swapped; they were put upright.",),
+        notes=("EMNIST's files hold each image with rows and columns swapped; they were put upright.",),
     )
 
 
@@ -219,7 +217,7 @@ SVHN = NamedSet(
     ),
     read_svhn,
     folder="svhn",
-    notes=("The 531,131 pictures of SVHN's split 'extra' are left out; training is on 'train' alone.",),
+    notes=("The 531,131 images of SVHN's split 'extra' are left out; training is on 'train' alone.",),
 )
 
 SETS = {known.name: known for known in (FASHION_MNIST, MNIST, KMNIST, QMNIST, *EMNIST, CIFAR_10, CIFAR_100, SVHN)}

@@ -80,7 +80,7 @@ def _records(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path, reco
 
 
 def _split(parts: Sequence[NDArray[np.uint8]], labels: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Join the records of a split and take them apart into pictures and classes."""
+    """Join the records of a split and take them apart into images and classes."""
     images = np.empty((sum(map(len, parts)), *_SHAPE), np.uint8)
     classes = np.concatenate([part[:, labels - 1] for part in parts]).astype(np.int64)
     start = 0

@@ -17,11 +17,11 @@ from modelzero.data.sets.published import Arrays, File, check, checked_content, 
 from modelzero.errors import DataError
 
 _PARTS = ("train-images-idx3", "train-labels-idx1", "test-images-idx3", "test-labels-idx1")
-_MOST_MEMBER_BYTES = 1 << 30  # the largest, pictures by class, holds 547 MB unpacked
+_MOST_MEMBER_BYTES = 1 << 30  # the largest, images by class, holds 547 MB unpacked
 
 
 def read_idx_files(files: Sequence[File], paths: Sequence[Path]) -> Arrays:
-    """Read training pictures, training labels, test pictures and test labels from four IDX files.
+    """Read training images, training labels, test images and test labels from four IDX files.
 
     Labels may be [N], or [N, columns] as QMNIST has them: the class is in the first column.
 
@@ -33,9 +33,9 @@ def read_idx_files(files: Sequence[File], paths: Sequence[Path]) -> Arrays:
 
 
 def read_emnist(files: Sequence[File], paths: Sequence[Path], *, variant: str, first_label: int = 0) -> Arrays:
-    """Read one of the sets in EMNIST's archive, member by member, and put its pictures upright.
+    """Read one of the sets in EMNIST's archive, member by member, and put its images upright.
 
-    The archive holds every picture with rows and columns swapped (Cohen et al. converted them from MATLAB).
+    The archive holds every image with rows and columns swapped (Cohen et al. converted them from MATLAB).
 
     Args:
         files: the archive.
@@ -72,7 +72,7 @@ def _member(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
 
 
 def _arrays(parts: Sequence[NDArray[Any]]) -> Arrays:
-    """Give pictures a dimension of channels, and take the class from the labels."""
+    """Give images a dimension of channels, and take the class from the labels."""
     train_images, train_labels, test_images, test_labels = parts
     return train_images[:, None], _classes(train_labels), test_images[:, None], _classes(test_labels)
 

@@ -1,4 +1,4 @@
-"""What a named set of pictures is: the files that its publisher offers, their checksums, and who reads them."""
+"""What a named set of images is: the files that its publisher offers, their checksums, and who reads them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from modelzero.data.readers.idx import read_content
 from modelzero.data.sets.download import download
 from modelzero.errors import DataError, DataUnavailableError
 
-# Training pictures uint8 [N, C, H, W] and labels int64 [N], then the test split's.
+# Training images uint8 [N, C, H, W] and labels int64 [N], then the test split's.
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
 
-_BLOCK = 4096  # pictures that are turned at once
+_BLOCK = 4096  # images that are turned at once
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class File:
 
 @dataclass(frozen=True)
 class NamedSet:
-    """A set of pictures that has a name here.
+    """A set of images that has a name here.
 
     Args:
         name: what `load` knows it by.
@@ -129,7 +129,7 @@ def fetch_missing(known: NamedSet, folder: Path, progress: bool | None) -> str:
 
 
 def turn(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Swap rows and columns of square pictures [..., H, W], within the memory that they have.
+    """Swap rows and columns of square images [..., H, W], within the memory that they have.
 
     In place, because the largest of these sets takes half a gigabyte and should not take it twice.
 

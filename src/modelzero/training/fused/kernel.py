@@ -4,12 +4,12 @@ The same arithmetic as in `training/loop.py`, which is the one to read first; nu
 sums are added in another order. All arrays are flat; rows are padded with zeros to whole blocks, and a table says where
 each layer's parts begin:
 
-    pictures            the uint8 pictures of the batch [batch, padded pixels]; what they are multiplied with is scaled
+    images            the uint8 images of the batch [batch, padded pixels]; what they are multiplied with is scaled
     weights, velocity   for each layer its matrix [padded outputs, padded inputs], as torch has it, then its biases
     values              what each layer makes of the batch [batch, padded outputs]
     deltas              the derivative of the loss by it
 
-Several threads share a step: each takes some of its pictures up to the deltas, then a part of every weight matrix. Each
+Several threads share a step: each takes some of its images up to the deltas, then a part of every weight matrix. Each
 number is added up by one thread in one order, so the results do not depend on how many there are.
 """
 
@@ -111,7 +111,7 @@ def _descend(
     deltas, at, delta_row, inputs, inputs_at, row, weights, velocity, weights_at, rows, tall_blocks, count,
     scale, rate, plain, momentum, by_gradient, by_speed, decay, part, parts,
 ):  # fmt: skip
-    """Change this thread's part of a layer's weights [rows, row] by their gradient, a sum over the pictures."""
+    """Change this thread's part of a layer's weights [rows, row] by their gradient, a sum over the images."""
     blocks = tall_blocks + (rows - tall_blocks * TALL) // LOW
     everything = row // WIDTH * blocks
     for each in range(everything * part // parts, everything * (part + 1) // parts):
@@ -134,7 +134,7 @@ def _descend(
 
 @njit
 def _ask_for(images, labels, order, start, first, last):
-    """Ask for some pictures of a batch that is to come, and do not wait."""
+    """Ask for some images of a batch that is to come, and do not wait."""
     pixels = images.shape[1]
     everything = images.reshape(-1)
     for place in range(start + first, min(start + last, len(order))):
@@ -147,7 +147,7 @@ def _ask_for(images, labels, order, start, first, last):
 
 @njit
 def _gather(images, order, start, first, last, pictures, row_length):
-    """Bring the pictures of a batch together."""
+    """Bring the images of a batch together."""
     pixels = images.shape[1]
     everything = images.reshape(-1)
     for row in range(first, last):
@@ -173,7 +173,7 @@ def _forward(layers, weights, pictures, values, first, last):
 
 @njit
 def _loss(layers, labels, order, start, first, last, size, smoothing, values, deltas, losses, rights):
-    """Cross-entropy of some pictures of a batch, and which are right; its derivative by the logits goes to `deltas`."""
+    """Cross-entropy of some images of a batch, and which are right; its derivative by the logits goes to `deltas`."""
     _, classes, _, out_row, _, _, _, _, _, _, _, _, results, at = layers[len(layers) - 1]
     spread = smoothing / np.float32(classes)
     share = _ONE / np.float32(size)
@@ -205,7 +205,7 @@ def _loss(layers, labels, order, start, first, last, size, smoothing, values, de
 
 @njit
 def _pass_back(layers, weights, values, deltas, first, last):
-    """Bring the derivatives of some pictures from the logits down to the results of the first layer."""
+    """Bring the derivatives of some images from the logits down to the results of the first layer."""
     for layer in range(len(layers) - 1, -1, -1):
         _, outputs, row, out_row, _, _, _, _, at, _, relu, _, to, here = layers[layer]
         if relu:
@@ -293,7 +293,7 @@ def _train_steps(
         start = step * batch
         size = min(batch, len(order) - start)
         low, high = size * part // parts, size * (part + 1) // parts
-        # Pictures lie anywhere in memory, so those of the next batch are asked for now, a third at a time: a core
+        # Images lie anywhere in memory, so those of the next batch are asked for now, a third at a time: a core
         # can wait for only so many at once.
         third, ahead = (high - low + 2) // 3, start + size
         _gather(images, order, start, low, high, pictures, layers[0, ROW])

@@ -21,7 +21,7 @@ from modelzero.training.loop import Progress, check_loss, finished_epoch
 
 # Multiply-adds between two looks at the losses, at progress and at Ctrl-C: less than a tenth of a second.
 _MULTIPLY_ADDS_AT_ONCE = 8_000_000_000
-# Pictures that an evaluation looks at at once, where the batches are no larger.
+# Images that an evaluation looks at at once, where the batches are no larger.
 _LEAST_HELD = 64
 _CACHE_LINE = 64
 # More than all threads together ever come to a waiting place in one call.
@@ -121,7 +121,7 @@ class Fused:
                 [layer.in_features, layer.out_features, row, out_row, rows, tall_blocks, units, broad_blocks,
                  weights, bias, relu, below, values, deltas]
             )  # fmt: skip
-            below = values  # the next layer reads what this one makes of the pictures
+            below = values  # the next layer reads what this one makes of the images
             weights, values, deltas = bias + out_row, values + self._held * out_row, deltas + batch * out_row
         self._layers = np.array(table, np.int64)
         self._weights, self._velocity = _zeros(weights, np.float32), _zeros(weights, np.float32)
@@ -152,11 +152,11 @@ class Fused:
         Args:
             images: uint8 [N, pixels].
             labels: int64 [N].
-            order: of the epoch's pictures, int64.
+            order: of the epoch's images, int64.
             steps: which of the epoch.
             rates: float32, the learning rate of each step of the epoch.
             losses: float64, gets the mean loss of each step's batch, before the step.
-            rights: int64, gets how many of its pictures were right.
+            rights: int64, gets how many of its images were right.
         """
         recipe = self._recipe
         self._counter[0] = 0
@@ -170,7 +170,7 @@ class Fused:
         )  # fmt: skip
 
     def logits(self, images: Tensor) -> Tensor:
-        """Return the logits [N, classes] of uint8 pictures [N, C, H, W]."""
+        """Return the logits [N, classes] of uint8 images [N, C, H, W]."""
         rows, order = rows_of(images), np.arange(len(images))
         logits = np.empty((len(images), self._linears[-1].out_features), np.float32)
 
@@ -220,7 +220,7 @@ class Fused:
                     thread.join()
 
     def _buffers(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """Make room for some pictures, and for what the layers make of them."""
+        """Make room for some images, and for what the layers make of them."""
         row = int(self._layers[0, self._kernel.ROW])
         return _zeros(self._held * row, np.uint8), _zeros(self._values_held, np.float32)
 
@@ -245,7 +245,7 @@ def blocks(size: int, large: int, small: int) -> tuple[int, int]:
 
 
 def rows_of(images: Tensor) -> np.ndarray[Any, Any]:
-    """View uint8 pictures [N, C, H, W] as rows [N, C * H * W]."""
+    """View uint8 images [N, C, H, W] as rows [N, C * H * W]."""
     return images.contiguous().flatten(1).numpy()
 
 

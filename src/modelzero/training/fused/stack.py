@@ -44,7 +44,7 @@ def what_hinders(model: nn.Module, recipe: Recipe) -> str | None:
     'it has a Tanh where a Linear or ReLU is needed'
     """
     if recipe.flip:
-        return "its recipe mirrors pictures"
+        return "its recipe mirrors images"
     if type(model) is not nn.Sequential or not len(model) or type(model[0]) is not nn.Flatten:
         return "it is no nn.Sequential that begins with nn.Flatten"
     if (model[0].start_dim, model[0].end_dim) != (1, -1):
