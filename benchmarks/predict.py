@@ -20,7 +20,7 @@ from PIL import Image
 
 import modelzero as mz
 from modelzero.models.rungs import LADDER
-from modelzero.using.pictures import Decoder, Preprocessing, find_pictures
+from modelzero.using.files import Decoder, Preprocessing, find_pictures
 from modelzero.using.predict import Predictor
 
 

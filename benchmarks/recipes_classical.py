@@ -19,7 +19,8 @@ import modelzero as mz
 from modelzero.models.forest import Forest
 from modelzero.models.neighbours import NearestNeighbours
 from modelzero.models.trivial import Centroid, Majority
-from modelzero.training.loop import predict_logits, score
+from modelzero.models.asking import predict_logits
+from modelzero.training.loop import score
 
 FITTED_ON = 50_000
 SETTINGS = [
@@ -49,7 +50,7 @@ def measure(make, settings, fitted_on, judged_on, seed):
     began = time.process_time()
     model.fit(fitted_on, seed)
     fitted = time.process_time()
-    logits = predict_logits(model, judged_on)
+    logits = predict_logits(model, judged_on.images)
     ended = time.process_time()
     figures = score(logits, judged_on.labels, 32)
     megabytes = sum(buffer.nbytes for buffer in model.buffers()) / 1e6

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import golden_sets
 import modelzero as mz
 from modelzero.cli import app
-from modelzero.runs.record import environment
+from modelzero.runs.record import Environment
 
 GOLDEN = Path(__file__).parent / "golden"
 INDEX = json.loads((GOLDEN / "index.json").read_text())
@@ -50,9 +50,8 @@ def sets(tmp_path_factory):
 @cache
 def same_machine():
     """Tell whether the golden copies were written on such a machine with such versions."""
-    before = golden_run("model0-fused").record["environment"]
-    now = environment(1, "cpu")
-    return all(before[key] == now[key] for key in ("versions", "processor", "instructions"))
+    before, now = golden_run("model0-fused").record.environment, Environment.here(1, "cpu")
+    return (before.versions, before.processor, before.instructions) == (now.versions, now.processor, now.instructions)
 
 
 def golden_run(key):
@@ -62,12 +61,12 @@ def golden_run(key):
 def what_it_took(key, sets):
     """Return the data and the model, each None where the record has it."""
     record = golden_run(key).record
-    data = {"arrays": sets["arrays"], "leaves": sets["folder"], "scans": sets["table"]}.get(record["data"]["name"])
+    data = {"arrays": sets["arrays"], "leaves": sets["folder"], "scans": sets["table"]}.get(record.data.name)
     own = {"small": golden_sets.small(), "bayes": mz.Rung("bayes", GaussianNB)}
-    return data, own.get(record["model"])
+    return data, own.get(record.model)
 
 
-@pytest.mark.parametrize("key", [key for key in FINISHED if golden_run(key).record["model"] not in ("mlp", "convnet")])
+@pytest.mark.parametrize("key", [key for key in FINISHED if golden_run(key).record.model not in ("mlp", "convnet")])
 def test_replay_repeats_finished_run(key, sets):
     """The same weights, predictions and figures come out, to the bit."""
     data, model = what_it_took(key, sets)
@@ -84,10 +83,10 @@ def test_training_gives_recorded_checksums(key, tmp_path):
     """Their weights are too large to be kept: the record has their checksums."""
     before = golden_run(key).record
     data = mz.load("digits", share=0.1)
-    run = mz.train(data, before["model"], epochs=2, engine=before["engine"], runs_dir=tmp_path)
+    run = mz.train(data, before.model, epochs=2, engine=before.engine, runs_dir=tmp_path)
     if same_machine():
-        assert run.record["files"] == before["files"]
-    assert run.history[-1].test_loss == pytest.approx(before["history"][-1]["test_loss"], rel=1e-3)
+        assert run.record.files == before.files
+    assert run.history[-1].test_loss == pytest.approx(before.history[-1].test_loss, rel=1e-3)
 
 
 @pytest.mark.parametrize("key", [key for key in STOPPED if key != "failed"])
@@ -98,9 +97,9 @@ def test_resume_gives_what_was_not_stopped(key, sets, tmp_path):
     run = mz.resume(path, data, model, take_over=key == "killed")
     whole = golden_run("interrupted-fused-whole" if key == "killed" else f"{key}-whole")
     assert run.status == "finished"
-    assert run.record["resumed"][0]["epoch"] > 1
+    assert run.record.resumed[0].epoch > 1
     if same_machine():
-        assert run.record["files"] == whole.record["files"]
+        assert run.record.files == whole.record.files
     assert run.history[-1].test_loss == pytest.approx(whole.history[-1].test_loss, rel=1e-3)
 
 
@@ -109,7 +108,7 @@ def test_failed_run_says_why():
     assert run.status == "failed"
     assert run.learned is False
     assert run.not_learned == {"kind": "not finite", "epoch": 1, "step": 2}
-    assert "in epoch 1, step 2 of 5" in run.record["failure"]["error"]
+    assert "in epoch 1, step 2 of 5" in run.record.failure.error
 
 
 def test_runs_compare_as_they_did():
@@ -129,7 +128,7 @@ def test_ladder_says_what_it_said(key):
 def test_ladder_gives_a_report(key, tmp_path, sets):
     ladder = mz.Ladder.read(GOLDEN / key / INDEX[key])
     data = {"ladder-arrays": sets["arrays"], "ladder-folder": sets["folder"], "ladder-table": sets["table"]}.get(key)
-    page = ladder.report(tmp_path / "report.html", data=data).read_text()
+    page = mz.report(ladder, tmp_path / "report.html", data=data).read_text()
     assert all(rung.name in page for rung in ladder.rungs)
 
 

@@ -12,7 +12,7 @@ ROOMS = [
     ["cli"],
     ["chapter", "bench"],
     ["__init__"],  # the public names, which commands call
-    ["report", "plots"],
+    ["reporting", "plots"],
     ["using"],
     ["climbing"],
     ["results"],

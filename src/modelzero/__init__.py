@@ -14,6 +14,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from modelzero._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from modelzero.climbing.climb import climb as climb
     from modelzero.data.arrays import from_arrays as from_arrays
@@ -32,15 +34,17 @@ if TYPE_CHECKING:
     from modelzero.errors import SettingError as SettingError
     from modelzero.errors import TrainingError as TrainingError
     from modelzero.models.rungs import Rung as Rung
+    from modelzero.plots import plot as plot
+    from modelzero.reporting.page import report as report
     from modelzero.results.comparison import compare as compare
     from modelzero.results.ladder import Ladder as Ladder
-    from modelzero.runs.record import Run as Run
-    from modelzero.training.execute import train as train
+    from modelzero.runs.run import Run as Run
     from modelzero.training.replay import Replay as Replay
     from modelzero.training.replay import replay as replay
     from modelzero.training.resume import resume as resume
-
-from modelzero._version import __version__ as __version__
+    from modelzero.training.train import train as train
+    from modelzero.using.export import export as export
+    from modelzero.using.predict import predict as predict
 
 _HOME = {
     "Audit": "modelzero.data.auditing.audit",
@@ -52,7 +56,7 @@ _HOME = {
     "ModelError": "modelzero.errors",
     "ModelZeroError": "modelzero.errors",
     "Replay": "modelzero.training.replay",
-    "Run": "modelzero.runs.record",
+    "Run": "modelzero.runs.run",
     "RunError": "modelzero.errors",
     "Rung": "modelzero.models.rungs",
     "SettingError": "modelzero.errors",
@@ -61,12 +65,16 @@ _HOME = {
     "audit": "modelzero.data.auditing.audit",
     "climb": "modelzero.climbing.climb",
     "compare": "modelzero.results.comparison",
+    "export": "modelzero.using.export",
     "from_arrays": "modelzero.data.arrays",
     "from_torch": "modelzero.data.arrays",
     "load": "modelzero.data.load",
+    "plot": "modelzero.plots",
+    "predict": "modelzero.using.predict",
     "replay": "modelzero.training.replay",
+    "report": "modelzero.reporting.page",
     "resume": "modelzero.training.resume",
-    "train": "modelzero.training.execute",
+    "train": "modelzero.training.train",
 }
 
 __all__ = [  # noqa: PLE0604 - the names are in the table above, once

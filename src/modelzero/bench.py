@@ -1,6 +1,6 @@
-"""How fast this machine is: the chapter's loop against modelzero, seeds a minute, a ladder, images a second.
+"""Measure this machine: the chapter's loop against modelzero, seeds per minute, a ladder, images per second.
 
-`chapter_loop` is the chapter's training cell as it stands there, per-picture Python and all: the slow reference.
+`chapter_loop` is the chapter's training cell unchanged, with Python code for each image: the slow reference.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from torch.utils.data import DataLoader, Dataset
 from modelzero.climbing.climb import climb
 from modelzero.data.dataset import ImageData, Split
 from modelzero.errors import DataError, TrainingError
+from modelzero.io.processes import available_cores
 from modelzero.models.rungs import LADDER
-from modelzero.runs.record import environment
-from modelzero.training.device import available_cores
-from modelzero.training.execute import train
+from modelzero.runs.record import Environment
+from modelzero.training.train import train
 
 _MANY_SEEDS = 20
 # The ladder that is timed: the rungs up to this one, with three seeds each.
@@ -35,12 +35,12 @@ _SPEEDS_OF = ("model0", "mlp", "tinyvgg", "convnet")
 
 @dataclass(frozen=True)
 class Measure:
-    """One thing that was timed.
+    """One timed measure.
 
     Args:
         what: in words.
         unit: of the values.
-        cold: the first value, in which code is read, compiled and started; None where there is no cold one.
+        cold: the first value, which includes loading and compiling code; None if there is none.
         warm: the others.
     """
 
@@ -51,7 +51,7 @@ class Measure:
 
     @property
     def median(self) -> float:
-        """The middle one of the warm values."""
+        """The median of the warm values."""
         return statistics.median(self.warm)
 
     def as_dict(self) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class Measure:
 def bench(
     data: ImageData, *, repeats: int = 5, say: Callable[[str], object] = lambda _: None
 ) -> tuple[list[Measure], list[Measure]]:
-    """Time this machine; what is compared is run in turn, and ratios are taken pair by pair.
+    """Time this machine; compared measures run alternately, and ratios are taken pair by pair.
 
     >>> import modelzero as mz
     >>> measures, ratios = bench(mz.load("digits"), repeats=1)
@@ -72,17 +72,17 @@ def bench(
     Args:
         data: the images, of 1 or 3 channels.
         repeats: warm measurements of each.
-        say: is told what is being measured.
+        say: called with the name of the current measurement.
 
     Returns:
         The measures, and the ratios between them.
 
     Raises:
-        DataError: images that the chapter's loop cannot make PIL images of.
-        TrainingError: the two sides disagree: then their times say nothing.
+        DataError: the images have neither 1 nor 3 channels.
+        TrainingError: the two sides disagree, and their times cannot be compared.
     """
     if data.image_shape[0] not in (1, 3):
-        raise DataError(f"{data.name} has {data.image_shape[0]} channels: 1 or 3 are needed for PIL images")
+        raise DataError(f"{data.name} has {data.image_shape[0]} channels: expected 1 or 3, for PIL images")
     with tempfile.TemporaryDirectory() as folder:
         slow, fast, many = [], [], []
         for repeat in range(repeats + 1):
@@ -92,7 +92,7 @@ def bench(
             found, seconds = same_training(data, folder)
             fast.append(seconds)
             if not np.allclose(found, expected, atol=1e-4, rtol=0):
-                raise TrainingError(f"the chapter's loop gives {expected}, mz.train {found}: they have to agree")
+                raise TrainingError(f"the chapter's loop gives {expected}, mz.train {found}: expected equal figures")
             many.append(_seconds(lambda: climb(data, ["model0"], seeds=_MANY_SEEDS, runs_dir=folder)))
         names = [rung.name for rung in LADDER]
         below = names[: names.index(_LAST_RUNG) + 1]
@@ -125,12 +125,12 @@ def bench(
 
 
 def machine() -> dict[str, Any]:
-    """Describe what the figures depend on."""
-    return environment(available_cores(), "cpu") | {"cores": available_cores()}
+    """Describe the machine and the versions that the figures depend on."""
+    return Environment.here(available_cores(), "cpu").as_dict() | {"cores": available_cores()}
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):
-    """The per-picture path of torchvision's FashionMNIST with its ToTensor, written out: array, PIL, tensor."""
+    """The path of each image through torchvision's FashionMNIST and ToTensor, written out: array, PIL, tensor."""
 
     def __init__(self, split: Split) -> None:
         self.images = split.images.permute(0, 2, 3, 1).squeeze(3).contiguous()  # [N, H, W], or [N, H, W, 3]
@@ -160,16 +160,16 @@ class ModelV0(nn.Module):
 def chapter_loop(
     data: ImageData, make: Callable[[], nn.Module] | None = None, epochs: int = 3
 ) -> tuple[list[tuple[float, float, float]], float]:
-    """Run the chapter's training cell as it stands there.
+    """Run the chapter's training cell unchanged.
 
     Args:
         data: the images.
-        make: makes the model in place of model 0.
+        make: builds the model instead of model 0.
         epochs: the chapter's three.
 
     Returns:
-        For each epoch what the chapter prints (mean of the batches' training losses, of their test losses, of their
-        accuracies in percent), and the seconds of it all.
+        For each epoch what the chapter prints (means over the batches of training loss, test loss and test accuracy in
+        percent), and the seconds in total.
     """
     torch.manual_seed(42)
     model = make() if make else ModelV0(data.train.images[0].numel(), len(data.classes))
@@ -206,7 +206,7 @@ def chapter_loop(
 def same_training(
     data: ImageData, runs_dir: str | Path, model: str = "model0", **settings: Any
 ) -> tuple[list[tuple[float, float, float]], float]:
-    """Do with `mz.train` what `chapter_loop` does; return the same figures, and the seconds with the record."""
+    """Train the same with `mz.train`; return the same figures, and the seconds including the record."""
     start = time.perf_counter()
     run = train(data, model, **{"epochs": 3, "batch_size": 32, "learning_rate": 0.1, "runs_dir": runs_dir, **settings})
     seconds = time.perf_counter() - start
@@ -214,7 +214,7 @@ def same_training(
 
 
 def _speeds(data: ImageData, folder: str, repeats: int, say: Callable[[str], object]) -> Iterator[Measure]:
-    """Images that one training learns from in a second, and that it predicts."""
+    """Measure the images per second of training and of testing."""
     for name in _SPEEDS_OF:
         training, testing = [], []
         for repeat in range(repeats + 1):

@@ -1,4 +1,4 @@
-"""The tutorial chapter, step by step, with its printed figures beside the ones that come out here."""
+"""Repeat the tutorial chapter step by step, and compare its printed figures with ours."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from modelzero.data.dataset import ImageData
 from modelzero.models.build import build
 from modelzero.models.linear import model0
 from modelzero.models.rungs import Rung, rung_named
-from modelzero.runs.record import Epoch, Run
-from modelzero.training.execute import train
+from modelzero.runs.record import Epoch
+from modelzero.runs.run import Run
+from modelzero.training.bars import Silence
+from modelzero.training.train import train
 
 SEED, EPOCHS, BATCH_SIZE, LEARNING_RATE = 42, 3, 32, 0.1
 _CHAPTER_RUNS = ["model0", "model1", "tinyvgg"]
@@ -28,7 +30,7 @@ _TINYVGG_POINTS = 1.0
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure that the chapter prints, and the one found here.
+    """A figure that the chapter prints, and ours.
 
     Args:
         name: what it is.
@@ -49,7 +51,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Section:
-    """A step of the chapter: a title (none where it goes on with the one before), what it prints, its figures."""
+    """A step of the chapter: a title (empty if it continues the previous step), its output and its figures."""
 
     title: str
     lines: list[str] = field(default_factory=list)
@@ -64,12 +66,12 @@ def printed() -> dict[str, Any]:
 
 
 def walk(data: ImageData, *, runs_dir: str | Path = "runs", say: Callable[[str], None]) -> Iterator[Section]:
-    """Go through the chapter on Fashion-MNIST; yield each section as it is done.
+    """Run the chapter on Fashion-MNIST; yield each section when it is done.
 
     Args:
         data: Fashion-MNIST.
-        runs_dir: where the runs of the three models go.
-        say: gets the chapter's progress lines while a model trains.
+        runs_dir: the folder for the runs of the three models.
+        say: called with the chapter's progress lines while a model trains.
     """
     figures = printed()
     yield _flatten(data, figures["flatten"])
@@ -84,7 +86,7 @@ def walk(data: ImageData, *, runs_dir: str | Path = "runs", say: Callable[[str],
         yield Section(f"Training {name}: {EPOCHS} epochs, batches of {BATCH_SIZE}")
         run = train(
             data,
-            Rung(name, rung_named(name).make),  # with the chapter's recipe, also where the ladder has another
+            Rung(name, rung_named(name).make),  # with the chapter's recipe, even if the ladder has another
             epochs=EPOCHS,
             batch_size=BATCH_SIZE,
             learning_rate=LEARNING_RATE,
@@ -167,7 +169,7 @@ def _trained(name: str, run: Run, epochs_printed: list[dict[str, float]]) -> Sec
             for key, value in expected.items()
         ]
     test_seconds = sum(epoch.test_seconds for epoch in run.history)
-    threads = run.record["environment"]["threads"]
+    threads = run.record.environment.threads
     line = f"Train time on cpu: {run.train_seconds:.3f} seconds with {threads} thread{'s' * (threads > 1)}"
     lines = [f"{line}, and {test_seconds:.3f} for the tests after each epoch"]
     return Section("", lines, figures, run)
@@ -189,7 +191,7 @@ def _comparison(runs: list[Run], expected: list[dict[str, Any]]) -> Section:
                 _equal(f"comparison, {row['model']}: loss", row["loss"], loss, 6),
                 _equal(f"comparison, {row['model']}: accuracy", row["acc"], accuracy, 6),
             ]
-    lines.append("Seconds are of another machine there, so they are shown and not judged.")
+    lines.append("The chapter's seconds are from another machine: they are shown, not compared.")
     return Section("The comparison", lines, figures)
 
 
@@ -211,7 +213,7 @@ def _numbers(values: list[float]) -> str:
     return " ".join(f"{value:7.4f}" for value in values)
 
 
-class _Lines:
+class _Lines(Silence):
     """The chapter's progress lines: epoch, "Looked at ... samples" every 400 batches, figures at the end."""
 
     def __init__(self, say: Callable[[str], None], images: int) -> None:

@@ -1,17 +1,17 @@
 """Every error that modelzero raises on purpose.
 
     ModelZeroError
-    ├── InputError            what the user gave cannot be used: the commands exit with 2
+    ├── InputError            unusable input from the user: the commands exit with 2
     │   ├── DataError         images, labels, files, downloads
-    │   │   └── DataUnavailableError   a named set that is neither on the machine nor to be downloaded
+    │   │   └── DataUnavailableError   a named dataset that is neither on this machine nor downloadable
     │   ├── ModelError        a model's name, its factory, or what it returns
     │   ├── SettingError      a number or word outside its range
     │   └── RunError          a run folder that cannot be written or read
-    ├── TrainingError         a training that started and could not be finished: the commands exit with 1
-    │   └── UnfinishedError   whose folder could not be written any more; it is a RunError too
+    ├── TrainingError         a training that started but could not finish: the commands exit with 1
+    │   └── UnfinishedError   whose folder can no longer be written; it is a RunError too
     └── ExportError           a file that does not compute what the run computes: the commands exit with 1
 
-Each message is one line: what was found, what was needed, what to do.
+Each message is one line: what was found, what was expected, what to do.
 """
 
 from __future__ import annotations
@@ -19,26 +19,27 @@ from __future__ import annotations
 import difflib
 import operator
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 
 class ModelZeroError(Exception):
-    """The base of all of them; catch this one to catch them all."""
+    """The base class of all errors that modelzero raises on purpose."""
 
 
 class InputError(ModelZeroError):
-    """What the user gave cannot be used."""
+    """Unusable input from the user."""
 
 
 class DataError(InputError):
-    """Images, labels, files or downloads that cannot be used."""
+    """Unusable images, labels, files or downloads."""
 
 
 class DataUnavailableError(DataError):
-    """A named set of images that is neither on this machine nor can be downloaded."""
+    """A named dataset that is neither on this machine nor downloadable."""
 
 
 class ModelError(InputError):
-    """A model that is not known, cannot be built, or does not fit the data."""
+    """A model that is unknown, cannot be built, or does not fit the data."""
 
 
 class SettingError(InputError):
@@ -50,11 +51,20 @@ class RunError(InputError):
 
 
 class TrainingError(ModelZeroError):
-    """A training that started and could not be finished; its run is recorded as failed."""
+    """A training that started but could not finish; its run is recorded as failed.
+
+    Args:
+        what: happened.
+        folder: where it is recorded; None where it is not.
+    """
+
+    def __init__(self, what: str, folder: Path | None = None) -> None:
+        super().__init__(what if folder is None else f"{what}; recorded in {folder}")
+        self.what = what
 
 
 class UnfinishedError(TrainingError, RunError):
-    """A training that started and whose folder could not be written any more; what was complete is still there."""
+    """A training that started but whose folder can no longer be written; what was complete is still there."""
 
 
 class ExportError(ModelZeroError):
@@ -62,7 +72,7 @@ class ExportError(ModelZeroError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Say which known names come nearest, for the end of an "unknown name" message.
+    """Suggest the nearest known names, for the end of an "unknown name" message.
 
     >>> nearest("modle0", ["model0", "model1", "tinyvgg"])
     "did you mean 'model0' or 'model1'?"
@@ -77,7 +87,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def some(names: Sequence[str], most: int = 3) -> str:
-    """Name the first few for a message, each cut to 40 characters.
+    """List the first few names for a message, each cut to 40 characters.
 
     >>> some(["a", "b", "c", "d", "e"])
     "'a', 'b', 'c' and 2 more"
@@ -87,12 +97,12 @@ def some(names: Sequence[str], most: int = 3) -> str:
 
 
 def quoted(name: str, most: int = 40) -> str:
-    """Quote a name so that any terminal can show it: what cannot be printed is escaped, what is long is cut."""
+    """Quote a name for any terminal: escape what cannot be printed, and cut a long one."""
     return repr(name if len(name) <= most else name[: most - 3] + "...")
 
 
 def counted(n: int, noun: str, plural: str | None = None) -> str:
-    """Say how many, with the noun in its form.
+    """Write a count with its noun, in the singular or plural.
 
     >>> counted(1, "class", "classes"), counted(2000, "file")
     ('1 class', '2,000 files')
@@ -103,11 +113,11 @@ def counted(n: int, noun: str, plural: str | None = None) -> str:
 def check_count(name: str, value: object, most: int = 2**31 - 1) -> int:
     """Return the value as an int, or raise SettingError unless it is a whole number from 1 to `most`.
 
-    numpy's whole numbers are welcome, so that `for seeds in np.arange(1, 5)` works.
+    numpy's integers are accepted, so that `for seeds in np.arange(1, 5)` works.
 
     >>> check_count("batch_size", 0)
     Traceback (most recent call last):
-    modelzero.errors.SettingError: batch size 0: a whole number of at least 1 is needed
+    modelzero.errors.SettingError: batch size 0: expected a whole number of at least 1
     """
     return _whole(name, value, 1, most)
 
@@ -121,7 +131,7 @@ def check_margin(margin: object) -> float:
     """Return the margin as a float, or raise SettingError unless it is a fraction between 0 and 1."""
     if not isinstance(margin, float) or not 0 < margin < 1:
         raise SettingError(
-            f"margin {repr(margin)[:40]}: a fraction between 0 and 1 is needed, such as 0.003 for 0.3 points"
+            f"margin {repr(margin)[:40]}: expected a fraction between 0 and 1, such as 0.003 for 0.3 points"
         )
     return margin
 
@@ -130,7 +140,7 @@ def _whole(name: str, value: object, least: int, most: int) -> int:
     number = operator.index(value) if hasattr(value, "__index__") and not isinstance(value, bool) else None
     shown = f"{name.replace('_', ' ')} {repr(value)[:40]}"
     if number is None or number < least:
-        raise SettingError(f"{shown}: a whole number of at least {least} is needed")
+        raise SettingError(f"{shown}: expected a whole number of at least {least}")
     if number > most:
-        raise SettingError(f"{shown}: at most {most} is possible")
+        raise SettingError(f"{shown}: expected at most {most}")
     return number

@@ -1,4 +1,4 @@
-"""Figures of matplotlib, for notebooks and papers: of a run, of a ladder, of a set of images."""
+"""Draw a run, a ladder or a dataset with matplotlib, for notebooks and papers."""
 
 from __future__ import annotations
 
@@ -8,18 +8,36 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from modelzero.data.dataset import ImageData
 from modelzero.errors import RunError, SettingError
+from modelzero.results.ladder import Ladder
+from modelzero.runs.run import Run
 from modelzero.text import plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from modelzero.data.dataset import ImageData
-    from modelzero.results.ladder import Ladder
-    from modelzero.runs.record import Run
-
-# Okabe and Ito's, which colour-blind people can tell apart; marks and dashes differ as well.
+# Okabe and Ito's colours, which colour-blind people can tell apart; marks and dashes differ too.
 _BLUE, _ORANGE, _GREY = "#0072b2", "#d55e00", "#8a8f98"
+
+
+def plot(what: ImageData | Run | Ladder) -> Figure:
+    """Draw a dataset, a run or a ladder with matplotlib.
+
+    A dataset is drawn as its first training images of each class, a run as loss and accuracy of each epoch, a ladder
+    as accuracy against training time.
+
+    >>> import modelzero as mz
+    >>> [label.get_text() for label in mz.plot(mz.load("digits")).axes[0].get_yticklabels()][:3]
+    ['0', '1', '2']
+
+    Raises:
+        SettingError: matplotlib is not installed.
+        RunError: a ladder without a finished run.
+    """
+    if isinstance(what, Run):
+        return run_figure(what)
+    return ladder_figure(what) if isinstance(what, Ladder) else data_figure(what)
 
 
 def run_figure(run: Run) -> Figure:
@@ -41,7 +59,7 @@ def run_figure(run: Run) -> Figure:
             values = [getattr(epoch, f"{part}_{name}") for epoch in run.history]
             if any(math.isfinite(value) for value in values):
                 axes.plot(epochs, values, style, color=colour, label=part, markersize=4)
-        axes.set(xlabel="epoch", ylabel=name, title=_title(f"{run.record['model']}, seed {run.seed}"))
+        axes.set(xlabel="epoch", ylabel=name, title=_title(f"{run.record.model}, seed {run.seed}"))
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         if axes.lines:
@@ -59,12 +77,12 @@ def ladder_figure(ladder: Ladder) -> Figure:
 
     Raises:
         SettingError: matplotlib is not installed.
-        RunError: no run of it is finished.
+        RunError: the ladder has no finished run.
     """
     if not ladder.rungs:
-        raise RunError(f"no run of {ladder.path.name} is finished: nothing to draw; climb on with resume")
-    from modelzero.report.charts import price_chart
-    from modelzero.report.front import on_front
+        raise RunError(f"no run of {ladder.path.name} is finished: nothing to draw; resume the climb")
+    from modelzero.reporting.charts import price_chart
+    from modelzero.reporting.front import on_front
 
     figure = _figure(8.0, 4.6)
     axes = figure.subplots()
@@ -72,8 +90,8 @@ def ladder_figure(ladder: Ladder) -> Figure:
     times = [max(rung["train_seconds"], 1e-4) for rung in rungs]
     front = sorted((time, 100 * rung["accuracy"]) for time, rung in zip(times, rungs, strict=True) if rung["on_front"])
     axes.step(*zip(*front, strict=True), "--", where="post", color=_BLUE)
-    n = ladder.record["data"]["test_images"]
-    chart = price_chart(rungs, n, 760, 430)  # of the report: where names stand, so that they do not hide each other
+    n = ladder.record.data.test_images
+    chart = price_chart(rungs, n, 760, 430)  # as in the report, where labels do not overlap
     points = 72 * 7.2 / (chart.right - chart.left)
     for time, rung, mark in zip(times, rungs, chart.points, strict=True):
         middle, low, high = (100 * rung[name] for name in ("accuracy", "low", "high"))
@@ -94,7 +112,7 @@ def ladder_figure(ladder: Ladder) -> Figure:
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
         )
     axes.set_xscale("log")
-    least = 25 / n  # per cent: an error that no test split of this size can show
+    least = 25 / n  # per cent: an error too small for a test split of this size
     axes.set_yscale(
         "function",
         functions=(lambda share: -np.log10(np.maximum(100 - share, least)), lambda height: 100 - 10.0**-height),
@@ -104,23 +122,23 @@ def ladder_figure(ladder: Ladder) -> Figure:
     axes.set(
         xlabel="seconds of training",
         ylabel="test accuracy",
-        title=_title(f"{ladder.record['data']['name']}: no other rung is as good in less time than those in blue"),
+        title=_title(f"{ladder.record.data.name}: no other rung is as good in less time than the blue ones"),
     )
     axes.grid(alpha=0.3)
     return figure
 
 
 def data_figure(data: ImageData, columns: int = 10, most_rows: int = 20) -> Figure:
-    """Draw the first training images of each class, a class in each row.
+    """Draw the first training images of each class, one row for each class.
 
     >>> import modelzero as mz
     >>> [label.get_text() for label in data_figure(mz.load("digits")).axes[0].get_yticklabels()][:3]
     ['0', '1', '2']
 
     Args:
-        data: the set.
+        data: the dataset.
         columns: images of each class.
-        most_rows: classes that are shown at most.
+        most_rows: maximum number of classes.
 
     Raises:
         SettingError: matplotlib is not installed.
@@ -131,7 +149,7 @@ def data_figure(data: ImageData, columns: int = 10, most_rows: int = 20) -> Figu
     figure = _figure(0.7 * columns + 1.6, 0.75 * rows + 0.2)
     channels, height, width = data.image_shape
     gap = max(1, height // 14)
-    # One image of all: an axes for each of them would take seconds to draw.
+    # One large image: an axes for each sample would take seconds to draw.
     sheet = torch.full((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), 255, dtype=torch.uint8)
     for label in range(rows):
         places = torch.nonzero(data.train.labels == label).flatten()[:columns]
@@ -149,12 +167,12 @@ def data_figure(data: ImageData, columns: int = 10, most_rows: int = 20) -> Figu
 
 
 def _figure(width: float, height: float) -> Figure:
-    """Make a figure of its own, which notebooks show once, and which no global state keeps alive."""
+    """Make a figure outside of pyplot, which notebooks show only once and no global state keeps alive."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise SettingError(
-            "matplotlib is not installed, and figures are drawn with it: pip install 'modelzero[plot]' brings it"
+            "matplotlib is not installed, and figures require it: pip install 'modelzero[plot]'"
         ) from None
 
     class Drawn(Figure):
@@ -167,5 +185,5 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _title(text: str, most: int = 90) -> str:
-    """Show a name as it is: matplotlib would read what stands between dollars as a formula."""
+    """Escape dollar signs, between which matplotlib would typeset a formula."""
     return plain(text, most).replace("$", r"\$")

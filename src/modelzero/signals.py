@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP: noted while a training can keep what it has, else raised."""
+"""Handle SIGINT, SIGTERM and SIGHUP: note them while a training can save its state, else raise."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
-# SIGHUP is what a closed terminal sends; Windows has none.
+# A closed terminal sends SIGHUP; Windows has none.
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-# A second signal ends at once, but the same wish may arrive twice: from the terminal and from a parent.
+# A second signal ends the process at once, but one Ctrl-C may arrive twice: from the terminal and from a parent.
 _SECONDS_OF_PATIENCE = 1.0
-# For a step under way and a checkpoint; then a process is killed.
+# Time to end a step and write a checkpoint, before a process is killed.
 SECONDS_TO_SAY_GOODBYE = 4.0
 _SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -26,18 +27,19 @@ class Interruption(KeyboardInterrupt):
 
     Args:
         number: of the signal.
+        folder: of the run or ladder that can be resumed; None where there is none.
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, folder: Path | None = None) -> None:
         super().__init__(f"interrupted by {signal.Signals(number).name}")
-        self.number = number
+        self.number, self.folder = number, folder
 
 
 _raised_at = -math.inf
 
 
 def raise_interruption(number: int, _frame: FrameType | None = None) -> None:
-    """Handle a signal by raising Interruption; not again within a second, when who was interrupted cleans up."""
+    """Handle a signal by raising Interruption; not again within a second, during cleanup."""
     global _raised_at  # noqa: PLW0603 - a process has one set of handlers
     if time.monotonic() - _raised_at > _SECONDS_OF_PATIENCE:
         _raised_at = time.monotonic()
@@ -45,7 +47,7 @@ def raise_interruption(number: int, _frame: FrameType | None = None) -> None:
 
 
 def leave_with_parent() -> None:
-    """End this process, as if by SIGTERM, when the one that started it is gone: nobody asks for its work any more."""
+    """End this process, as if by SIGTERM, when its parent is gone."""
     threading.Thread(target=_wait_and_leave, args=(os.getppid(),), daemon=True).start()
 
 
@@ -68,17 +70,17 @@ def exit_code(interrupt: BaseException) -> int:
 
 @contextmanager
 def raised(*numbers: int) -> Iterator[None]:
-    """Let these signals raise Interruption, where nobody else handles them and this is the main thread."""
+    """Raise Interruption on these signals, in the main thread and unless other code handles them."""
     with _handled(numbers, raise_interruption):
         yield
 
 
 @contextmanager
 def noted() -> Iterator[Callable[[], int | None]]:
-    """Let signals wait until somebody asks: gives a function that returns the number of the first one, or None.
+    """Defer signals: yield a function that returns the number of the first one, or None.
 
-    A second one, a second later or more, raises Interruption at once. Handlers of somebody else's are left alone, and
-    in other threads than the main one nothing is noted.
+    A second signal, a second later or more, raises Interruption at once. Handlers of other code are kept. Only the main
+    thread notes signals.
     """
     first: list[tuple[int, float]] = []
 
@@ -94,7 +96,7 @@ def noted() -> Iterator[Callable[[], int | None]]:
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Let signals wait until the block is over and raise then: what is in it would be left half done."""
+    """Defer signals to the end of the block, which must not be interrupted halfway."""
     came: list[int] = []
     try:
         with _handled(SIGNALS, lambda number, _frame: came.append(number)):
@@ -106,7 +108,7 @@ def held_back() -> Iterator[None]:
 
 @contextmanager
 def ignored() -> Iterator[None]:
-    """Let all of them do nothing for a while, where this thread may decide that: what is known has to be written."""
+    """Ignore all of these signals in the block, in the main thread, so that results can be written."""
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
         before = {number: signal.getsignal(number) for number in SIGNALS}
@@ -116,7 +118,7 @@ def ignored() -> Iterator[None]:
         yield
     finally:
         for number, own in before.items():
-            if own is not None:  # one that is not Python's cannot be put back
+            if own is not None:  # a handler that is not Python's cannot be restored
                 signal.signal(number, own)
 
 

@@ -1,21 +1,21 @@
-"""Names and messages that others chose, made fit to be printed and drawn. It uses nothing, so every room may use it."""
+"""Numbers as text, and names and messages of others made safe to print. This module imports nothing of modelzero."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 
-_JOINER = "\u200d"  # within emoji and some scripts, the only invisible character that belongs to what is seen
-_FILLERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters and symbols by their category, but blank
+_JOINER = "\u200d"  # part of emoji and some scripts: the only invisible character that is kept
+_FILLERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters and symbols by category, but blank
 
 _ADDRESS = re.compile(r"<(?:\w+\.)*(\w+) object at 0x[0-9a-f]+>")
 
 
 def plain(text: str, most: int | None = 40) -> str:
-    r"""Return one line of visible characters, shortened; what could turn, hide or break a line is spelled out.
+    r"""Return a text as one line of visible characters, shortened.
 
-    Control characters, marks that change the direction of writing, blanks that are no spaces and halves of surrogate
-    pairs become escapes. What would be nothing but blank is spelled out as a whole.
+    Escape control characters, marks that change the direction of writing, invisible blanks and lone surrogates. Escape
+    a text of nothing but blanks as a whole.
 
     >>> plain("two\nlines"), plain("\u202egnp.exe"), plain("x" * 300, most=5)
     ('two lines', '\\u202egnp.exe', 'xxxx…')
@@ -38,7 +38,7 @@ def plain(text: str, most: int | None = 40) -> str:
 
 
 def reason(error: BaseException, most: int = 120) -> str:
-    r"""Return what somebody else's code says went wrong, in one line that can be printed.
+    r"""Return the message of an exception of other code, as one printable line.
 
     >>> reason(ValueError("no such\n byte \x0f")), reason(KeyError())
     ('no such byte \\u000f', 'KeyError')
@@ -46,6 +46,64 @@ def reason(error: BaseException, most: int = 120) -> str:
     'malformed node object'
     """
     return plain(_ADDRESS.sub(r"\1", str(error)), most) or type(error).__name__
+
+
+def percent(share: float) -> str:
+    """Show a fraction in percent, with two decimals.
+
+    >>> percent(0.8341)
+    '83.41 %'
+    """
+    return f"{100 * share:.2f} %"
+
+
+def points(difference: float) -> str:
+    """Show a difference of fractions in points, with its sign.
+
+    >>> points(0.0489), points(-0.001)
+    ('+4.89 points', '-0.10 points')
+    """
+    return f"{100 * difference:+.2f} points"
+
+
+def ends(low: float, high: float) -> str:
+    """Show the ends of an interval of a difference, in points.
+
+    >>> ends(-0.001, 0.02)
+    '-0.10 to +2.00'
+    """
+    return f"{100 * low:+.2f} to {100 * high:+.2f}"
+
+
+def seconds(value: float) -> str:
+    """Show seconds with three digits or so.
+
+    >>> seconds(0.123), seconds(12.34), seconds(1234.5)
+    ('0.12', '12.3', '1,234')
+    """
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def interval(low: float, high: float) -> str:
+    """Show an interval of fractions in percent.
+
+    >>> interval(0.8, 0.905)
+    '80.00 to 90.50 %'
+    """
+    return f"{100 * low:.2f} to {100 * high:.2f} %"
+
+
+def in_bytes(size: float) -> str:
+    """Show a number of bytes with three digits.
+
+    >>> in_bytes(999), in_bytes(31_400), in_bytes(2.5e9)
+    ('999 B', '31.4 kB', '2.5 GB')
+    """
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"
 
 
 def _visible(character: str) -> str:
@@ -57,7 +115,7 @@ def _is_hidden(character: str) -> bool:
 
 
 def _joins(line: str, place: int) -> bool:
-    """Whether a joiner has something to join on both sides."""
+    """Tell whether a joiner has something to join on both sides."""
     return 0 < place < len(line) - 1 and not any(
         neighbour == " " or _is_hidden(neighbour) for neighbour in (line[place - 1], line[place + 1])
     )

@@ -122,7 +122,7 @@ def test_compare_prints_tables_and_what_they_speak_of(folder):
     runs = [run.path for run in mz.Ladder.read(next(folder.glob("*ladder*"))).runs]
     answer = invoke(f"compare {runs[2]} {runs[3]}")
     assert answer.exit_code == 0
-    assert "these two trained models, not of methods" in answer.stdout
+    assert "these two trained models, not about methods" in answer.stdout
     assert "methods" not in invoke(f"compare {runs[0]} {runs[1]}").stdout
 
 
@@ -140,20 +140,21 @@ def test_a_climb_names_one_of_the_same_that_was_cut_off(folder, tmp_path):
     shutil.copytree(next(folder.glob("*-ladder-*")), tmp_path / "runs" / "cut-off")
     record = unsealed((tmp_path / "runs" / "cut-off" / "ladder.json").read_text())
     words = "climb digits --rungs majority,centroid,softmax --no-audit --seeds"
-    assert "cut off" not in invoke(f"{words} 2").stderr
+    assert "interrupted" not in invoke(f"{words} 2").stderr
     write_record(tmp_path / "runs" / "cut-off", record | {"status": "interrupted"}, "ladder.json")
     (tmp_path / "runs").rename(tmp_path / "my runs")
     words = words.replace("climb", "climb --runs-dir 'my runs'", 1)
     said = invoke(f"{words} 2").stderr.splitlines()[0]
+    assert said.startswith("an identical climb was interrupted; ")
     assert shlex.split(said)[-4:] == ["modelzero", "climb", "--resume", "my runs/cut-off"]
     for other in ("1", "2 --margin 0.1", "2 --share 0.5", "2 --seed 7"):
-        assert "cut off" not in invoke(f"{words} {other}").stderr
+        assert "interrupted" not in invoke(f"{words} {other}").stderr
 
 
 def test_compare_refuses_what_it_cannot_compare(folder):
     """One run alone, a name that is none."""
     run = next(folder.glob("*majority*"))
-    assert "at least two are needed" in invoke(f"compare {run}").stderr
+    assert "expected at least two" in invoke(f"compare {run}").stderr
     answer = invoke(f"compare {run} nothing")
     assert answer.exit_code == 2
     assert "no run 'nothing'" in answer.stderr

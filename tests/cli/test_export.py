@@ -30,7 +30,7 @@ def test_written_checked_and_said(run):
     assert answer.exit_code == 0, answer.output
     first, second = answer.stdout.splitlines()
     assert first == f"digits.onnx: {Path('digits.onnx').stat().st_size:,} bytes, written"
-    assert second.startswith("checked on 360 test images: onnxruntime gives the class that modelzero gives")
+    assert second.startswith("checked on 360 test images: onnxruntime gives the same classes as modelzero")
     again = export(run.path, "--check", "digits.onnx")
     assert (again.exit_code, again.stdout.splitlines()[1]) == (0, second)
     assert "in order" in again.stdout

@@ -94,9 +94,9 @@ def test_one_bad_picture_does_not_cost_the_rest(run, pictures):
     answer = predict(run.path, "digit", "nowhere.png", "-o", "out.csv")
     assert answer.exit_code == 1
     assert answer.stderr.splitlines() == [
-        "left out: digit/3.png: no image, or of an unknown format: PNG, JPEG, WebP, BMP, GIF and TIFF are read",
-        "left out: nowhere.png: it cannot be opened: No such file or directory",
-        "2 images left out of 13",
+        "skipped: digit/3.png: unrecognised image format: expected PNG, JPEG, WebP, BMP, GIF or TIFF",
+        "skipped: nowhere.png: cannot be opened: No such file or directory",
+        "2 of 13 images skipped",
     ]
     assert len(Path("out.csv").read_text().splitlines()) == 12
     document = json.loads(predict(run.path, "nowhere.png", "--json").stdout)
@@ -126,7 +126,7 @@ def test_a_bad_name_is_one_harmless_line(run):
     """Nothing that a terminal would obey, and no second line."""
     answer = predict(run.path, "a\nb\x1b[2J\u202e.png")
     assert answer.exit_code == 1
-    assert answer.stderr.splitlines()[0].startswith("left out: a b\\u001b[2J\\u202e.png: ")
+    assert answer.stderr.splitlines()[0].startswith("skipped: a b\\u001b[2J\\u202e.png: ")
 
 
 def unfinished(run):
@@ -221,7 +221,7 @@ def test_an_empty_folder_in_a_list_costs_nobody_else(run, pictures):
     answer = predict(run.path, "-", given="digit/1.png\nempty\ndigit/2.png\n")
     assert answer.exit_code == 1
     assert [line.split(",")[0] for line in answer.stdout.splitlines()[1:]] == ["digit/1.png", "digit/2.png"]
-    assert answer.stderr.startswith("left out: empty: ")
+    assert answer.stderr.startswith("skipped: empty: ")
 
 
 def test_a_link_is_written_through(run, pictures):

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import modelzero as mz
 from modelzero.cli import app
-from modelzero.report.collected import newest_ladder
+from modelzero.reporting.collected import newest_ladder
 
 
 def invoke(command):
@@ -61,7 +61,7 @@ def test_runs_become_one_file(ladder):
     runs = " ".join(str(run.path) for run in ladder.runs)
     answer = invoke(f"report {runs} --output runs.html --no-pictures")
     assert answer.exit_code == 0
-    assert "Without images: they were not looked for." in answer.stdout
+    assert "Without images: they were not requested." in answer.stdout
     assert "data:image/png" not in Path("runs.html").read_text(encoding="utf-8")
 
 
@@ -186,7 +186,7 @@ def test_runs_that_are_left_out_are_named(ladder, tmp_path):
     answer = invoke(f"report {whole.path} {damaged}")
     assert answer.exit_code == 1
     assert "predictions.safetensors is damaged" in answer.stderr
-    assert answer.stderr.startswith("left out: ")
+    assert answer.stderr.startswith("skipped: ")
     answer = invoke(f"report {damaged} -o none.html")
     assert answer.exit_code == 2
     assert answer.stderr.startswith("error: nothing to report: ")

@@ -107,4 +107,4 @@ def test_pictures_that_could_not_be_read_are_counted(pets, command):
     Path(pets, CLASSES[0], "0.png").write_bytes(b"no image")
     answer = invoke(command + " --allow-unreadable")
     assert answer.exit_code == 0
-    assert "1 image could not be read and left out: 'modelzero data' names them" in answer.stdout
+    assert "1 unreadable image skipped: 'modelzero data' lists them" in answer.stdout

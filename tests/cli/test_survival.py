@@ -40,7 +40,7 @@ def test_a_signal_ends_a_training_with_a_checkpoint(number, code):
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert process.returncode == code
-    assert (out, err) == ("", f"interrupted; to go on: modelzero train --resume '{path}'\n")  # for a shell
+    assert (out, err) == ("", f"interrupted; resume with: modelzero train --resume '{path}'\n")  # for a shell
     assert len(list(path.glob("checkpoint-*.json"))) == 1
     assert mz.Run.read(path).status == "interrupted"
 

@@ -13,7 +13,7 @@ from helpers import Inline
 from modelzero.cli import app
 from modelzero.climbing.looks import count_looks
 from modelzero.models.rungs import as_rung
-from modelzero.report.content import gather
+from modelzero.reporting.content import gather
 from modelzero.results.words import rung_table
 from modelzero.statistics.intervals import most_failures
 

@@ -86,7 +86,7 @@ def test_the_users_array_is_copied():
      (GREY.astype(object), ["object"]), (GREY.reshape(20, 30), ["[20, 30]", "reshape"]),
      (RNG.integers(0, 9, (20, 6, 5, 2), np.uint8), ["[20, 6, 5, 2]", "1, 3 or 4 channels"]),
      (GREY[:0], ["zero images"]),
-     (GREY[:, :0], ["zero images", "[20, 0, 5]"]), ([[1], [1, 2]], ["no array"]), (7, ["[]"]), (None, ["object"])],
+     (GREY[:, :0], ["zero images", "[20, 0, 5]"]), ([[1], [1, 2]], ["not an array"]), (7, ["[]"]), (None, ["object"])],
     ids=lambda value: None if isinstance(value, list) and isinstance(value[0], str) else "x",
 )  # fmt: skip
 def test_pictures_that_cannot_be_used(refuses, images, words):
@@ -127,7 +127,7 @@ def test_classes_give_the_order():
     ("labels", "classes", "words"),
     [(LABELS - 1, None, ["from -1 to 0"]), (LABELS * 70_000, None, ["70000", "65535"]),
      (LABELS + 1, ["a", "b"], ["from 1 to 2", "2 class names"]),
-     (["a", "x"] * 10, ["a", "b"], ["'x'", "2 class names"]), (LABELS, ["a", "a"], ["'a' stands twice"]),
+     (["a", "x"] * 10, ["a", "b"], ["'x'", "2 class names"]), (LABELS, ["a", "a"], ["duplicate class name 'a'"]),
      (LABELS / 2, None, ["0.0 at 0"]),
      (["a", ""] * 10, None, ["'' at 1"]), (["a", None] * 10, None, ["None at 1"]),
      (np.eye(20), None, ["[20, 20]", "argmax"]),
@@ -337,7 +337,7 @@ class Broken(Pictures):
     ("dataset", "words"),
     [(Broken(GREY, LABELS), ["Broken", "index 3", "disc on fire run"]),
      (Pictures([*GREY[:5], GREY[5][:4], *GREY[6:]], LABELS), ["Pictures[5]", "[1, 4, 5]", "[1, 6, 5]", "Resize"]),
-     (Pictures([], []), ["Images is empty"]), ((each for each in GREY), ["no length"]),
+     (Pictures([], []), ["Pictures is empty"]), ((each for each in GREY), ["no length"]),
      (TensorDataset(torch.zeros(4, 1, 6, 5)), ["index 0"]),
      (Pictures(list(GREY - 1.0), LABELS), ["Pictures[0]", "0 to 1"]),
      (Pictures([Image.new("I;16", (5, 6))] * 20, LABELS), ["I;16", "8 bits"]), (7, ["int has no length"])],

@@ -43,7 +43,7 @@ def data():
 )
 def test_pictures_of_other_type_or_shape(refuses, images):
     """Images that are not uint8 [N, C, H, W] are refused with their type and shape."""
-    with refuses(DataError, "pictures", images.dtype, list(images.shape), "uint8 [N, C, H, W]"):
+    with refuses(DataError, "images", images.dtype, list(images.shape), "uint8 [N, C, H, W]"):
         Split(images, torch.tensor([0, 1]))
 
 

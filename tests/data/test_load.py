@@ -264,7 +264,7 @@ def test_wrong_content_is_refused(places, refuses, place, name, zipped):
     fill(places[place], SET | {name: bytes(wrong)}, zipped=zipped)
     path = places[place] / (f"{name}.gz" if zipped else name)
     needed, found = (hashlib.sha256(content).hexdigest()[:12] for content in (SET[name], wrong))
-    with refuses(DataError, path, "wrong content", needed, found):
+    with refuses(DataError, path, "checksum mismatch", needed, found):
         mz.load("fashion-mnist", data_dir=places[0])
 
 
@@ -328,7 +328,7 @@ def test_found_nowhere(small, places, mirror, refuses):
         "fashion-mnist is not on this machine",
         f"{lacking}{TRAIN_IMAGES}.gz (HTTP Error 404: Not Found)",
         f"{wrong}{TRAIN_IMAGES}.gz (",
-        "wrong content",
+        "checksum mismatch",
         "apt-get install dataset-fashion-mnist",
         "--data-dir",
     ):
@@ -536,9 +536,9 @@ BAD_FOLDERS = {
         ["test labels", "from -1 to 9"],
     ),
     "fractions": ({TEST_LABELS: idx_labels(0.5, 1, code=0x0D, letter="f")}, ["mine", "labels", "float32"]),
-    "labels as images": ({TRAIN_IMAGES: SET[TRAIN_LABELS]}, ["mine", "pictures", "1 dimensions", "[N, H, W]"]),
+    "labels as images": ({TRAIN_IMAGES: SET[TRAIN_LABELS]}, ["mine", "images", "1 dimensions", "[N, H, W]"]),
     "images as labels": ({TRAIN_LABELS: SET[TRAIN_IMAGES]}, ["mine", "labels", "3 dimensions", "[N]"]),
-    "signed pixels": ({TRAIN_IMAGES: b"\0\0\x09" + SET[TRAIN_IMAGES][3:]}, ["mine", "pictures", "int8", "uint8"]),
+    "signed pixels": ({TRAIN_IMAGES: b"\0\0\x09" + SET[TRAIN_IMAGES][3:]}, ["mine", "images", "int8", "uint8"]),
     "truncated": ({TEST_LABELS: SET[TEST_LABELS][:-1]}, [TEST_LABELS, "truncated"]),
     "no IDX": ({TEST_LABELS: b"<html>"}, [TEST_LABELS, "not an IDX file"]),
 }

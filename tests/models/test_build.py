@@ -123,8 +123,8 @@ def test_lazy_module_gets_its_shapes_from_the_check():
 def test_unknown_required_argument():
     """The error names the argument, what a factory can be given, and the way out."""
     assert message_of(nn.Linear) == (
-        "the factory needs an argument 'in_features': it can be given image_shape, classes, hidden_units, "
-        "or wrap it: lambda: MyModule(...)"
+        "the factory needs an argument 'in_features': only image_shape, classes, hidden_units are passed; "
+        "wrap it: lambda: MyModule(...)"
     )
 
 
@@ -141,7 +141,7 @@ def test_required_keyword_argument():
 def test_not_callable(make):
     """Something that cannot be called is named, in one line."""
     message = message_of(make)
-    assert "cannot be called: a model's name or a function that makes a module is needed" in message
+    assert "cannot be called: expected a model name or a function that returns a module" in message
     assert "\n" not in message
 
 
@@ -150,7 +150,7 @@ def test_factory_that_returns_no_module(returned, kind):
     """The error names the type that came back."""
     assert (
         message_of(lambda: returned)
-        == f"the factory returned {kind}: a torch.nn.Module or a scikit-learn classifier is needed"
+        == f"the factory returned {kind}: expected a torch.nn.Module or a scikit-learn classifier"
     )
 
 
@@ -158,7 +158,7 @@ def test_factory_that_raises():
     """The error gives type, message and the line of the user's code, in one line."""
     line = raises_error.__code__.co_firstlineno + 1
     assert message_of(raises_error) == (
-        f"the model cannot be made: ZeroDivisionError: two lines ({__file__}, line {line})"
+        f"the model cannot be built: ZeroDivisionError: two lines ({__file__}, line {line})"
     )
 
 
@@ -182,7 +182,7 @@ def test_forward_that_raises():
 def test_wrong_number_of_logits(outputs):
     """Found and needed shape are both in the message."""
     assert message_of(lambda: flat(nn.Linear(64, outputs))) == (
-        f"for 2 images the model returned shape [2, {outputs}]: needed are logits of shape [2, 10], one for each class"
+        f"for 2 images the model returned shape [2, {outputs}]: expected logits of shape [2, 10], one for each class"
     )
 
 
@@ -193,10 +193,10 @@ def test_logits_of_another_rank():
 
 def test_model_that_returns_a_tuple():
     """The error names the type."""
-    assert "returned a tuple: needed are logits" in message_of(ReturnsTuple)
+    assert "returned a tuple: expected logits" in message_of(ReturnsTuple)
 
 
 @pytest.mark.parametrize("make", [lambda: Linear().requires_grad_(False), lambda: flat(nn.AdaptiveAvgPool1d(10))])
 def test_nothing_to_train(make):
     """A frozen model, or one without parameters, is refused before the training."""
-    assert message_of(make) == "the model has no parameter that can be trained: give it at least one"
+    assert message_of(make) == "the model has no trainable parameter: expected at least one"

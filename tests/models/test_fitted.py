@@ -11,7 +11,7 @@ from modelzero.models.fitted import Fitted, to_pixels
 from modelzero.models.forest import Forest
 from modelzero.models.neighbours import NearestNeighbours
 from modelzero.models.trivial import Centroid, Majority
-from modelzero.training.loop import predict_logits
+from modelzero.models.asking import predict_logits
 
 MODELS = [Majority, Centroid, NearestNeighbours, Forest]
 
@@ -67,7 +67,7 @@ def test_stored_model_gives_the_same_logits(make, digits, tmp_path):
     again = make()
     again.load(load_file(tmp_path / "model.safetensors"))
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
-    assert torch.equal(predict_logits(again, digits.test), predict_logits(model, digits.test))
+    assert torch.equal(predict_logits(again, digits.test.images), predict_logits(model, digits.test.images))
 
 
 def test_load_refuses_other_tensors(make, refuses):
@@ -104,7 +104,7 @@ def test_class_without_training_picture_is_never_predicted(make, digits):
     """With no image of 3 to learn from, none is taken for a 3; its logit stays finite."""
     kept = digits.train.labels != 3
     split = mz.Split(digits.train.images[kept], digits.train.labels[kept])
-    logits = predict_logits(fitted(make, split), digits.test)
+    logits = predict_logits(fitted(make, split), digits.test.images)
     assert (3 in logits.argmax(1), bool(logits.isfinite().all())) == (False, True)
 
 
@@ -117,7 +117,7 @@ def test_same_seed_gives_the_same_bits(make, digits):
 def test_random_says_whether_the_seed_matters(make, digits):
     """Another seed gives another model exactly where the class says that it draws random numbers."""
     one, two = (fitted(make, digits.train, seed) for seed in (0, 1))
-    same = torch.equal(predict_logits(one, digits.test), predict_logits(two, digits.test))
+    same = torch.equal(predict_logits(one, digits.test.images), predict_logits(two, digits.test.images))
     assert same is not one.random
 
 

@@ -7,7 +7,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 
 import modelzero as mz
 from modelzero.models.forest import Forest
-from modelzero.training.loop import predict_logits
+from modelzero.models.asking import predict_logits
 
 
 def flat(split):
@@ -30,14 +30,14 @@ def test_probabilities_are_scikit_learns(request, name, leaf):
     train, test = (mz.Split(s.images[:2000], s.labels[:2000]) for s in (data.train, data.test))
     model, reference = both(train, trees=20, min_samples_leaf=leaf)
     assert np.array_equal(model.probabilities(test.images / 255), reference.predict_proba(flat(test)))
-    assert np.array_equal(predict_logits(model, test).argmax(1), reference.predict(flat(test)))
+    assert np.array_equal(predict_logits(model, test.images).argmax(1), reference.predict(flat(test)))
 
 
 def test_logits_are_clamped_logarithms(digits):
     """exp(logits) is the probability, or half a tree's vote where that is more."""
     model, reference = both(digits.train, trees=20)
     expected = np.maximum(reference.predict_proba(flat(digits.test)), 0.5 / 20)
-    assert np.allclose(predict_logits(model, digits.test).exp(), expected, atol=1e-6)
+    assert np.allclose(predict_logits(model, digits.test.images).exp(), expected, atol=1e-6)
 
 
 def test_few_trees_for_many_classes_keep_the_winner():

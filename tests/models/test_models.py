@@ -148,5 +148,5 @@ def test_linear_models_fit_any_picture(make):
 @pytest.mark.parametrize("size", [(3, 28), (28, 3), (1, 1), (2, 2)])
 def test_tinyvgg_refuses_pictures_that_its_poolings_leave_nothing_of(size):
     """Below 4x4 pixels the error names the size and what can be taken instead."""
-    with pytest.raises(ModelError, match=f"{size[0]}x{size[1]} pixels .* at least 4x4; take a linear model"):
+    with pytest.raises(ModelError, match=f"{size[0]}x{size[1]} pixels .* at least 4x4; use a linear model"):
         tinyvgg((1, *size), 10)

@@ -8,7 +8,7 @@ from sklearn.neighbors import KNeighborsClassifier
 import modelzero as mz
 from modelzero.models import neighbours
 from modelzero.models.neighbours import NearestNeighbours
-from modelzero.training.loop import predict_logits
+from modelzero.models.asking import predict_logits
 
 
 def fitted(split, k, classes=10):
@@ -30,7 +30,7 @@ def first(split, n):
 def test_probabilities_are_scikit_learns_on_digits(digits, k):
     """Votes and predictions are the same for every test image, ties between classes included."""
     other = reference(digits.train, k)
-    logits = predict_logits(fitted(digits.train, k), digits.test)
+    logits = predict_logits(fitted(digits.train, k), digits.test.images)
     flat = digits.test.images.flatten(1).double().numpy()
     votes = logits.exp() * (k + 10 * neighbours._SMOOTHING) - neighbours._SMOOTHING
     assert np.allclose(votes / k, other.predict_proba(flat), atol=1e-6)
@@ -41,16 +41,16 @@ def test_predictions_are_scikit_learns_on_fashion_mnist(fashion_mnist):
     """Among 5,000 images, which takes more than one block of columns and of rows."""
     train, test = first(fashion_mnist.train, 5000), first(fashion_mnist.test, 600)
     flat = test.images.flatten(1).double().numpy()
-    assert np.array_equal(predict_logits(fitted(train, 5), test).argmax(1), reference(train, 5).predict(flat))
+    assert np.array_equal(predict_logits(fitted(train, 5), test.images).argmax(1), reference(train, 5).predict(flat))
 
 
 @pytest.mark.parametrize(("rows", "columns", "size"), [(1, 8192, 1 << 24), (512, 3, 1 << 24), (100, 500, 4000)])
 def test_blocks_do_not_change_the_logits(digits, monkeypatch, rows, columns, size):
     """However images are taken together, the same neighbours vote."""
-    whole = predict_logits(fitted(digits.train, 5), digits.test)
+    whole = predict_logits(fitted(digits.train, 5), digits.test.images)
     for name, value in (("_ROWS", rows), ("_COLUMNS", columns), ("_BYTES", size)):
         monkeypatch.setattr(neighbours, name, value)
-    assert torch.equal(predict_logits(fitted(digits.train, 5), digits.test), whole)
+    assert torch.equal(predict_logits(fitted(digits.train, 5), digits.test.images), whole)
 
 
 def test_nearest_are_exact_where_float32_cannot_tell():

@@ -21,18 +21,18 @@ def test_defaults_are_the_chapters():
 @pytest.mark.parametrize("name", ["epochs", "batch_size", "least_steps"])
 @pytest.mark.parametrize("value", [0, -1, 2.5, 2.0, True, "3", None, math.nan])
 def test_counts_are_whole_numbers_of_at_least_one(name, value):
-    """The error names the setting in words, the value and what is needed."""
+    """The error names the setting in words, the value and what is expected."""
     words = name.replace("_", " ")
-    with pytest.raises(SettingError, match=f"^{words} {value!r}: a whole number of at least 1 is needed$"):
+    with pytest.raises(SettingError, match=f"^{words} {value!r}: expected a whole number of at least 1$"):
         Recipe(**{name: value})
 
 
 @pytest.mark.parametrize("rate", [0, 0.0, -0.1, math.nan, math.inf, -math.inf, "x", None, True, [0.1]])
 def test_learning_rate_is_finite_and_positive(rate):
-    """The error names the value, what is needed and an example."""
+    """The error names the value, what is expected and an example."""
     with pytest.raises(SettingError) as caught:
         Recipe(learning_rate=rate)
-    assert str(caught.value) == f"learning rate {rate!r}: a finite number above 0 is needed, such as 0.1"
+    assert str(caught.value) == f"learning rate {rate!r}: expected a finite number above 0, such as 0.1"
 
 
 def test_learning_rate_may_be_a_whole_number():
@@ -42,7 +42,7 @@ def test_learning_rate_may_be_a_whole_number():
 
 def test_learning_rate_beyond_every_float():
     """An integer that no float can hold is refused like infinity."""
-    with pytest.raises(SettingError, match="a finite number above 0 is needed"):
+    with pytest.raises(SettingError, match="expected a finite number above 0"):
         Recipe(learning_rate=10**400)
 
 
@@ -61,7 +61,7 @@ def test_learning_rate_beyond_every_float():
     ],
 )
 def test_other_settings_have_limits(name, value, needed, refuses):
-    """The error names the setting in words, the value and what is needed."""
+    """The error names the setting in words, the value and what is expected."""
     with refuses(SettingError, name.replace("_", " "), repr(value), needed):
         Recipe(**{name: value})
 

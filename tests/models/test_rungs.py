@@ -100,7 +100,7 @@ def test_own_module_in_the_current_folder_is_found(tmp_path, monkeypatch):
     )
     assert rung_named("my_models_for_a_test:mine").name == "mine"
     assert rung_named("my_models_for_a_test:rung").epochs == 9
-    with pytest.raises(ModelError, match="'my_models_for_a_test:number' is a int: a function or class"):
+    with pytest.raises(ModelError, match="'my_models_for_a_test:number' is a int: expected a function or class"):
         rung_named("my_models_for_a_test:number")
 
 

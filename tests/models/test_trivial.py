@@ -9,7 +9,7 @@ from sklearn.neighbors import NearestCentroid
 import modelzero as mz
 from modelzero.models import trivial
 from modelzero.models.trivial import Centroid, Majority
-from modelzero.training.loop import predict_logits
+from modelzero.models.asking import predict_logits
 
 
 def flat(split):
@@ -33,7 +33,7 @@ def data(request):
 def test_majority_is_scikit_learns_dummy(data):
     """Probabilities and predictions equal those of DummyClassifier(strategy="prior")."""
     dummy = DummyClassifier(strategy="prior").fit(flat(data.train), data.train.labels)
-    logits = predict_logits(fitted(Majority, data.train), data.test)
+    logits = predict_logits(fitted(Majority, data.train), data.test.images)
     assert np.allclose(logits.softmax(1), dummy.predict_proba(flat(data.test)), atol=1e-6)
     assert np.array_equal(logits.argmax(1), dummy.predict(flat(data.test)))
 
@@ -56,7 +56,7 @@ def test_centroid_is_scikit_learns_nearest_centroid(data):
     reference = NearestCentroid().fit(flat(data.train), data.train.labels)
     model = fitted(Centroid, data.train)
     assert np.allclose(model.means, reference.centroids_, atol=1e-7)
-    assert np.array_equal(predict_logits(model, data.test).argmax(1), reference.predict(flat(data.test)))
+    assert np.array_equal(predict_logits(model, data.test.images).argmax(1), reference.predict(flat(data.test)))
 
 
 def test_centroid_logits_are_scaled_squared_distances(data):
@@ -65,7 +65,7 @@ def test_centroid_logits_are_scaled_squared_distances(data):
     means = np.stack([x[y == label].mean(0) for label in range(10)])
     variance = ((x - means[y]) ** 2).mean()
     expected = -((flat(data.test)[:, None] - means) ** 2).sum(2) / (2 * variance)
-    assert np.allclose(predict_logits(fitted(Centroid, data.train), data.test), expected, rtol=1e-5)
+    assert np.allclose(predict_logits(fitted(Centroid, data.train), data.test.images), expected, rtol=1e-5)
 
 
 def test_centroid_does_not_depend_on_the_blocks(digits, monkeypatch):

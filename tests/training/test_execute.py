@@ -455,7 +455,7 @@ def test_disk_that_fills_up(digits, monkeypatch):
     [
         ({"threads": 2**40}, mz.SettingError, "at most 1024"),
         ({"batch_size": 2**70}, mz.SettingError, "at most"),
-        ({"model": nn.Sequential(nn.Flatten(), nn.Linear(64, 10))}, mz.ModelError, "exists already"),
+        ({"model": nn.Sequential(nn.Flatten(), nn.Linear(64, 10))}, mz.ModelError, "an existing Sequential"),
         ({"runs_dir": "a\0b"}, mz.RunError, "null byte"),
         ({"data": 5}, mz.DataError, "type int"),
         ({"data": "a\0b"}, mz.DataError, "no data set, folder or file"),

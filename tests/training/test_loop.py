@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import modelzero as mz
 from modelzero.models.rungs import rung_named
-from modelzero.training.loop import NonFiniteLossError, mirror_half, predict_logits, score
+from modelzero.models.asking import predict_logits
+from modelzero.training.loop import NonFiniteLossError, mirror_half, score
 
 # Half a unit of the last printed digit, and a little for the last bits of another processor.
 FOURTH_DECIMAL, FIFTH_DECIMAL = 0.52e-4, 0.52e-5
@@ -468,7 +469,7 @@ def test_short_last_batch_weighs_more_in_the_batch_mean():
 def test_predict_logits_leaves_no_gradient(digits):
     """The logits are plain numbers for every image, in the order of the split."""
     model = plain_model0(1, 8, 8, 10, 10)
-    logits = predict_logits(model, digits.test)
+    logits = predict_logits(model, digits.test.images)
     assert not logits.requires_grad
     torch.testing.assert_close(logits, model(digits.test.images / 255).detach(), rtol=0, atol=1e-6)
 

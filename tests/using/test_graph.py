@@ -8,7 +8,8 @@ from modelzero.models.forest import Forest
 from modelzero.models.linear import model0
 from modelzero.models.neighbours import NearestNeighbours
 from modelzero.models.trivial import Centroid, Majority
-from modelzero.using.graph import as_graph
+from modelzero.models.graphs import exportable
+from modelzero.using.graph import Graph
 
 
 def _split(n, shape, classes, levels, seed=0):
@@ -24,7 +25,7 @@ def test_the_same_without_loops(make):
     model.fit(_split(400, (1, 3, 3), 3, 256), seed=0)
     pictures = _split(300, (1, 3, 3), 3, 256, seed=1).images
     expected = (model(pictures.float() / 255) / 1.7).softmax(1)
-    found = as_graph(model, 1.7)(pictures)
+    found = Graph(exportable(model), 1.7)(pictures)
     assert torch.equal(found.argmax(1), expected.argmax(1))
     assert (found - expected).abs().max() < 2e-6
 
@@ -38,7 +39,7 @@ def test_of_pictures_at_one_distance_the_earlier_is_nearer():
     far = (pictures.flatten(1)[:, None].long() - split.images.flatten(1).long()).square().sum(2)
     nearest = split.labels[far.sort(dim=1, stable=True).indices[:, :5]]
     votes = torch.nn.functional.one_hot(nearest, 3).sum(1)
-    found = as_graph(model, 1.0)(pictures)
+    found = Graph(exportable(model), 1.0)(pictures)
     assert torch.equal(found.argmax(1), votes.argmax(1))
     assert (found - (votes + 0.03) / 5.09).abs().max() < 1e-6
 
@@ -48,14 +49,14 @@ def test_fewer_pictures_than_neighbours():
     model = NearestNeighbours((1, 2, 2), 2)
     model.fit(_split(3, (1, 2, 2), 2, 256), seed=0)
     pictures = _split(20, (1, 2, 2), 2, 256, seed=1).images
-    assert torch.allclose(as_graph(model, 1.0)(pictures), model(pictures.float() / 255).softmax(1))
+    assert torch.allclose(Graph(exportable(model), 1.0)(pictures), model(pictures.float() / 255).softmax(1))
 
 
 def test_the_model_stays_as_it_is():
     """It may be trained on, and lies in memory as before."""
     model = model0((1, 8, 8), 10)
     before = [parameter.clone() for parameter in model.parameters()]
-    as_graph(model, 2.0)
+    Graph(exportable(model), 2.0)
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert all(map(torch.equal, model.parameters(), before))
 
@@ -68,7 +69,7 @@ def test_large_logits_lose_no_digits():
         def forward(self, _):
             return logits.float()
 
-    found = as_graph(Far(), 3.0)(torch.zeros(1, 1, 1, 1, dtype=torch.uint8))
+    found = Graph(exportable(Far()), 3.0)(torch.zeros(1, 1, 1, 1, dtype=torch.uint8))
     assert (found - (logits / 3).softmax(1)).abs().max() < 1e-7
     assert ((logits.float() / 3).softmax(1) - (logits / 3).softmax(1)).abs().max() > 1e-4  # the plain way
 

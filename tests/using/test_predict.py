@@ -91,7 +91,7 @@ def test_no_pictures_get_no_probabilities(run_of):
 )
 def test_other_shapes_are_refused(images, run_of, refuses):
     """What was found and what is needed, in one line."""
-    with refuses(mz.DataError, "needed is uint8 [N, 1, 8, 8]"):
+    with refuses(mz.DataError, "expected uint8 [N, 1, 8, 8]"):
         run_of("softmax").predict(images)
 
 

@@ -1,4 +1,4 @@
-"""`modelzero bench`: how fast this machine is."""
+"""`modelzero bench`: measure the speed of this machine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelzero.cli.app import DataDir, Json, command, console, print_json
+from modelzero.cli.app import command, console, print_json
+from modelzero.cli.options import DataDir, Json
 from modelzero.errors import check_count
 from modelzero.text import plain
 
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
 
 @command
 def bench(
-    data: Annotated[str, typer.Argument(help="What to train on, as for climb.")] = "fashion-mnist",
+    data: Annotated[str, typer.Argument(help="Images to train on, as for climb.")] = "fashion-mnist",
     repeats: Annotated[int, typer.Option(help="Warm measurements of each.")] = 5,
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
-    """Measure this machine: the chapter's loop against modelzero, seeds a minute, a ladder, images a second."""
+    """Measure this machine: the chapter's loop against modelzero, seeds per minute, a ladder, images per second."""
     check_count("repeats", repeats, 1000)
 
     from modelzero import bench as measuring
@@ -37,7 +38,7 @@ def bench(
         print_json(
             {
                 "format": 1,
-                "data": pictures.description(),
+                "data": pictures.description.as_dict(),
                 "machine": machine,
                 "measures": [measure.as_dict() for measure in measures],
                 "ratios": [ratio.as_dict() for ratio in ratios],

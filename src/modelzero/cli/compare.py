@@ -1,4 +1,4 @@
-"""`modelzero compare`: runs that lie on disk against each other, without training anything again."""
+"""`modelzero compare`: compare recorded runs, without training."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelzero.cli.app import Json, RunsDir, command, console, folder_of, print_json
+from modelzero.cli.app import command, console, folder_of, print_json
+from modelzero.cli.options import Json, RunsDir
 from modelzero.errors import RunError, check_margin
 from modelzero.text import plain
 
 if TYPE_CHECKING:
-    from modelzero.runs.record import Run
+    from modelzero.runs.run import Run
 
 
 @command
@@ -21,11 +22,11 @@ def compare(
     runs: Annotated[
         list[str], typer.Argument(help="Ids or folders of runs, or of ladders, which stand for all their runs.")
     ],
-    margin: Annotated[float, typer.Option(help="Differences below this fraction are practically none.")] = 0.003,
+    margin: Annotated[float, typer.Option(help="Differences below this fraction count as none.")] = 0.003,
     runs_dir: RunsDir = Path("runs"),
     json: Json = False,
 ) -> None:
-    """Compare runs: those of one model and recipe are the seeds of one method, each method meets the best before it."""
+    """Compare methods by their runs: runs of one model and recipe are its seeds; each meets the best one before it."""
     from dataclasses import asdict
 
     from modelzero.results.comparison import (
@@ -41,19 +42,19 @@ def compare(
     counts = Counter(run.path.resolve() for run in found)
     twice = [path.name for path, count in counts.items() if count > 1]
     if twice:
-        raise RunError(f"run {twice[0]} is given twice, which says nothing new: leave one out")
+        raise RunError(f"run {twice[0]} is given twice: leave one out")
     if len(found) < 2:
-        raise RunError(f"{len(found)} run: at least two are needed to compare; 'modelzero runs' lists them")
+        raise RunError(f"{len(found)} run: expected at least two to compare; 'modelzero runs' lists them")
     methods = methods_of(found)
     diverged = [method for method in methods if all(map(has_diverged, method))]
     usable = [method for method in methods if method not in diverged]
-    accounts = accounts_of(usable or methods)  # of those that all diverged it says that they have no predictions
+    accounts = accounts_of(usable or methods)  # if all diverged, it raises that they have no predictions
     comparisons = compare_accounts(accounts, margin=margin)
     if json:
         print_json(
             {
                 "format": 1,
-                "data": found[0].record["data"],
+                "data": found[0].record.data,
                 "rungs": [account.as_dict() for account in accounts],
                 "comparisons": [asdict(comparison) for comparison in comparisons],
                 "margin": margin,
@@ -73,7 +74,7 @@ def compare(
     )
 
     out = console()
-    out.print(f"{len(found)} runs on {plain(found[0].record['data']['name'])}\n")
+    out.print(f"{len(found)} runs on {plain(found[0].record.data.name)}\n")
     out.print(account_table(accounts))
     out.print("\nEach against the best one above it in the table:")
     out.print(comparison_table(comparisons))
@@ -84,19 +85,18 @@ def compare(
     if not were_declared(found):
         out.print(NOT_DECLARED)
     for of in dict.fromkeys(comparison.of for comparison in comparisons if comparison.of != "methods"):
-        out.print(f"\nWhere a method has one run only, the comparison speaks of {of}, not of methods.")
+        out.print(f"\nIf a method has a single run, the comparison is about {of}, not about methods.")
 
 
 def _find(name: str, runs_dir: Path) -> list[Run]:
     from modelzero.results.comparison import has_diverged
     from modelzero.results.ladder import Ladder
     from modelzero.runs.folder import read_all
-    from modelzero.runs.record import LADDER_RECORD, Run
+    from modelzero.runs.record import LADDER_RECORD
+    from modelzero.runs.run import Run
 
     path = folder_of(name, runs_dir)
     if not (path / LADDER_RECORD).is_file():
         return [Run.read(path)]
     beside = read_all(path.parent)[0]
-    return Ladder.read(path).runs + [
-        run for run in beside if run.record.get("ladder") == path.name and has_diverged(run)
-    ]
+    return Ladder.read(path).runs + [run for run in beside if run.record.ladder == path.name and has_diverged(run)]

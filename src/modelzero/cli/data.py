@@ -1,4 +1,4 @@
-"""`modelzero data`: what is in a set of images."""
+"""`modelzero data`: show a dataset and audit it."""
 
 from __future__ import annotations
 
@@ -7,22 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelzero.cli.app import (
-    AllowUnreadable,
-    Data,
-    DataDir,
-    Fit,
-    Format,
-    Group,
-    Json,
-    Share,
-    Size,
-    SplitSeed,
-    TestShare,
-    command,
-    console,
-    print_json,
-)
+from modelzero.cli.app import command, console, print_json
+from modelzero.cli.options import Data, Json
+from modelzero.data.options import LoadOptions
 from modelzero.errors import counted
 from modelzero.text import plain
 
@@ -32,54 +19,35 @@ if TYPE_CHECKING:
 _MOST_CLASSES = 200  # rows of the table; --json has all
 _MOST_LETTERS = 500  # of a sentence of the audit; a pattern for --group must not be cut
 _NAME_LETTERS = 60
-_MOST_FILES = 20  # that could not be read
+_MOST_FILES = 20  # unreadable ones
 
 
 @command
 def data(
     data: Data,
     picture: Annotated[Path | None, typer.Option(help="Also draw a labelled grid of samples into this file.")] = None,
-    format_: Format = None,
-    size: Size = None,
-    fit: Fit = "pad",
-    test_share: TestShare = 0.2,
-    split_seed: SplitSeed = 0,
-    group: Group = None,
-    share: Share = 1.0,
-    allow_unreadable: AllowUnreadable = False,
+    load: LoadOptions = LoadOptions(),  # noqa: B008 - each field is an option of its own
     pairs: Annotated[
-        Path | None, typer.Option(help="Also draw the test images that were seen in training into this file.")
+        Path | None,
+        typer.Option(help="Also draw the leaked test images, beside their training images, into this file."),
     ] = None,
-    near: Annotated[
-        bool, typer.Option(help="Search for near duplicates; it takes long on several 100,000 images.")
-    ] = True,
-    data_dir: DataDir = None,
+    near: Annotated[bool, typer.Option(help="Search for near duplicates; slow for several 100,000 images.")] = True,
     json: Json = False,
 ) -> None:
-    """Show a data set: source, shapes, images of each class, fingerprint, and what could make a result wrong."""
-    from modelzero import audit, load
-    from modelzero.report.grid import check_picture_path, sample_grid, save_picture
+    """Show a dataset: source, shapes, images per class, fingerprint, and what could make results wrong."""
+    from modelzero import audit
+    from modelzero.data.load import load_with
+    from modelzero.reporting.grid import check_picture_path, sample_grid, save_picture
 
     for path in (picture, pairs):
         if path is not None:
             check_picture_path(path)
-    pictures = load(
-        data,
-        data_dir=data_dir,
-        format=format_,
-        size=size,
-        fit=fit,
-        test_share=test_share,
-        seed=split_seed,
-        group=group,
-        share=share,
-        allow_unreadable=allow_unreadable,
-    )
+    images = load_with(data, load)
     if picture is not None:
-        save_picture(sample_grid(pictures), picture)
-    found = audit(pictures, near=near)
+        save_picture(sample_grid(images), picture)
+    found = audit(images, near=near)
     if pairs is not None and found.leaked:
-        from modelzero.report.pairs import pair_sheet
+        from modelzero.reporting.pairs import pair_sheet
 
         save_picture(pair_sheet(found), pairs)
     drawn = pairs if found.leaked else None
@@ -87,14 +55,14 @@ def data(
         print_json(
             {
                 "format": 1,
-                "name": pictures.name,
-                "source": pictures.source,
-                "fingerprint": pictures.fingerprint,
-                "image_shape": list(pictures.image_shape),
-                "train_images": len(pictures.train),
-                "test_images": len(pictures.test),
-                "groups": pictures.description().get("groups"),
-                "classes": [{"name": name, "train": train, "test": test} for name, train, test in pictures.counts()],
+                "name": images.name,
+                "source": images.source,
+                "fingerprint": images.fingerprint,
+                "image_shape": list(images.image_shape),
+                "train_images": len(images.train),
+                "test_images": len(images.test),
+                "groups": images.description.as_dict().get("groups"),
+                "classes": [{"name": name, "train": train, "test": test} for name, train, test in images.counts()],
                 "picture": None if picture is None else str(picture),
                 "pairs": None if drawn is None else str(drawn),
                 "audit": found.as_dict(),
@@ -114,31 +82,31 @@ def _show(found: Audit) -> None:
     from rich.table import Table
 
     out = console()
-    pictures = found.data
-    channels, height, width = pictures.image_shape
-    out.print(f"name         {plain(pictures.name)}")
-    out.print(f"source       {plain(pictures.source, _MOST_LETTERS)}")
-    groups = pictures.test.group_count
+    images = found.data
+    channels, height, width = images.image_shape
+    out.print(f"name         {plain(images.name)}")
+    out.print(f"source       {plain(images.source, _MOST_LETTERS)}")
+    groups = images.test.group_count
     grouped = "" if groups is None else f" in {counted(groups, 'group')}"
-    out.print(f"images       {len(pictures.train):,} to train on, {len(pictures.test):,} to test on{grouped}")
+    out.print(f"images       {len(images.train):,} to train on, {len(images.test):,} to test on{grouped}")
     out.print(f"each         {channels} x {height} x {width} (channels, height, width), 8 bit")
-    out.print(f"fingerprint  {pictures.fingerprint}")
+    out.print(f"fingerprint  {images.fingerprint}")
     table = Table("label", "class", box=None, pad_edge=False)
     for split in found.counts:
         table.add_column(split, justify="right")
-    rows = zip(pictures.classes, *found.counts.values(), strict=True)
+    rows = zip(images.classes, *found.counts.values(), strict=True)
     for label, (name, *counts) in enumerate(rows):
         if label == _MOST_CLASSES:
             break
         table.add_row(str(label), plain(name, _NAME_LETTERS), *(f"{count:,}" for count in counts))
     out.print()
     out.print(table)
-    if len(pictures.classes) > _MOST_CLASSES:
-        out.print(f"... and {len(pictures.classes) - _MOST_CLASSES:,} classes more (--json lists all)")
+    if len(images.classes) > _MOST_CLASSES:
+        out.print(f"... and {len(images.classes) - _MOST_CLASSES:,} more classes (--json lists all)")
     out.print(f"\naudit ({found.seconds:.1f} s)")
     for sentence in found.sentences() or ["Nothing was found that could make a result wrong."]:
         out.print(f"- {plain(sentence, _MOST_LETTERS)}")
-    for name, reason in pictures.left_out[:_MOST_FILES]:
+    for name, reason in images.left_out[:_MOST_FILES]:
         out.print(f"  {plain(name, _NAME_LETTERS)}: {plain(reason, _MOST_LETTERS)}")
-    if len(pictures.left_out) > _MOST_FILES:
-        out.print(f"  ... and {len(pictures.left_out) - _MOST_FILES:,} files more")
+    if len(images.left_out) > _MOST_FILES:
+        out.print(f"  ... and {len(images.left_out) - _MOST_FILES:,} more files")

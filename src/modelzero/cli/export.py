@@ -1,4 +1,4 @@
-"""`modelzero export`: a run as a file for other programs."""
+"""`modelzero export`: export a run as a file for other programs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from modelzero.cli.app import DataDir, Json, RunsDir, command, console, print_json
+from modelzero.cli.app import command, console, print_json
+from modelzero.cli.options import DataDir, Json, RunsDir
 from modelzero.cli.predict import find_run
 from modelzero.errors import SettingError
 
@@ -24,17 +25,13 @@ def export(
             "--output", "-o", help="The file to write.  [default: model.onnx or model.pt2 in the run's folder]"
         ),
     ] = None,
-    check: Annotated[
-        Path | None, typer.Option(help="Write nothing; check this ONNX file against the run instead.")
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="Where the images of the run are now.  [default: where the record says]")
-    ] = None,
+    check: Annotated[Path | None, typer.Option(help="Check this ONNX file against the run, and write nothing.")] = None,
+    data: Annotated[str | None, typer.Option(help="Images of the run.  [default: the recorded source]")] = None,
     runs_dir: RunsDir = Path("runs"),
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
-    """Write a model that takes raw images and returns calibrated probabilities, checked on the whole test split."""
+    """Export a model from raw images to calibrated probabilities, and check it on the whole test split."""
     if check is not None and (output is not None or to is not None):
         raise SettingError("--check with --to or -o: a file is either checked or written; leave one out")
     found = find_run(run, runs_dir)
@@ -64,8 +61,8 @@ def export(
     out = console()
     runner = "onnxruntime" if done.kind == "onnx" else "torch.export"
     out.print(f"{done.path}: {done.size_bytes:,} bytes, {'written' if check is None else 'in order'}")
-    ties = f", but for {parity.ties} ties" if parity.ties else ""
+    ties = f", except for {parity.ties} ties" if parity.ties else ""
     out.print(
-        f"checked on {parity.pictures:,} test images: {runner} gives the class that modelzero gives{ties}; the "
+        f"checked on {parity.pictures:,} test images: {runner} gives the same classes as modelzero{ties}; the "
         f"largest difference of a probability is {parity.largest:.1e}"
     )

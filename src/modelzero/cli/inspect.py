@@ -1,4 +1,4 @@
-"""`modelzero inspect`: what a model consists of."""
+"""`modelzero inspect`: show the layers of a model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from modelzero.cli.app import SENTENCE_LETTERS, HiddenUnits, Json, command, console, print_json
+from modelzero.cli.app import SENTENCE_LETTERS, command, console, print_json
+from modelzero.cli.options import HiddenUnits, Json
 from modelzero.errors import SettingError
 from modelzero.text import plain
 
@@ -15,9 +16,7 @@ _LAYER_LETTERS = 60  # of the path of a layer within layers
 
 @command
 def inspect(
-    model: Annotated[
-        str, typer.Argument(help="A rung of the ladder, or module:name of what makes a model of your own.")
-    ],
+    model: Annotated[str, typer.Argument(help="A rung of the ladder, or module:name of your own model.")],
     shape: Annotated[str, typer.Option(help="Channels, height and width of the images.")] = "1,28,28",
     classes: Annotated[int, typer.Option(help="How many classes there are.")] = 10,
     hidden_units: HiddenUnits = 10,
@@ -66,7 +65,7 @@ def inspect(
     out = console()
     out.print(f"{plain(rung.name)}: {plain(rung.adds, SENTENCE_LETTERS)}")
     settled = [f"{name} {plain(str(value), SENTENCE_LETTERS)}" for name, value in recipe.items()]
-    out.print(f"recipe: {', '.join(settled) or 'nothing to choose'}")
+    out.print(f"recipe: {', '.join(settled) or 'no settings'}")
     if not stepwise:
         out.print("fitted in one go, without gradient steps: it has no layers")
         return
@@ -91,6 +90,6 @@ def inspect(
 def _image_shape(text: str) -> tuple[int, int, int]:
     parts = text.split(",")
     if len(parts) != 3 or not all(part.strip().isdecimal() and 0 < int(part) <= 100_000 for part in parts):
-        raise SettingError(f"shape {text!r}: channels, height and width are needed, such as 1,28,28")
+        raise SettingError(f"shape {text!r}: expected channels, height and width, such as 1,28,28")
     channels, height, width = map(int, parts)
     return channels, height, width

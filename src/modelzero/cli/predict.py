@@ -1,4 +1,4 @@
-"""`modelzero predict`: the classes of new images."""
+"""`modelzero predict`: predict the classes of new images."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from modelzero.cli.app import Json, RunsDir, command, console, folder_of, print_json
+from modelzero.cli.app import command, console, folder_of, print_json
+from modelzero.cli.options import Json, RunsDir
 from modelzero.errors import DataError, RunError, SettingError, check_count, counted
 from modelzero.io.atomic import check_writable, replacing
 
 if TYPE_CHECKING:
-    from modelzero.runs.record import Run
+    from modelzero.runs.run import Run
 
 _ENDINGS = (".csv", ".txt", ".tsv")
-_MOST_LETTERS = 300  # of the name of an image that is left out
+_MOST_LETTERS = 300  # of the name of a skipped image
 
 
 @command
@@ -29,23 +30,23 @@ def predict(
     run: Annotated[str, typer.Argument(help="Id or folder of a finished run.")],
     pictures: Annotated[
         list[str],
-        typer.Argument(help="Image files, folders of them, or - for names on standard input, one a line."),
+        typer.Argument(help="Image files, folders of them, or - for names on standard input, one per line."),
     ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the CSV into this file.  [default: standard output]")
     ] = None,
-    top: Annotated[int, typer.Option(help="How many classes to give for each image, the likeliest first.")] = 1,
+    top: Annotated[int, typer.Option(help="Number of classes for each image, the most probable first.")] = 1,
     runs_dir: RunsDir = Path("runs"),
     json: Json = False,
 ) -> None:
-    """Say the class of images, with calibrated probabilities; an image that cannot be read is named, with code 1."""
+    """Predict the classes of images, with calibrated probabilities. Unreadable files are listed (exit code 1)."""
     check_count("top", top)
     if output is not None:
         check_writable(output, _ENDINGS)
     found = find_run(run, runs_dir)
 
     from modelzero.text import plain
-    from modelzero.using.pictures import Decoder, Preprocessing
+    from modelzero.using.files import Decoder, Preprocessing
     from modelzero.using.predict import Predictor
     from modelzero.using.table import as_dicts, header, most_probable, write_rows
 
@@ -56,14 +57,14 @@ def predict(
     left_out: list[tuple[str, str]] = []
     count = 0
     shown = partial(plain, most=_MOST_LETTERS) if output is None and sys.stdout.isatty() else str
-    # Where nothing is predicted, what was there before stays.
-    with suppress(_NothingError), Decoder(Preprocessing.of(found.record["data"])) as decoder, _csv(output, json) as csv:
+    # If nothing is predicted, an existing file stays.
+    with suppress(_NothingError), Decoder(Preprocessing.of(found.record.data)) as decoder, _csv(output, json) as csv:
         if csv is not None:
             print(",".join(header(top)), file=csv)
         for paths in _blocks(files, decoder.at_once):
             images, kept, bad = decoder.decode(paths)
             for name, why in bad:
-                print(f"left out: {plain(name, _MOST_LETTERS)}: {why}", file=sys.stderr)
+                print(f"skipped: {plain(name, _MOST_LETTERS)}: {why}", file=sys.stderr)
             left_out += bad
             if not kept:
                 continue
@@ -76,7 +77,7 @@ def predict(
             if json:
                 document += as_dicts(names, ranked)
         if not count and not left_out:
-            raise DataError("no images: standard input names none; needed is one a line")
+            raise DataError("no images: standard input is empty; expected one name per line")
         if not count:
             raise _NothingError
     if json:
@@ -84,8 +85,8 @@ def predict(
             {
                 "format": 1,
                 "run": found.id,
-                "model": found.record["model"],
-                "data": {"name": found.record["data"]["name"], "fingerprint": found.record["data"]["fingerprint"]},
+                "model": found.record.model,
+                "data": {"name": found.record.data.name, "fingerprint": found.record.data.fingerprint},
                 "classes": list(predictor.classes),
                 "temperature": predictor.temperature,
                 "pictures": document,
@@ -97,7 +98,7 @@ def predict(
     elif output is not None:
         console().print("no image predicted, nothing written")
     if left_out:
-        print(f"{counted(len(left_out), 'image')} left out of {count + len(left_out):,}", file=sys.stderr)
+        print(f"{len(left_out):,} of {counted(count + len(left_out), 'image')} skipped", file=sys.stderr)
         raise typer.Exit(1)
 
 
@@ -106,26 +107,27 @@ class _NothingError(Exception):
 
 
 def find_run(name: str, runs_dir: Path) -> Run:
-    """Read the run of an id, or in a folder.
+    """Read a run, which is given by its id or folder.
 
     Raises:
-        RunError: there is none, or it is a ladder.
+        RunError: there is no such run, or it is a ladder.
     """
-    from modelzero.runs.record import LADDER_RECORD, Run
+    from modelzero.runs.record import LADDER_RECORD
+    from modelzero.runs.run import Run
 
     path = folder_of(name, runs_dir)
     if (path / LADDER_RECORD).is_file():
-        raise RunError(f"{path} is a ladder of several runs: one run is needed, 'modelzero runs' lists them")
+        raise RunError(f"{path} is a ladder of several runs: expected a single run; 'modelzero runs' lists them")
     return Run.read(path)
 
 
 def _files(given: Sequence[str]) -> Iterator[str]:
-    """Yield the images; folders are listed at once, so that nothing is computed before one that is wrong."""
-    from modelzero.using.pictures import find_pictures
+    """Yield the images; list folders first, so that a wrong one is reported before anything is computed."""
+    from modelzero.using.files import find_images
 
-    listed = {name: list(find_pictures([name])) for name in given if name != "-"}
+    listed = {name: list(find_images([name])) for name in given if name != "-"}
     return itertools.chain.from_iterable(
-        find_pictures(_lines(), go_on=True) if name == "-" else listed[name] for name in given
+        find_images(_lines(), go_on=True) if name == "-" else listed[name] for name in given
     )
 
 
@@ -142,12 +144,12 @@ def _blocks(names: Iterator[str], at_once: int) -> Iterator[list[str]]:
 
 @contextmanager
 def _csv(output: Path | None, json: bool) -> Iterator[IO[str] | None]:
-    """Open what takes the CSV: a file, which gets its name at the end, or standard output; or nothing."""
+    """Open the output for the CSV: a file, which is replaced at the end, or standard output; none for JSON."""
     if output is None:
         yield None if json else sys.stdout
         return
     try:
-        # Names that are no text go into the file as the bytes that they are.
+        # File names that are not UTF-8 are written as their bytes.
         with (
             replacing(output, _ENDINGS) as temporary,
             temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,

@@ -1,4 +1,4 @@
-"""`modelzero replay`: a run done again from its record alone."""
+"""`modelzero replay`: repeat a run from its record alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from modelzero.cli.app import Json, RunsDir, command, console, folder_of, print_json
+from modelzero.cli.app import command, console, folder_of, print_json
+from modelzero.cli.options import Json, RunsDir
 
 _SHOWN = 5
 
@@ -15,13 +16,11 @@ _SHOWN = 5
 @command
 def replay(
     run: Annotated[Path, typer.Argument(help="The id or folder of a finished run.")],
-    model: Annotated[
-        str | None, typer.Option(help="module:name of what makes the model, where it is one of your own.")
-    ] = None,
+    model: Annotated[str | None, typer.Option(help="module:name of the model, if it is your own.")] = None,
     runs_dir: RunsDir = Path("runs"),
     json: Json = False,
 ) -> None:
-    """Train again from the record of a run alone, and say whether the very same came out."""
+    """Repeat a run from its record alone, and say whether the result is identical."""
     import modelzero
 
     result = modelzero.replay(folder_of(run, runs_dir), model=model)
@@ -38,7 +37,7 @@ def replay(
             if len(result.differences) > _SHOWN:
                 out.print(f"  and {len(result.differences) - _SHOWN} more")
         if result.altered:
-            out.print("run.json was changed after it was written: its checksum is another one")
+            out.print("run.json was changed after it was written: checksum mismatch")
         for line in result.environment:
             out.print(f"environment: {line}")
     if not result.identical:

@@ -1,4 +1,4 @@
-"""`modelzero report`: a ladder or runs as one page to look at."""
+"""`modelzero report`: write a ladder or runs as one HTML page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from modelzero.cli.app import DataDir, Json, RunsDir, command, console, folder_of, print_json
+from modelzero.cli.app import command, console, folder_of, print_json
+from modelzero.cli.options import DataDir, Json, RunsDir
 from modelzero.errors import RunError, counted
 from modelzero.io.atomic import check_writable
 from modelzero.text import plain
@@ -21,7 +22,7 @@ def report(
     runs: Annotated[
         list[str] | None,
         typer.Argument(
-            help="The id or folder of a ladder, or of runs; a ladder beside others stands for its runs.  "
+            help="Id or folder of a ladder, or of runs; a ladder among others stands for its runs.  "
             "[default: the newest ladder in --runs-dir]",
             show_default=False,
         ),
@@ -30,29 +31,27 @@ def report(
     open_: Annotated[bool, typer.Option("--open", help="Also open it in the browser.")] = False,
     data: Annotated[
         str | None,
-        typer.Option(
-            help="Where the images are, to show mistakes.  [default: where the record says]", show_default=False
-        ),
+        typer.Option(help="Images of the runs, to show mistakes.  [default: the recorded source]", show_default=False),
     ] = None,
-    pictures: Annotated[bool, typer.Option(help="Show the images of mistakes where they can be found.")] = True,
+    pictures: Annotated[bool, typer.Option(help="Show the images of mistakes, if available.")] = True,
     runs_dir: RunsDir = Path("runs"),
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
     """Write one HTML file: verdict, accuracy against time, curves, mistakes, calibration, and how to repeat it."""
-    from modelzero.report.collected import newest_ladder
-    from modelzero.report.content import gather
-    from modelzero.report.page import ENDINGS, page, save_page
-    from modelzero.report.shown import show
+    from modelzero.reporting.collected import newest_ladder
+    from modelzero.reporting.content import gather
+    from modelzero.reporting.page import ENDINGS, page, save_page
+    from modelzero.reporting.shown import show
 
     check_writable(output, ENDINGS)
     found = [folder_of(name, runs_dir) for name in runs or []] or [newest_ladder(runs_dir)]
-    gathered = gather(found, pictures=pictures, data=data, data_dir=data_dir)
+    gathered = gather(found, images=pictures, data=data, data_dir=data_dir)
     left_out = [f"{each['id']}: {each['why']}" for each in gathered.runs if each["why"] and each["id"]]
     if left_out and not gathered.rungs:
         raise RunError(f"nothing to report: {'; '.join(left_out)}")
     for each in left_out:
-        print("left out: " + plain(each, None), file=sys.stderr)
+        print("skipped: " + plain(each, None), file=sys.stderr)
     path = save_page(page(gathered), output)
     size = path.stat().st_size
     if json:
@@ -65,13 +64,13 @@ def report(
             out.print(f"Without images: {gathered.without_pictures}.")
         out.print(f"\nreport of {counted(len(gathered.ladder.runs), 'training')} in {path} ({show(size, 'bytes')})")
     if open_ and not _opened(path):
-        print(f"no browser could be started: open {plain(str(path), None)} in one", file=sys.stderr)
+        print(f"no browser could be started: open {plain(str(path), None)} yourself", file=sys.stderr)
     if left_out and not gathered.is_ladder:
         raise typer.Exit(1)
 
 
 def _opened(path: Path) -> bool:
-    """Open a file in the browser, whose own words must not get into a document on standard output."""
+    """Open a file in the browser, whose output must not mix with a document on standard output."""
     standard_output = os.dup(1)
     try:
         os.dup2(2, 1)

@@ -1,4 +1,4 @@
-"""`modelzero reproduce`: the chapter, with its printed figures beside ours."""
+"""`modelzero reproduce`: repeat the chapter and compare its printed figures with ours."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from modelzero.cli.app import DataDir, Json, RunsDir, command, print_json
+from modelzero.cli.app import command, print_json
+from modelzero.cli.options import DataDir, Json, RunsDir
 from modelzero.text import plain
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @command
 def reproduce(runs_dir: RunsDir = Path("runs"), data_dir: DataDir = None, json: Json = False) -> None:
-    """Walk through the tutorial chapter on Fashion-MNIST and check every figure that it prints."""
+    """Repeat the tutorial chapter on Fashion-MNIST and check every figure that it prints."""
     from dataclasses import asdict
 
     from modelzero import load
@@ -40,7 +41,7 @@ def reproduce(runs_dir: RunsDir = Path("runs"), data_dir: DataDir = None, json: 
     right = sum(figure.matches for figure in figures)
     print(f"\n{right} of {len(figures)} figures match", file=out)
     if right < len(figures):
-        print("A processor or a torch that rounds differently can move a last digit; see docs/reproduce.md", file=out)
+        print("Another processor or version of torch may change a last digit; see docs/reproduce.md", file=out)
     if json:
         print_json(
             {

@@ -1,4 +1,4 @@
-"""`modelzero runs`: what lies in a folder of runs."""
+"""`modelzero runs`: list the runs and ladders of a folder."""
 
 from __future__ import annotations
 
@@ -7,33 +7,36 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelzero.cli.app import NAME_LETTERS, Json, RunsDir, command, console, percent, print_json
-from modelzero.text import plain
+from modelzero.cli.app import NAME_LETTERS, command, console, print_json
+from modelzero.cli.options import Json, RunsDir
+from modelzero.text import percent, plain
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from modelzero.runs.record import Run
+    from modelzero.runs.record import LadderRecord
+    from modelzero.runs.run import Run
 
 
 @command
 def runs(runs_dir: RunsDir = Path("runs"), json: Json = False) -> None:
     """List the recorded runs and ladders, the oldest first."""
-    from modelzero.results.ladder import read_ladder_records
     from modelzero.runs.folder import read_all
+    from modelzero.runs.ladders import read_ladder_records
+    from modelzero.runs.seal import sealed
 
     found, trouble = read_all(runs_dir)
     records, more = read_ladder_records(runs_dir)
     ladders = [_summary(name, record) for name, record in records.items()]
     trouble += more
     for line in trouble:
-        print(f"left out: {plain(line, None)}", file=sys.stderr)
+        print(f"skipped: {plain(line, None)}", file=sys.stderr)
     if json:
         print_json(
             {
                 "format": 1,
                 "runs_dir": str(runs_dir),
-                "runs": [run.record for run in found],
+                "runs": [sealed(run.record.as_dict())[0] for run in found],
                 "ladders": ladders,
                 "left_out": trouble,
             }
@@ -42,7 +45,7 @@ def runs(runs_dir: RunsDir = Path("runs"), json: Json = False) -> None:
     out = console()
     if not (found or ladders):
         out.print(
-            f"no runs in {plain(str(runs_dir), None)}; 'modelzero train DATA' makes one, --runs-dir looks elsewhere"
+            f"no runs in {plain(str(runs_dir), None)}: run 'modelzero train DATA' first, or give another --runs-dir"
         )
     if found:
         out.print(_table_of_runs(found))
@@ -56,7 +59,7 @@ def _table_of_runs(found: Sequence[Run]) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    table.add_column("run", overflow="fold")  # whole: it is what the other commands are given
+    table.add_column("run", overflow="fold")  # never shortened: other commands take it
     for heading in ("status", "model", "data"):
         table.add_column(heading, no_wrap=True)
     for heading in ("seed", "epochs", "test accuracy", "train seconds"):
@@ -65,10 +68,10 @@ def _table_of_runs(found: Sequence[Run]) -> Table:
         table.add_row(
             plain(run.id, None),
             plain(run.status, NAME_LETTERS),
-            plain(run.record["model"], NAME_LETTERS),
-            plain(run.record["data"]["name"], NAME_LETTERS),
+            plain(run.record.model, NAME_LETTERS),
+            plain(run.record.data.name, NAME_LETTERS),
             str(run.seed),
-            f"{len(run.history)}/{run.record['epochs']}",
+            f"{len(run.history)}/{run.record.epochs}",
             percent(run.history[-1].test_accuracy) if run.history else "",
             f"{run.train_seconds:.2f}",
         )
@@ -94,14 +97,14 @@ def _table_of_ladders(ladders: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _summary(name: str, record: Mapping[str, Any]) -> dict[str, Any]:
+def _summary(name: str, record: LadderRecord) -> dict[str, Any]:
     from modelzero.runs.record import NOT_NEEDED
 
     return {
         "id": name,
-        "status": record["status"],
-        "data": record["data"]["name"],
-        "rungs": [rung["name"] for rung in record["rungs"]],
-        "finished_runs": sum(cell["status"] == "finished" for cell in record["cells"]),
-        "planned_runs": sum(cell["status"] != NOT_NEEDED for cell in record["cells"]),
+        "status": record.status,
+        "data": record.data.name,
+        "rungs": [rung.name for rung in record.rungs],
+        "finished_runs": sum(cell.status == "finished" for cell in record.cells),
+        "planned_runs": sum(cell.status != NOT_NEEDED for cell in record.cells),
     }

@@ -11,84 +11,46 @@ import typer
 
 from modelzero.cli.app import (
     SENTENCE_LETTERS,
-    AllowUnreadable,
-    BatchSize,
-    CheckpointEvery,
-    DataDir,
-    DataOrNone,
-    Device,
-    Epochs,
-    Fit,
-    Format,
-    Group,
-    HiddenUnits,
-    Json,
-    LearningRate,
-    RunsDir,
-    Seed,
-    Share,
-    Size,
-    SplitSeed,
-    TakeOver,
-    TestShare,
-    Threads,
     command,
     console,
     folder_of,
     in_groups,
-    interval,
     is_given,
     notes_of,
-    percent,
-    print_json,
+    print_record,
     refuse_beside,
     refuse_without_resume,
 )
+from modelzero.cli.options import CheckpointEvery, DataOrNone, Json, RunsDir, TakeOver
+from modelzero.data.options import LoadOptions
 from modelzero.errors import SettingError
-from modelzero.text import plain
+from modelzero.text import interval, percent, plain
+from modelzero.training.options import TrainOptions
 
 if TYPE_CHECKING:
-    from modelzero.runs.record import Run
+    from modelzero.runs.run import Run
 
 
 @command
 def train(
     context: typer.Context,
     data: DataOrNone = None,
-    model: Annotated[
-        str, typer.Option(help="A rung of the ladder, or module:name of what makes a model of your own.")
-    ] = "model0",
-    epochs: Epochs = None,
-    batch_size: BatchSize = None,
-    learning_rate: LearningRate = None,
-    seed: Seed = 42,
-    hidden_units: HiddenUnits = 10,
-    device: Device = "auto",
-    threads: Threads = None,
-    engine: Annotated[
-        str, typer.Option(help="torch: the plain loop; fused: one compiled kernel for linear stacks; auto: what can.")
-    ] = "auto",
-    format_: Format = None,
-    size: Size = None,
-    fit: Fit = "pad",
-    test_share: TestShare = 0.2,
-    split_seed: SplitSeed = 0,
-    group: Group = None,
-    share: Share = 1.0,
-    allow_unreadable: AllowUnreadable = False,
+    model: Annotated[str, typer.Option(help="A rung of the ladder, or module:name of your own model.")] = "model0",
+    settings: TrainOptions = TrainOptions(),  # noqa: B008 - each field is an option of its own
+    load: LoadOptions = LoadOptions(),  # noqa: B008
     checkpoint_every: CheckpointEvery = "60s",
     resume: Annotated[
         Path | None,
-        typer.Option(help="Go on with this run, in its own folder; all is in its record but a --model of your own."),
+        typer.Option(help="Resume this run; its record has all settings, except a --model of your own."),
     ] = None,
     take_over: TakeOver = False,
     runs_dir: RunsDir = Path("runs"),
-    data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
     """Train one model with one seed and record the run."""
     import modelzero
     from modelzero.climbing.budget import parse_budget
+    from modelzero.data.load import load_with
 
     every = parse_budget(checkpoint_every, "checkpoint every")
     if resume is not None:
@@ -102,39 +64,15 @@ def train(
     if data is None:
         raise SettingError("no data: give a name, a folder or a file, or --resume RUN")
 
-    pictures = partial(
-        modelzero.load,
-        data,
-        data_dir=data_dir,
-        format=format_,
-        size=size,
-        fit=fit,
-        test_share=test_share,
-        seed=split_seed,
-        group=group,
-        share=share,
-        allow_unreadable=allow_unreadable,
-    )
     run = modelzero.train(
-        pictures,
-        model,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        seed=seed,
-        hidden_units=hidden_units,
-        device=device,
-        threads=threads,
-        engine=engine,
-        runs_dir=runs_dir,
-        checkpoint_every=every,
+        partial(load_with, data, load), model, **vars(settings), runs_dir=runs_dir, checkpoint_every=every
     )
     _show(run, json)
 
 
 def _show(run: Run, json: bool) -> None:
     if json:
-        print_json(run.record)
+        print_record(run.record)
         return
     from rich.table import Table
 
@@ -142,15 +80,14 @@ def _show(run: Run, json: bool) -> None:
     from modelzero.training.learned import why_not_learned
 
     out = console()
-    described = run.record["data"]
-    model, name, source = run.record["model"], described["name"], described["source"]
-    out.print(f"{plain(model, None)} on {plain(name)} ({plain(source, None)}), seed {run.seed}")
-    for note in notes_of(described):
+    record, data = run.record, run.record.data
+    out.print(f"{plain(record.model, None)} on {plain(data.name)} ({plain(data.source, None)}), seed {run.seed}")
+    for note in notes_of(data):
         out.print(f"note    {plain(note, SENTENCE_LETTERS)}")
-    out.print(f"device  {run.record['derived']['device']}")
-    if run.record["engine"]:
-        out.print(f"engine  {run.record['derived']['engine']}")
-    out.print(f"threads {run.record['derived']['threads']}\n")
+    for name in ("device", "engine", "threads"):
+        if name in record.derived:
+            out.print(f"{name:7} {record.derived[name]}")
+    out.print()
     table = Table(box=None, pad_edge=False)
     for heading in ("epoch", "train loss", "test loss", "test accuracy", "train seconds", "test seconds"):
         table.add_column(heading, justify="right")
@@ -164,18 +101,18 @@ def _show(run: Run, json: bool) -> None:
             f"{epoch.test_seconds:.2f}",
         )
     out.print(table)
-    right, n = run.history[-1].test_correct, described["test_images"]
-    found = account(model, "", [run])
+    right, n = run.history[-1].test_correct, data.test_images
+    found = account(record.model, "", [run])
     out.print(
-        f"\n{right:,} of {n:,} test images{in_groups(described)} are right: {percent(right / n)}; "
+        f"\n{right:,} of {n:,} test images{in_groups(data)} are right: {percent(right / n)}; "
         f"on new images {interval(found.low, found.high)} (95 % interval, this trained model)"
     )
     if run.not_learned is not None:
         why = plain(why_not_learned(run.not_learned), SENTENCE_LETTERS)
         out.print(f"This training did not learn: {why}.")
-    for warning in run.record.get("warnings", []):
+    for warning in record.warnings or ():
         out.print(f"warning: {plain(warning, SENTENCE_LETTERS)}")
-    for again in run.record.get("resumed", []):
-        at = f"epoch {again['epoch']}, after {again['step']} steps"
-        out.print("; ".join([f"resumed from {at}", *again["trouble"], *again["differs"]]))
+    for again in record.resumed or ():
+        at = f"epoch {again.epoch}, after {again.step} steps"
+        out.print("; ".join([f"resumed from {at}", *again.trouble, *again.differs]))
     out.print(f"recorded in {plain(str(run.path), None)}")

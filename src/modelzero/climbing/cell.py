@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import cloudpickle
 import numpy as np
@@ -23,17 +23,16 @@ from modelzero.climbing.shared import open_shared
 from modelzero.data.batches import batches, epoch_order, to_float
 from modelzero.data.dataset import ImageData, Split
 from modelzero.errors import InputError, ModelZeroError
-from modelzero.models.build import build, describe
-from modelzero.models.classifier import Classifier, rows_of
-from modelzero.models.fitted import Fitted
+from modelzero.models.build import describe
+from modelzero.models.learner import Learner
 from modelzero.models.rungs import Rung
 from modelzero.models.seeding import seeded
+from modelzero.runs.spec import Spec
 from modelzero.training.bars import Silence
 from modelzero.training.device import use_threads
-from modelzero.training.execute import train
+from modelzero.training.execute import begin, execute
 from modelzero.training.fused.loop import Fused
 from modelzero.training.fused.loop import rows_of as pixel_rows
-from modelzero.training.fused.stack import what_hinders
 from modelzero.training.learned import not_finite
 from modelzero.training.loop import NonFiniteLossError
 from modelzero.training.resume import resume
@@ -51,27 +50,33 @@ class Job:
     """One cell, or the trial of a rung, as it is sent to a process.
 
     Args:
-        rung: the position on the ladder.
+        rung: the rung's name.
         seed: of the training.
-        pickled: the rung itself, in a form that also carries lambdas and classes of a notebook.
+        pickled: the spec, in a form that also carries lambdas and classes of a notebook.
         data: where the images are: the folder that `share` wrote, or, for a cell that is trained in this process,
             the images.
         runs_dir: where the run goes.
-        device: as for `train`.
-        ladder: the id of the ladder.
-        unfinished: the folder of a run of this cell that was cut off, where it goes on.
+        unfinished: the folder of an interrupted run of this cell, which is resumed.
         take_over: as for `resume`.
     """
 
-    rung: int
+    rung: str
     seed: int
     pickled: bytes
     data: Path | ImageData
     runs_dir: Path
-    device: str
-    ladder: str
     unfinished: Path | None = None
     take_over: bool = False
+
+    @property
+    def spec(self) -> Spec:
+        """All that decides the cell."""
+        spec: Spec = cloudpickle.loads(self.pickled)
+        return spec
+
+    def open_data(self) -> ImageData:
+        """Return the images."""
+        return self.data if isinstance(self.data, ImageData) else open_shared(self.data)
 
 
 @dataclass(frozen=True)
@@ -92,15 +97,14 @@ class Failure:
 class _UntilStopped(Silence):
     """Ends a training, with a checkpoint, when somebody wants it to stop."""
 
-    def __init__(self, stopped: Callable[[], bool]) -> None:
-        self._stopped = stopped
+    def __init__(self, is_stopped: Callable[[], bool]) -> None:
+        self._is_stopped = is_stopped
 
     def stopped(self) -> int | None:
-        """Say whether to stop, as if by a signal."""
-        return signal.SIGINT if self._stopped() else None
+        return signal.SIGINT if self._is_stopped() else None
 
 
-def runs_here(job: Job) -> bool:
+def is_in_process(job: Job) -> bool:
     """Tell whether a cell is trained in this process: the compiled kernel leaves Python to others meanwhile."""
     return isinstance(job.data, ImageData)
 
@@ -114,42 +118,32 @@ def train_cell(job: Job, stopped: Callable[[], bool] | None = None) -> Path | Fa
     """
     with _ONE_AT_A_TIME if stopped is None else contextlib.nullcontext():
         try:
-            rung: Rung = cloudpickle.loads(job.pickled)
-            data = job.data if isinstance(job.data, ImageData) else open_shared(job.data)
+            spec, data = job.spec, job.open_data()
             progress = False if stopped is None else _UntilStopped(stopped)
             if job.unfinished is not None:
-                return resume(job.unfinished, data, rung, take_over=job.take_over, progress=progress).path
-            run = train(
-                data,
-                rung,
-                seed=job.seed,
-                device=job.device,
-                threads=1,
-                runs_dir=job.runs_dir,
-                ladder=job.ladder,
-                progress=progress,
-            )
+                return resume(job.unfinished, data, spec.rung, take_over=job.take_over, progress=progress).path
+            learner = spec.learner(data.image_shape, len(data.classes))
+            folder = begin(spec, data, learner, job.runs_dir)
+            return execute(spec, data, folder, learner=learner, progress=progress).path
         except NonFiniteLossError as error:
             return Failure(str(error), hopeless=False, not_learned=not_finite(error.epoch, error.step))
         except ModelZeroError as error:
             return Failure(str(error), hopeless=isinstance(error, InputError))
         except Exception as error:
             return Failure(describe(error), hopeless=False)
-        return run.path
 
 
 def try_out(job: Job, stopped: Callable[[], bool] | None = None) -> float | Failure:  # noqa: ARG001
     """Predict the seconds that a cell takes, training and evaluation, from a short trial on one thread."""
     with _ONE_AT_A_TIME, use_threads(1), seeded(job.seed):
         try:
-            rung: Rung = cloudpickle.loads(job.pickled)
-            data = job.data if isinstance(job.data, ImageData) else open_shared(job.data)
-            model = build(rung.make, data.image_shape, len(data.classes), seed=job.seed)
-            if isinstance(model, nn.Module) and not isinstance(model, Fitted):
-                if what_hinders(model, rung) is None:
-                    return _seconds_fused(rung, cast("nn.Sequential", model), data)
-                return _seconds_by_steps(rung, model, data)
-            return _seconds_in_one_go(model, data, job.seed)
+            spec, data = job.spec, job.open_data()
+            learner = spec.learner(data.image_shape, len(data.classes))
+            if not learner.by_steps:
+                return _seconds_in_one_go(learner, data)
+            if spec.engine == "fused":
+                return _seconds_fused(spec.rung, learner.model, data)
+            return _seconds_by_steps(spec.rung, learner.model, data)
         except ModelZeroError as error:
             return Failure(str(error), hopeless=True)
         except Exception as error:
@@ -201,24 +195,18 @@ def _seconds_fused(rung: Rung, model: nn.Sequential, data: ImageData) -> float:
     return rung.epochs_for(len(labels)) * ((trained - began) * steps / done.stop + asking)
 
 
-def _seconds_in_one_go(model: Fitted | Classifier, data: ImageData, seed: int) -> float:
-    """Fit a small and a larger part of the training split, and go on as their times do."""
+def _seconds_in_one_go(learner: Learner, data: ImageData) -> float:
+    """Fit a small and a larger part of the training split, and extrapolate."""
     order = epoch_order(0, 0, len(data.train))
     sizes = [min(size, len(order)) for size in _TRIAL_FITS]
+    asked = data.test.images[:_TRIAL_QUESTIONS]
     times = []
     for size in sizes:
         part = Split(data.train.images[order[:size]], data.train.labels[order[:size]])
-        asked = Split(data.test.images[:_TRIAL_QUESTIONS], data.test.labels[:_TRIAL_QUESTIONS])
         began = time.perf_counter()
-        if isinstance(model, Fitted):
-            model.fit(part, seed)
-        else:
-            model.fit(rows_of(part.images), part.labels.numpy())
+        learner.fit(part)
         fitted = time.perf_counter()
-        if isinstance(model, Fitted):
-            model(to_float(asked.images))
-        else:
-            model.predict(rows_of(asked.images))
+        learner.logits(asked)
         times.append((fitted - began, (time.perf_counter() - fitted) * len(data.test) / len(asked)))
     fits, questions = zip(*times, strict=True)
     return _further(sizes, fits, len(order), 1.0) + _further(sizes, questions, len(order), 0.0)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from modelzero.models.rungs import Rung
-from modelzero.results.ladder import read_ladder_records
+from modelzero.runs.ladders import read_ladder_records
+from modelzero.runs.record import LadderRecord
 
 
 def count_looks(runs_dir: str | Path, fingerprint: str, rungs: Sequence[Rung], seeds: Sequence[int]) -> int:
@@ -31,18 +32,15 @@ def count_looks(runs_dir: str | Path, fingerprint: str, rungs: Sequence[Rung], s
     earlier = {
         frozenset(used.items())
         for record in read_ladder_records(runs_dir)[0].values()
-        if record["data"].get("fingerprint") == fingerprint and len(used := _trained(record, recipes)) > 1
+        if record.data.fingerprint == fingerprint and len(used := _trained(record, recipes)) > 1
     }
     return 1 + sum(any(_are_others(used, seeds) for _, used in looked) for looked in earlier)
 
 
-def _trained(record: Mapping[str, Any], recipes: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[int, ...]]:
+def _trained(record: LadderRecord, recipes: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[int, ...]]:
     """Return the seeds with which an earlier ladder trained those of its rungs that are among these."""
-    shared = [rung["name"] for rung in record["rungs"] if rung.get("recipe") == recipes.get(rung["name"], {})]
-    used = {
-        name: tuple(cell["seed"] for cell in record["cells"] if cell["rung"] == name and cell["status"] == "finished")
-        for name in shared
-    }
+    shared = [rung.name for rung in record.rungs if rung.recipe == recipes.get(rung.name, {})]
+    used = {name: tuple(cell.seed for cell in record.cells_of(name) if cell.status == "finished") for name in shared}
     return {name: trained for name, trained in used.items() if trained}
 
 

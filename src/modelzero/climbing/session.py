@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,15 @@ from modelzero.climbing.cell import Failure, Job, train_cell, try_out
 from modelzero.climbing.workers import Workers
 from modelzero.data.dataset import ImageData
 from modelzero.errors import SettingError, TrainingError
-from modelzero.models.randomness import ASSUMED, Randomness
+from modelzero.io.processes import available_cores
+from modelzero.models.randomness import ASSUMED
 from modelzero.models.rungs import Rung
 from modelzero.results.account import are_enough, came_out_equal
 from modelzero.results.ladder import Ladder
 from modelzero.runs.folder import read_all, write_record
-from modelzero.runs.record import LADDER_RECORD, NOT_NEEDED, Run
+from modelzero.runs.record import LADDER_RECORD, NOT_NEEDED, CellRecord, Declared, LadderRecord, LeftOut, RungRecord
+from modelzero.runs.run import Run
+from modelzero.runs.spec import Spec
 
 # Where cells take hundredths of a second, writing the record after each would take longer than some of them.
 _SAVE_EVERY_SECONDS = 0.5
@@ -33,158 +36,159 @@ _SECONDS_TO_END = 6.0
 Listener = Callable[[Ladder], None]
 
 
-class Expedition:
-    """A climb under way: what is planned, what is done, and its record on disk."""
+class Session:
+    """A climb under way: what is planned, what is done, and its record on disk.
+
+    Args:
+        path: the folder of the ladder.
+        record: of the ladder.
+        data: the images.
+        rungs: in ladder order, with their own recipes.
+        specs: of each rung's first training, by name.
+        in_process: the rungs that are trained in this process.
+        workers: that train the others.
+        progress: is given the ladder once it is declared, and whenever a cell has ended.
+    """
 
     def __init__(
         self,
         path: Path,
-        record: dict[str, Any],
+        record: LadderRecord,
         data: ImageData,
         rungs: list[Rung],
-        randomness: dict[str, Randomness],
-        here: set[str],
+        specs: dict[str, Spec],
+        workers: Workers[Job],
+        progress: Listener | None,
     ) -> None:
-        self.path, self.record, self.data, self.rungs, self.randomness = path, record, data, rungs, randomness
-        self.here = here
-        self.progress: Listener | None = None
-        self.workers: Workers[Job]
+        self.path, self.data, self.rungs, self.specs = path, data, rungs, specs
+        self.workers, self.progress = workers, progress
+        self.in_process = {name for name, spec in specs.items() if spec.engine == "fused" and workers.are_own}
+        self.record = record
+        self.cells = {(cell.rung, cell.seed): cell for cell in record.cells}
+        self.left_out = list(record.left_out)
         self.runs: list[Run] = []
         self.unfinished: dict[tuple[str, int], Path] = {}
         self.take_over = False
         self.predicted: dict[str, float] = {}
+        self.ladder = Ladder(path, record, [])
         self._saved = -math.inf
 
     def declare(self, began: float, deadline: float | None) -> None:
         """Settle which cells are trained and what is compared, and write it down; once for a ladder."""
-        if self.record["cells"]:
-            self._save()
-            self._tell()
-            return
-        wanted = [len(self.record["seeds"]) if self.randomness[rung.name].random else 1 for rung in self.rungs]
-        if deadline is not None:
-            wanted = self._fitting(wanted, began, deadline)
-        names = [rung.name for rung, seeds in zip(self.rungs, wanted, strict=True) if seeds]
-        self.record["rungs"] = [
-            {
-                "name": rung.name,
-                "adds": rung.adds,
-                "model": rung.built_in,
-                "seeds": seeds,
-                "recipe": rung.recipe(),
-                "random": None if self._is_measured(position) else self.randomness[rung.name].random,
-                "randomness": self.randomness[rung.name].source,
+        if not self.cells:
+            seeds = self.record.seeds
+            wanted = {rung.name: len(seeds) if self.specs[rung.name].random else 1 for rung in self.rungs}
+            if deadline is not None:
+                wanted = self._fitting(wanted, began, deadline)
+            names = [name for name, count in wanted.items() if count]
+            self.cells = {
+                (name, seed): CellRecord(name, seed) for name, count in wanted.items() for seed in seeds[:count]
             }
-            for position, (rung, seeds) in enumerate(zip(self.rungs, wanted, strict=True))
-        ]
-        self.record["family"] = [
-            {"rung": name, "against": "the best below", "below": names[:position]}
-            for position, name in enumerate(names)
-            if position
-        ]
-        self.record["cells"] = [
-            {
-                "rung": rung.name,
-                "seed": seed,
-                "status": "planned",
-                "run": None,
-                "why": None,
-                "learned": None,
-                "not_learned": None,
-            }
-            for rung, seeds in zip(self.rungs, wanted, strict=True)
-            for seed in self.record["seeds"][:seeds]
-        ]
-        self.record["not_planned"] = list(self.record["left_out"])
+            self.record = replace(
+                self.record,
+                rungs=tuple(self._declared(rung, wanted[rung.name]) for rung in self.rungs),
+                family=tuple(Declared(name, below=names[:place]) for place, name in enumerate(names) if place),
+                not_planned=tuple(self.left_out),
+            )
         self._save()
         self._tell()
 
+    def _declared(self, rung: Rung, seeds: int) -> RungRecord:
+        spec = self.specs[rung.name]
+        random = None if self._is_measured(rung.name) else spec.random
+        return RungRecord(rung.name, rung.adds, rung.built_in, seeds, rung.recipe(), random, spec.randomness)
+
     def take_up(self, *, take_over: bool) -> None:
-        """Read back what is finished, and find what can go on: the folders beside say more than the last record."""
+        """Read back what is finished, and find what can be resumed: the folders beside say more than the record."""
         self.take_over = take_over
-        cells = {(cell["rung"], cell["seed"]): cell for cell in self.record["cells"]}
         deadline = time.monotonic() + _SECONDS_TO_END
         for found in read_all(self.path.parent)[0]:
-            cell = cells.get((found.record["model"], found.seed))
-            if found.record.get("ladder") != self.record["id"] or cell is None:
+            key = found.record.model, found.seed
+            if found.record.ladder != self.record.id or key not in self.cells:
                 continue
             run = _ended(found, deadline)
-            if run.status == "finished" and cell["run"] in (None, run.id):
-                self.runs.append(run)
-                cell.update(status="finished", run=run.id, why=None, **_learning(run))
+            if run.status == "finished" and self.cells[key].run in (None, run.id):
+                self._finished(key, run)
             elif run.status != "finished":
-                self.unfinished[cell["rung"], cell["seed"]] = run.path
+                self.unfinished[key] = run.path
         known = {run.id for run in self.runs}
-        for cell in cells.values():
-            if cell["run"] not in known:
-                cell.update(status="planned", run=None, why=None, learned=None, not_learned=None)
+        for key, cell in self.cells.items():
+            if cell.run not in known:
+                self.cells[key] = CellRecord(*key)
 
     def train(self, deadline: float | None) -> None:
         """Train all cells, and keep the record up to date.
 
         Of a rung whose randomness is measured, the third and further cells wait until the first two have ended.
         """
-        cells: dict[tuple[int, int], dict[str, Any]] = {}
         jobs: deque[Job] = deque()
-        waiting: dict[int, list[Job]] = {}
-        for position in range(len(self.rungs)):
-            own = self._cells(position)
-            cells |= {(position, cell["seed"]): cell for cell in own}
+        waiting: dict[str, list[Job]] = {}
+        for rung in self.rungs:
+            own = self._cells_of(rung.name)
             first, further = (
-                [self._job(position, cell["seed"]) for cell in some if cell["status"] == "planned"]
+                [self._job(rung.name, cell.seed) for cell in some if cell.status == "planned"]
                 for some in (own[:2], own[2:])
             )
             jobs += first
-            if first and self._is_measured(position):
-                waiting[position] = further
+            if first and self._is_measured(rung.name):
+                waiting[rung.name] = further
             else:
-                jobs += self._still_needed(position, further)
+                jobs += self._still_needed(rung.name, further)
         for job, answer in self.workers.run(train_cell, jobs, deadline):
-            cell = cells[job.rung, job.seed]
             if isinstance(answer, Path):
-                run = Run.read(answer)
-                self.runs.append(run)
-                cell.update(status="finished", run=run.id, **_learning(run))
+                self._finished((job.rung, job.seed), Run.read(answer))
             else:
-                why = answer.why if isinstance(answer, Failure) else f"{type(answer).__name__}: {answer}"
-                cell.update(status="failed", why=why)
-                if isinstance(answer, Failure) and answer.not_learned is not None:
-                    cell.update(learned=False, not_learned=answer.not_learned)
-                if isinstance(answer, Failure) and answer.hopeless:
-                    pointless = [other for other in jobs if other.rung == job.rung]
-                    for other in pointless:
-                        jobs.remove(other)
-                    for other in [*pointless, *waiting.pop(job.rung, [])]:
-                        cells[other.rung, other.seed].update(status="failed", why=why)
-            if job.rung in waiting and all(each["status"] != "planned" for each in self._cells(job.rung)[:2]):
+                self._failed(job, answer, jobs, waiting)
+            if job.rung in waiting and all(each.status != "planned" for each in self._cells_of(job.rung)[:2]):
                 # They come next, as if they had not waited: what a deadline cuts off are the last rungs.
                 jobs.extendleft(reversed(self._still_needed(job.rung, waiting.pop(job.rung))))
             if time.monotonic() - self._saved > _SAVE_EVERY_SECONDS:
                 self._save()
             self._tell()
 
-    def _cells(self, position: int) -> list[dict[str, Any]]:
-        return [cell for cell in self.record["cells"] if cell["rung"] == self.rungs[position].name]
+    def _finished(self, key: tuple[str, int], run: Run) -> None:
+        self.runs.append(run)
+        self._set(key, status="finished", run=run.id, why=None, learned=run.learned, not_learned=run.not_learned)
 
-    def _is_measured(self, position: int) -> bool:
+    def _failed(self, job: Job, answer: Any, jobs: deque[Job], waiting: dict[str, list[Job]]) -> None:
+        """Note why a cell failed; where another seed would fail alike, the others are not tried."""
+        failure = (
+            answer if isinstance(answer, Failure) else Failure(f"{type(answer).__name__}: {answer}", hopeless=False)
+        )
+        learned = None if failure.not_learned is None else False
+        self._set((job.rung, job.seed), status="failed", why=failure.why, learned=learned,
+                  not_learned=failure.not_learned)  # fmt: skip
+        if failure.hopeless:
+            pointless = [other for other in jobs if other.rung == job.rung]
+            for other in pointless:
+                jobs.remove(other)
+            for other in [*pointless, *waiting.pop(job.rung, [])]:
+                self._set((other.rung, other.seed), status="failed", why=failure.why)
+
+    def _set(self, key: tuple[str, int], **changes: Any) -> None:
+        self.cells[key] = replace(self.cells[key], **changes)
+
+    def _cells_of(self, name: str) -> list[CellRecord]:
+        return [cell for cell in self.cells.values() if cell.rung == name]
+
+    def _is_measured(self, name: str) -> bool:
         """Tell whether only trainings can say if another seed gives another model."""
-        known = self.randomness.get(self.rungs[position].name)  # None for one that cannot be built any more
-        return known is not None and known.source == ASSUMED
+        return name in self.specs and self.specs[name].randomness == ASSUMED  # some cannot be built any more
 
-    def _still_needed(self, position: int, further: list[Job]) -> list[Job]:
+    def _still_needed(self, name: str, further: list[Job]) -> list[Job]:
         """Return the further jobs of a rung; none, with the reason in their cells, if the first two gave one model."""
-        own = self._cells(position)
-        if not self._is_measured(position) or self._differ(own[:2]) is not False:
+        own = self._cells_of(name)
+        if not self._is_measured(name) or self._differ(own[:2]) is not False:
             return further
-        why = f"seeds {own[0]['seed']} and {own[1]['seed']} gave equal predictions"
+        why = f"seeds {own[0].seed} and {own[1].seed} gave equal predictions"
         for cell in own[2:]:
-            if cell["status"] == "planned":
-                cell.update(status=NOT_NEEDED, why=why)
+            if cell.status == "planned":
+                self._set((name, cell.seed), status=NOT_NEEDED, why=why)
         return []
 
-    def _differ(self, cells: list[dict[str, Any]]) -> bool | None:
+    def _differ(self, cells: list[CellRecord]) -> bool | None:
         """Tell whether trainings gave different models or predictions; None where fewer than two have finished."""
-        finished = {cell["run"] for cell in cells if cell["status"] == "finished"}
+        finished = {cell.run for cell in cells if cell.status == "finished"}
         found = [run for run in self.runs if run.id in finished]
         if any(not came_out_equal(found[0], other) for other in found[1:]):
             return True
@@ -193,111 +197,116 @@ class Expedition:
     def end(self, status: str, began: float) -> None:
         """Stop what still runs, say what is missing, and write the record for the last time."""
         self.workers.stop()
-        shutil.rmtree(self.path / "pictures", ignore_errors=True)
-        cells = self.record["cells"]
-        for cell in cells:
-            if cell["status"] == "planned":
-                cell.update(status="cut off", why="interrupted" if status == "interrupted" else "the budget ended")
-        for position, rung in enumerate(self.rungs):
-            own = self._cells(position)
-            if self._is_measured(position) and self.record["rungs"]:  # a signal may have come before they were declared
-                self.record["rungs"][position]["random"] = self._differ(own)
-            missing = [cell for cell in own if cell["status"] not in ("finished", NOT_NEEDED)]
+        shutil.rmtree(self.path / SHARED, ignore_errors=True)
+        for key, cell in self.cells.items():
+            if cell.status == "planned":
+                why = "interrupted" if status == "interrupted" else "the budget ended"
+                self._set(key, status="cut off", why=why)
+        rungs = {rung.name: rung for rung in self.record.rungs}  # none where a signal came before they were declared
+        for rung in self.rungs:
+            own = self._cells_of(rung.name)
+            if rung.name in rungs and self._is_measured(rung.name):
+                rungs[rung.name] = replace(rungs[rung.name], random=self._differ(own))
+            missing = [cell for cell in own if cell.status not in ("finished", NOT_NEEDED)]
             if missing:
-                failed = [cell for cell in missing if cell["status"] == "failed"]
+                failed = [cell for cell in missing if cell.status == "failed"]
                 first = (failed or missing)[0]
-                why = f"{first['status']}: {first['why']}"
+                why = f"{first.status}: {first.why}"
                 if len(own) > 1:
                     why = f"{len(missing)} of {len(own)} trainings {why}"
                 self._leave_out(rung.name, why, self.predicted.get(rung.name), failed=bool(failed))
-        self.record["status"] = status if self.runs or status != "finished" else "failed"
-        self.record.pop("process", None)
-        self.record["seconds"] = time.monotonic() - began
-        self._save()
+        self.record = replace(
+            self.record,
+            rungs=tuple(rungs.values()),
+            status=status if self.runs or status != "finished" else "failed",
+            process=None,
+        )
+        self.add(seconds=time.monotonic() - began)
         if not self.runs and status == "finished":
-            whys = "; ".join(f"{each['name']} {each['why']}" for each in self.record["left_out"])
-            raise TrainingError(f"no rung could be trained: {whys}; recorded in {self.path}")
+            whys = "; ".join(f"{each.name} {each.why}" for each in self.left_out)
+            raise TrainingError(f"no rung could be trained: {whys}", self.path)
 
-    def ladder(self) -> Ladder:
-        """Return what is known so far, in the order of the cells, whichever ended first."""
-        place = {cell["run"]: position for position, cell in enumerate(self.record["cells"])}
-        return Ladder(self.path, self.record, sorted(self.runs, key=lambda run: place[run.id]))
+    def add(self, **fields: Any) -> None:
+        """Write fields of the record."""
+        self.record = replace(self.record, **fields)
+        self._save()
+        self._refresh()
 
-    def _fitting(self, wanted: list[int], began: float, deadline: float) -> list[int]:
+    def _fitting(self, wanted: dict[str, int], began: float, deadline: float) -> dict[str, int]:
         """Try out what a cell of each rung takes, and choose what fits into the time."""
-        jobs = deque(self._job(position, self.record["seeds"][0]) for position in range(len(self.rungs)))
-        costs: dict[int, float] = {}
+        jobs = deque(self._job(rung.name, self.record.seeds[0]) for rung in self.rungs)
+        costs: dict[str, float] = {}
         for job, answer in self.workers.run(try_out, jobs, deadline):
             if isinstance(answer, float):
                 costs[job.rung] = answer
             else:
                 why = answer.why if isinstance(answer, Failure) else str(answer)
-                self._leave_out(self.rungs[job.rung].name, f"failed in its trial: {why}", failed=True)
-        now, workers = time.monotonic(), self.record["workers"] or os.cpu_count() or 1
-        tried = [position for position in range(len(self.rungs)) if position in costs]
+                self._leave_out(job.rung, f"failed in its trial: {why}", failed=True)
+        now, workers = time.monotonic(), self.record.workers or available_cores()
+        tried = [rung.name for rung in self.rungs if rung.name in costs]
         planned = plan(
-            [costs[position] for position in tried],
-            [wanted[position] for position in tried],
-            max(0.0, deadline - now),
-            workers,
+            [costs[name] for name in tried], [wanted[name] for name in tried], max(0.0, deadline - now), workers
         )
         seeds = dict(zip(tried, planned, strict=True))
         if not any(each.seeds for each in planned):
             cheapest = min(costs, key=costs.__getitem__, default=None)
-            needs = (
-                f"; {self.rungs[cheapest].name} alone takes about {costs[cheapest]:.1f} s"
-                if cheapest is not None
-                else ""
-            )
+            alone = "" if cheapest is None else f"; {cheapest} alone takes about {costs[cheapest]:.1f} s"
             raise SettingError(
-                f"budget {self.record['budget_seconds']:g} s fits no rung: starting and trying out took "
-                f"{now - began:.1f} s{needs}; give it more, or fewer --rungs"
+                f"budget {self.record.budget_seconds:g} s fits no rung: starting and trying out took "
+                f"{now - began:.1f} s{alone}; give it more, or fewer --rungs"
             )
-        for position, rung in enumerate(self.rungs):
-            if position in seeds:
-                self._say_what_does_not_fit(rung, seeds[position], wanted[position], deadline - now, workers)
-            elif not any(each["name"] == rung.name for each in self.record["left_out"]):
+        for rung in self.rungs:
+            if rung.name in seeds:
+                self._note_what_does_not_fit(rung.name, seeds[rung.name], wanted[rung.name], deadline - now, workers)
+            elif not any(each.name == rung.name for each in self.left_out):
                 self._leave_out(rung.name, "the budget ended before it could be tried out")
-        return [seeds[position].seeds if position in seeds else 0 for position in range(len(self.rungs))]
+        return {rung.name: seeds[rung.name].seeds if rung.name in seeds else 0 for rung in self.rungs}
 
-    def _say_what_does_not_fit(self, rung: Rung, planned: Planned, wanted: int, left: float, workers: int) -> None:
-        self.predicted[rung.name] = planned.cell_seconds
+    def _note_what_does_not_fit(self, name: str, planned: Planned, wanted: int, left: float, workers: int) -> None:
+        self.predicted[name] = planned.cell_seconds
         missing = wanted - planned.seeds
         if missing:
             least = min(FIRST_SEEDS, wanted)
             what = f"{missing} of {wanted} trainings" if planned.seeds else f"even {least} training{'s' * (least > 1)}"
             self._leave_out(
-                rung.name,
+                name,
                 f"{what} of about {planned.cell_seconds:.1f} s each would not fit beside the others into the "
                 f"{left:.0f} s that were left for {workers} worker{'s' * (workers > 1)}",
                 planned.cell_seconds,
             )
 
     def _leave_out(self, name: str, why: str, predicted: float | None = None, *, failed: bool = False) -> None:
-        self.record["left_out"].append({"name": name, "why": why, "predicted_seconds": predicted, "failed": failed})
+        self.left_out.append(LeftOut(name, why, predicted, failed))
 
-    def _tell(self) -> None:
-        if self.progress is not None:
-            self.progress(self.ladder())
-
-    def _job(self, position: int, seed: int) -> Job:
-        rung = self.rungs[position]
-        pictures = self.data if rung.name in self.here else self.path / "pictures"
+    def _job(self, name: str, seed: int) -> Job:
         return Job(
-            position,
+            name,
             seed,
-            cloudpickle.dumps(rung),
-            pictures,
+            cloudpickle.dumps(replace(self.specs[name], seed=seed)),
+            self.data if name in self.in_process else self.path / SHARED,
             self.path.parent,
-            self.record["device"],
-            self.record["id"],
-            self.unfinished.get((rung.name, seed)),
+            self.unfinished.get((name, seed)),
             self.take_over,
         )
 
+    def _tell(self) -> None:
+        self._refresh()
+        if self.progress is not None:
+            self.progress(self.ladder)
+
+    def _refresh(self) -> None:
+        """Bring the ladder up to date: its runs in the order of the cells, whichever ended first."""
+        self.record = replace(self.record, cells=tuple(self.cells.values()), left_out=tuple(self.left_out))
+        place = {cell.run: position for position, cell in enumerate(self.record.cells)}
+        self.ladder.update(self.record, sorted(self.runs, key=lambda run: place[run.id]))
+
     def _save(self) -> None:
+        self.record = replace(self.record, cells=tuple(self.cells.values()), left_out=tuple(self.left_out))
         write_record(self.path, self.record, LADDER_RECORD)
         self._saved = time.monotonic()
+
+
+SHARED = "images"  # the folder of a ladder with the images for the workers, while it is climbed
 
 
 def _ended(run: Run, deadline: float) -> Run:
@@ -306,8 +315,3 @@ def _ended(run: Run, deadline: float) -> Run:
         time.sleep(0.1)
         run = Run.read(run.path)
     return run
-
-
-def _learning(run: Run) -> dict[str, Any]:
-    """Return what a cell says of its run: whether it learned, and why not."""
-    return {"learned": run.learned, "not_learned": run.not_learned}

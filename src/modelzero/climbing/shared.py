@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from modelzero.data.dataset import ImageData, Split
+from modelzero.data.description import DataDescription
 from modelzero.io.json import from_json, to_json
 from modelzero.runs.folder import write_bytes, writing
 
@@ -30,31 +32,44 @@ def share(data: ImageData, folder: Path) -> None:
             if (values := getattr(split, part)) is not None:
                 with writing(folder):
                     np.save(folder / f"{name}-{part}.npy", values.numpy())
-    write_bytes(folder / _DESCRIPTION, to_json(data.description()).encode())
+    write_bytes(folder / _DESCRIPTION, to_json(data.description.as_dict()).encode())
 
 
 @functools.lru_cache(maxsize=1)
 def open_shared(folder: Path) -> ImageData:
     """Map what `share` wrote; read-only in effect: what a process writes into it stays with that process."""
-    described = from_json((folder / _DESCRIPTION).read_text(encoding="utf-8"))
+    described = DataDescription.from_dict(from_json((folder / _DESCRIPTION).read_text(encoding="utf-8")))
 
     def mapped(name: str) -> Tensor:
         return torch.from_numpy(np.load(folder / f"{name}.npy", mmap_mode="c"))
 
     def split(name: str) -> Split:
-        grouped = described.get("groups", {}).get(name) is not None
+        grouped = described.groups is not None and getattr(described.groups, name) is not None
         groups = mapped(f"{name}-groups") if grouped else None
         return Split(mapped(f"{name}-images"), mapped(f"{name}-labels"), groups=groups)
 
-    data = ImageData(
-        described["name"],
+    return _Described(
+        described.name,
         split("train"),
         split("test"),
-        tuple(described["classes"]),
-        described["source"],
-        grouped_by=described.get("groups", {}).get("by"),
+        described.classes,
+        described.source,
+        grouped_by=None if described.groups is None else described.groups.by,
+        described=described,
     )
-    # As they were before: the fingerprint is not computed once more in each process, and nothing is left unsaid.
-    data.__dict__["fingerprint"] = described["fingerprint"]
-    data.__dict__["_description"] = described
-    return data
+
+
+@dataclass(frozen=True, eq=False)
+class _Described(ImageData):
+    """Images whose description was written beside them: no process hashes them once more."""
+
+    described: DataDescription | None = None
+
+    @property
+    def description(self) -> DataDescription:
+        assert self.described is not None
+        return self.described
+
+    @property
+    def fingerprint(self) -> str:
+        return self.description.fingerprint

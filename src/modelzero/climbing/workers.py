@@ -56,6 +56,7 @@ class Workers(Generic[Job]):
         self, count: int, executor: Executor | None = None, here: Callable[[Job], bool] = lambda _: False
     ) -> None:
         self._brought = executor
+        self.are_own = executor is None
         self._here = here
         self._stopped = threading.Event()
         self._free = [_Worker() for _ in range(count if executor is None else 0)]

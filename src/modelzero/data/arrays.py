@@ -1,8 +1,9 @@
-"""Images that are in memory already: arrays, tensors, and torch data sets."""
+"""Load images that are already in memory: arrays, tensors and torch datasets."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,32 +11,54 @@ import torch
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from modelzero.data.assemble import Sides, assemble
+from modelzero.data.assemble import Samples, assemble
 from modelzero.data.dataset import ImageData
 from modelzero.data.decoding.pixels import as_array, to_numbers, to_pixels
-from modelzero.data.splits import Rule
+from modelzero.data.options import LoadOptions
 from modelzero.errors import DataError
 
 
+@dataclass(frozen=True, kw_only=True)
+class ArrayOptions:
+    """The settings of `from_arrays`.
+
+    Args:
+        classes: the class names in label order.
+        name: the name of the dataset in tables and records.
+        groups: [N], the group of each image as a name or number, such as a patient or a video; a drawn test split never
+            divides a group. Or one array for the training, test and validation images, in this order.
+        test_groups: the same for the test split; without it, test images count as independent.
+        validation_images: a split that is used neither to train nor to test.
+        validation_labels: likewise.
+        validation_groups: likewise.
+        channels_last: whether the channels come last, if the shape is ambiguous.
+        test_share: the fraction of each class to draw as a test split.
+        seed: the seed of that draw and of `share`.
+        share: the fraction of each class's training images to use.
+    """
+
+    classes: Sequence[str] | None = None
+    name: str = "arrays"
+    groups: Sequence[Any] | NDArray[Any] | None = None
+    test_groups: Sequence[Any] | NDArray[Any] | None = None
+    validation_images: Any = None
+    validation_labels: Any = None
+    validation_groups: Sequence[Any] | NDArray[Any] | None = None
+    channels_last: bool | None = None
+    test_share: float = LoadOptions.test_share
+    seed: int = LoadOptions.seed
+    share: float = LoadOptions.share
+
+    @property
+    def loading(self) -> LoadOptions:
+        """How the images are split."""
+        return LoadOptions(test_share=self.test_share, seed=self.seed, share=self.share)
+
+
 def from_arrays(
-    images: Any,
-    labels: Any,
-    test_images: Any = None,
-    test_labels: Any = None,
-    *,
-    classes: Sequence[str] | None = None,
-    name: str = "arrays",
-    groups: Sequence[Any] | NDArray[Any] | None = None,
-    test_groups: Sequence[Any] | NDArray[Any] | None = None,
-    validation_images: Any = None,
-    validation_labels: Any = None,
-    validation_groups: Sequence[Any] | NDArray[Any] | None = None,
-    channels_last: bool | None = None,
-    test_share: float = 0.2,
-    seed: int = 0,
-    share: float = 1.0,
+    images: Any, labels: Any, test_images: Any = None, test_labels: Any = None, **settings: Any
 ) -> ImageData:
-    """Make `ImageData` of numpy arrays or torch tensors.
+    """Make `ImageData` from numpy arrays or torch tensors.
 
     >>> import numpy as np, modelzero as mz
     >>> images = np.random.default_rng(0).integers(0, 256, (50, 28, 28), np.uint8)
@@ -49,55 +72,49 @@ def from_arrays(
 
     Args:
         images: [N, H, W], [N, H, W, C] or [N, C, H, W] with 1, 3 or 4 channels: whole numbers from 0 to 255, fractions
-            from 0 to 1 (multiplied by 255 and rounded), or bool (black and white). Alpha is laid onto white.
+            from 0 to 1 (multiplied by 255 and rounded), or bool (black and white). Alpha is blended onto white.
         labels: [N], whole numbers from 0, or names. Without `classes`, numbers are named "0", "1", ... up to the
             highest, and names are sorted.
         test_images: the same for a test split; without it one is drawn.
         test_labels: likewise.
-        classes: the class names in label order.
-        name: what tables and records call the set.
-        groups: [N], names or numbers of what each image belongs to, such as a patient or a video; no group is divided
-            when a test split is drawn. Also one array for the training, test and validation images in this order.
-        test_groups: the same for the test split; without it, test images count as independent.
-        validation_images: a split to be neither trained nor tested on.
-        validation_labels: likewise.
-        validation_groups: likewise.
-        channels_last: where the channels are, where the shape alone does not say.
-        test_share: the fraction of each class that is drawn as a test split.
-        seed: what that draw and the share follow from.
-        share: the fraction of each class's training images to use.
+        **settings: see `ArrayOptions`, such as `classes`, `groups` or `test_share`.
 
     Raises:
-        DataError: images or labels of another type, shape or range, counts that differ, classes that are on one
-            side only, or a group that is on both.
-        SettingError: a fraction or a seed outside its range.
+        DataError: unsupported type, shape or range of images or labels, counts that differ, classes in one split
+            only, or a group in both.
+        SettingError: a fraction or a seed out of range.
     """
-    rule = Rule(test_share=test_share, seed=seed, share=share)
+    options = ArrayOptions(**settings)
+    loading = options.loading
     given = [("train", images, labels)]
     for split, some_images, some_labels in (
         ("test", test_images, test_labels),
-        ("validation", validation_images, validation_labels),
+        ("validation", options.validation_images, options.validation_labels),
     ):
         if (some_images is None) != (some_labels is None):
-            raise DataError(f"{split} images without labels, or labels without images: needed are both or none")
+            raise DataError(f"{split} images without labels, or labels without images: expected both or neither")
         if some_images is not None:
             given.append((split, some_images, some_labels))
 
     notes: list[str] = []
-    parts = [to_pixels(some_images, channels_last, f"{split} images", notes) for split, some_images, _ in given]
+    parts = [to_pixels(some_images, options.channels_last, f"{split} images", notes) for split, some_images, _ in given]
     if len({part.shape[1:] for part in parts}) > 1:
         shapes = ", ".join(f"{split} {list(part.shape[1:])}" for (split, _, _), part in zip(given, parts, strict=True))
-        raise DataError(f"images of several shapes [C, H, W]: {shapes}; all splits need one shape")
-    numbers, class_names = to_numbers([(f"{split} labels", each) for split, _, each in given], classes)
+        raise DataError(f"images of several shapes [C, H, W]: {shapes}; expected one shape for all splits")
+    numbers, class_names = to_numbers([(f"{split} labels", each) for split, _, each in given], options.classes)
     for (split, _, _), part, some_numbers in zip(given, parts, numbers, strict=True):
         if len(part) != len(some_numbers):
-            raise DataError(f"{len(part)} {split} images but {len(some_numbers)} labels: each image needs one label")
+            raise DataError(
+                f"{len(part)} {split} images but {len(some_numbers)} labels: expected one label for each image"
+            )
         if len(part) == 0:
-            raise DataError(f"zero {split} images: at least one is needed in each split that is given")
+            raise DataError(f"zero {split} images: expected at least one in each given split")
     counts = {split: len(part) for (split, _, _), part in zip(given, parts, strict=True)}
     splits = [split for split, count in counts.items() for _ in range(count)]
-    members = _groups({"train": groups, "test": test_groups, "validation": validation_groups}, counts, notes)
-    sides = Sides(
+    members = _groups(
+        {"train": options.groups, "test": options.test_groups, "validation": options.validation_groups}, counts, notes
+    )
+    samples = Samples(
         class_names,
         np.concatenate(numbers),
         splits,
@@ -107,24 +124,11 @@ def from_arrays(
     )
     whole = parts[0] if len(parts) == 1 else torch.cat(parts)
     parts.clear()
-    return assemble(name, "memory", sides, lambda places: take(whole, places), rule, notes=notes)
+    return assemble(options.name, "memory", samples, lambda places: take(whole, places), loading, notes=notes)
 
 
-def from_torch(
-    dataset: Any,
-    test_dataset: Any = None,
-    *,
-    classes: Sequence[str] | None = None,
-    name: str | None = None,
-    groups: Sequence[Any] | NDArray[Any] | None = None,
-    test_groups: Sequence[Any] | NDArray[Any] | None = None,
-    channels_last: bool | None = None,
-    test_share: float = 0.2,
-    seed: int = 0,
-    share: float = 1.0,
-    progress: bool | None = None,
-) -> ImageData:
-    """Make `ImageData` of a map-style torch `Dataset`, going through it once.
+def from_torch(dataset: Any, test_dataset: Any = None, *, progress: bool | None = None, **settings: Any) -> ImageData:
+    """Make `ImageData` from a map-style torch `Dataset`, reading it once.
 
     >>> import torch, modelzero as mz
     >>> dataset = torch.utils.data.TensorDataset(torch.rand(20, 1, 8, 8), torch.arange(20) % 2)
@@ -132,58 +136,40 @@ def from_torch(
     [('0', 8, 2), ('1', 8, 2)]
 
     Args:
-        dataset: anything with `len()` and indices from 0 that gives (image, label): a PIL image, an array or a
+        dataset: anything with `len()` and indices from 0 that returns (image, label): a PIL image, an array or a
             tensor as for `from_arrays`, all of one size, and a whole number or a name.
         test_dataset: the same for the test split; without it one is drawn.
-        classes: class names in label order; None takes `dataset.classes` where that is a list of names.
-        name: what tables and records call the set; None takes the name of the class.
-        groups: see `from_arrays`.
-        test_groups: see `from_arrays`.
-        channels_last: see `from_arrays`.
-        test_share: see `from_arrays`.
-        seed: see `from_arrays`.
-        share: see `from_arrays`.
+        **settings: as for `from_arrays`; by default `classes` is `dataset.classes` if that is a list of names, and
+            `name` is the name of its type.
         progress: show a bar; None means only in a terminal.
 
     Raises:
-        DataError: an image that the data set cannot give, sizes that differ, and what `from_arrays` refuses.
+        DataError: an image that the dataset does not return, sizes that differ, or what `from_arrays` refuses.
     """
-    Rule(test_share=test_share, seed=seed, share=share)
-    if classes is None:
-        own = getattr(dataset, "classes", None)
-        classes = own if isinstance(own, list | tuple) and all(isinstance(each, str) for each in own) else None
-    images, labels = _all_of(dataset, channels_last, progress)
-    test_images, test_labels = (None, None) if test_dataset is None else _all_of(test_dataset, channels_last, progress)
-    return from_arrays(
-        images,
-        labels,
-        test_images,
-        test_labels,
-        classes=classes,
-        name=name or type(dataset).__name__,
-        groups=groups,
-        test_groups=test_groups,
-        channels_last=False,
-        test_share=test_share,
-        seed=seed,
-        share=share,
-    )
+    own = getattr(dataset, "classes", None)
+    known = isinstance(own, list | tuple) and all(isinstance(each, str) for each in own)
+    settings = {name: value for name, value in settings.items() if value is not None}
+    options = ArrayOptions(**{"classes": own if known else None, "name": type(dataset).__name__, **settings})
+    _ = options.loading  # before the images are read
+    images, labels = _all_of(dataset, options.channels_last, progress)
+    test = (None, None) if test_dataset is None else _all_of(test_dataset, options.channels_last, progress)
+    return from_arrays(images, labels, *test, **{**vars(options), "channels_last": False})
 
 
 def take(images: torch.Tensor, places: NDArray[np.int64]) -> torch.Tensor:
-    """Return the images of some places; those that lie side by side are not copied."""
+    """Return the images at some positions; adjacent ones are not copied."""
     if len(places) and places[-1] - places[0] == len(places) - 1:
         return images[int(places[0]) : int(places[-1]) + 1]
     return images[torch.from_numpy(places)]
 
 
 def _groups(given: Mapping[str, Any], counts: Mapping[str, int], notes: list[str]) -> list[str | None] | None:
-    """Return the group of each image, split by split, None where nobody said; None where nobody said of any.
+    """Return the group of each image, split by split, None where it is unknown; None if no groups were given.
 
     Args:
-        given: the groups of each split; those of `train` may be for all splits at once.
-        counts: the number of images of each split that there is.
-        notes: gets a sentence where the test images have none.
+        given: the groups of each split; those of `train` may cover all splits at once.
+        counts: the number of images of each existing split.
+        notes: gets a sentence if only the test images have no groups.
     """
     found = {split: _group_names(groups, split) for split, groups in given.items() if groups is not None}
     if not found:
@@ -215,30 +201,30 @@ def _group_names(groups: Any, split: str) -> list[str]:
 
 
 def _all_of(dataset: Any, channels_last: bool | None, progress: bool | None) -> tuple[NDArray[np.uint8], list[Any]]:
-    """Go through a data set once; return its images as uint8 [N, C, H, W] and its labels."""
+    """Read a dataset once; return its images as uint8 [N, C, H, W] and its labels."""
     kind = type(dataset).__name__
     try:
         n = len(dataset)
     except TypeError:
-        raise DataError(f"{kind} has no length: needed is a data set with len() and indices from 0") from None
+        raise DataError(f"{kind} has no length: expected a dataset with len() and indices from 0") from None
     if n == 0:
-        raise DataError(f"{kind} is empty: needed are images")
+        raise DataError(f"{kind} is empty: expected at least one image")
     images: NDArray[np.uint8] | None = None
     labels = []
-    for place in tqdm(range(n), desc=kind, unit="pictures", disable=None if progress is None else not progress):
+    for place in tqdm(range(n), desc=kind, unit="image", disable=None if progress is None else not progress):
         try:
             picture, label = dataset[place]
-        except Exception as error:  # somebody else's code
+        except Exception as error:  # the dataset is not our code
             why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            raise DataError(f"{kind} does not give (image, label) for index {place} ({why})") from None
+            raise DataError(f"{kind} does not return (image, label) for index {place} ({why})") from None
         array = _one_picture(picture, f"{kind}[{place}]")
         pixels = to_pixels(array[None], channels_last if array.ndim == 3 else None, f"{kind}[{place}]", [])[0].numpy()
         if images is None:
             images = np.empty((n, *pixels.shape), np.uint8)
         if pixels.shape != images.shape[1:]:
             raise DataError(
-                f"{kind}[{place}] is {list(pixels.shape)}, those before are {list(images.shape[1:])} [C, H, W]: all "
-                "need one size; add a Resize to the data set's transform"
+                f"{kind}[{place}] is {list(pixels.shape)}, earlier images are {list(images.shape[1:])} [C, H, W]: "
+                "expected one size; add a Resize to the dataset's transform"
             )
         images[place] = pixels
         labels.append(label.item() if hasattr(label, "item") and getattr(label, "ndim", 0) == 0 else label)
@@ -254,7 +240,7 @@ def _one_picture(picture: Any, what: str) -> NDArray[Any]:
     if picture.mode == "1":
         return np.asarray(picture.convert("L"))
     if picture.mode.startswith(("I", "F")):
-        raise DataError(f"{what} is an image of mode {picture.mode}: needed are 8 bits; convert it to L or RGB")
+        raise DataError(f"{what} is an image of mode {picture.mode}: expected 8 bits; convert it to L or RGB")
     if picture.mode in ("LA", "PA", "La", "RGBa") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
     return np.asarray(picture if picture.mode in ("L", "RGB", "RGBA") else picture.convert("RGB"))

@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from modelzero.data.dataset import ImageData, Split
+from modelzero.data.description import DrawnSplit
+from modelzero.data.options import LoadOptions
 from modelzero.data.splits import (
-    Rule,
     check_divisible,
     check_sides,
     draw_share,
@@ -25,7 +26,7 @@ _SHARE_OFF = 0.01  # a test split that misses its share by more is worth a sente
 
 
 @dataclass(frozen=True)
-class Sides:
+class Samples:
     """What is known of images before they are split.
 
     Args:
@@ -56,7 +57,7 @@ class Sides:
         known = [group for group in found if group is not None]
         return known if known and len(known) == len(places) else None
 
-    def take(self, places: NDArray[np.int64]) -> Sides:
+    def take(self, places: NDArray[np.int64]) -> Samples:
         """Return what is known of some of the images."""
 
         def some_of(values: Sequence[Any] | None) -> list[Any] | None:
@@ -71,44 +72,44 @@ class Sides:
         )
 
 
-def check(sides: Sides, rule: Rule) -> None:
+def check(samples: Samples, options: LoadOptions) -> None:
     """Refuse what cannot be split, before images are decoded.
 
     Raises:
         SettingError: a share for a test split that is there already, or a seed where nothing is drawn.
         DataError: fewer than two classes, no training images, a class that is or would be on one side only.
     """
-    present = len(np.unique(sides.labels))
+    present = len(np.unique(samples.labels))
     if present < 2:
         raise DataError(
-            f"images of {counted(present, 'class', 'classes')} ({some(sides.classes)}): at least two classes are "
+            f"images of {counted(present, 'class', 'classes')} ({some(samples.classes)}): at least two classes are "
             "needed, each in a folder of its own or under a label of its own"
         )
-    train, test = sides.of("train"), sides.of("test")
+    train, test = samples.of("train"), samples.of("test")
     if not len(train):
         raise DataError("no training images: needed are some; check the split column, or the folder train/")
     if len(test):
-        if rule.test_share != Rule.test_share:
+        if options.test_share != LoadOptions.test_share:
             raise SettingError(
-                f"test share {rule.test_share}: the source has a test split of its own, of {len(test):,} images; "
+                f"test share {options.test_share}: the source has a test split of its own, of {len(test):,} images; "
                 "leave it out"
             )
-        if rule.seed != Rule.seed and rule.share == Rule.share:
+        if options.seed != LoadOptions.seed and options.share == LoadOptions.share:
             raise SettingError(
-                f"split seed {rule.seed}: the source has a test split of its own, and all of it is used, so nothing is "
-                "drawn; leave it out"
+                f"split seed {options.seed}: the source has a test split of its own, and all of it is used: nothing "
+                "is drawn; leave it out"
             )
-        check_sides(sides.classes, sides.labels[train], sides.labels[test])
+        check_sides(samples.classes, samples.labels[train], samples.labels[test])
     else:
-        check_divisible(sides.classes, sides.labels[train], sides.groups_of(train))
+        check_divisible(samples.classes, samples.labels[train], samples.groups_of(train))
 
 
 def assemble(
     name: str,
     source: str,
-    sides: Sides,
+    samples: Samples,
     pick: Callable[[NDArray[np.int64]], torch.Tensor],
-    rule: Rule,
+    options: LoadOptions,
     *,
     notes: Sequence[str] = (),
     left_out: tuple[tuple[str, str], ...] = (),
@@ -118,64 +119,64 @@ def assemble(
     Args:
         name: what tables and records call the set.
         source: where it comes from, in words.
-        sides: labels, splits, groups and names of the images.
+        samples: labels, splits, groups and names of the images.
         pick: gives the images of some places, uint8 [k, C, H, W].
-        rule: how to draw the test split where there is none, and the share of the training split.
+        options: how to draw the test split where there is none, and the share of the training split.
         notes: what was decided before.
         left_out: images that could not be read, with reasons.
 
     Raises:
         DataError: a class on one side only, or what `ImageData` refuses.
     """
-    check(sides, rule)
+    check(samples, options)
     notes = list(notes)
-    train, test = sides.of("train"), sides.of("test")
+    train, test = samples.of("train"), samples.of("test")
     how = None
     if len(test):
-        _check_groups(sides, train, test, notes)
+        _check_groups(samples, train, test, notes)
     else:
-        train, test, how = _drawn(sides, train, rule, notes)
+        train, test, how = _drawn(samples, train, options, notes)
 
-    absent = [each for each, n in zip(sides.classes, _counts(sides), strict=True) if n == 0]
+    absent = [each for each, n in zip(samples.classes, _counts(samples), strict=True) if n == 0]
     if absent:
-        notes.append(f"without any image: {len(absent)} of {len(sides.classes)} classes: {some(absent)}")
-    validation = sides.of("validation")
-    groups = _numbers(sides, (train, test, validation))  # before the share: it keeps the numbers as they are
+        notes.append(f"without any image: {len(absent)} of {len(samples.classes)} classes: {some(absent)}")
+    validation = samples.of("validation")
+    groups = _numbers(samples, (train, test, validation))  # before the share: it keeps the numbers as they are
     share = None
-    if rule.share < 1:
-        share = (rule.share, rule.seed)
-        train = train[draw_share(sides.labels[train], share=rule.share, seed=rule.seed)]
+    if options.share < 1:
+        share = (options.share, options.seed)
+        train = train[draw_share(samples.labels[train], share=options.share, seed=options.seed)]
 
     def split(places: NDArray[np.int64]) -> Split:
-        names = None if sides.names is None else tuple(sides.names[place] for place in places)
+        names = None if samples.names is None else tuple(samples.names[place] for place in places)
         numbers = None if groups[places[0]] < 0 else torch.from_numpy(groups[places])
-        return Split(pick(places), torch.from_numpy(sides.labels[places]), names, numbers)
+        return Split(pick(places), torch.from_numpy(samples.labels[places]), names, numbers)
 
     return ImageData(
         name,
         train=split(train),
         test=split(test),
-        classes=sides.classes,
+        classes=samples.classes,
         source=source,
         validation=split(validation) if len(validation) else None,
         left_out=left_out,
         notes=tuple(notes),
         split=how,
         share=share,
-        grouped_by=None if sides.groups is None else sides.grouped_by,
+        grouped_by=None if samples.groups is None else samples.grouped_by,
     )
 
 
-def take_share(data: ImageData, rule: Rule) -> ImageData:
-    """Keep the rule's share of the training split: of each class, with the rule's seed.
+def take_share(data: ImageData, options: LoadOptions) -> ImageData:
+    """Keep a share of the training split, of each class.
 
     >>> import modelzero as mz
-    >>> len(take_share(mz.load("digits"), Rule(share=0.1)).train)
+    >>> len(take_share(mz.load("digits"), LoadOptions(share=0.1)).train)
     145
     """
-    if rule.share == 1:
+    if options.share == 1:
         return data
-    places = draw_share(data.train.labels.numpy(), share=rule.share, seed=rule.seed)
+    places = draw_share(data.train.labels.numpy(), share=options.share, seed=options.seed)
     names, groups = data.train.names, data.train.groups
     kept = torch.from_numpy(places)
     train = Split(
@@ -184,61 +185,62 @@ def take_share(data: ImageData, rule: Rule) -> ImageData:
         None if names is None else tuple(names[place] for place in places),
         None if groups is None else groups[kept],
     )
-    return replace(data, train=train, share=(rule.share, rule.seed))
+    return replace(data, train=train, share=(options.share, options.seed))
 
 
 def _drawn(
-    sides: Sides, pool: NDArray[np.int64], rule: Rule, notes: list[str]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], dict[str, Any]]:
+    samples: Samples, pool: NDArray[np.int64], options: LoadOptions, notes: list[str]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], DrawnSplit]:
     """Draw the test split from the images that the source does not set apart; return also how, for the record."""
-    labels = sides.labels[pool]
-    how: dict[str, Any] = {"rule": "stratified", "test_share": rule.test_share, "seed": rule.seed, "group": None}
-    groups = sides.groups_of(pool)
+    labels = samples.labels[pool]
+    groups = samples.groups_of(pool)
     if groups is None:
-        mask = draw_test(labels, test_share=rule.test_share, seed=rule.seed)
+        rule, count = "stratified", None
+        mask = draw_test(labels, test_share=options.test_share, seed=options.seed)
         what = f"{mask.mean():.1%} of each class were drawn as the test split"
     else:
-        mask = draw_test_groups(labels, groups, test_share=rule.test_share, seed=rule.seed)
-        check_sides(sides.classes, labels[~mask], labels[mask])
+        mask = draw_test_groups(labels, groups, test_share=options.test_share, seed=options.seed)
+        check_sides(samples.classes, labels[~mask], labels[mask])
         tested = {group for group, is_test in zip(groups, mask, strict=True) if is_test}
-        how |= {"rule": "stratified, groups kept whole", "group": sides.grouped_by, "groups": len(set(groups))}
+        rule, count = "stratified, groups kept whole", len(set(groups))
         totals = np.bincount(labels)
         shares = np.bincount(labels[mask], minlength=len(totals))[totals > 0] / totals[totals > 0]
         what = (
-            f"{len(tested)} of {len(set(groups))} groups (by {sides.grouped_by}) were drawn as the test split, "
+            f"{len(tested)} of {len(set(groups))} groups (by {samples.grouped_by}) were drawn as the test split, "
             f"{mask.mean():.1%} of the images and {min(shares):.1%} to {max(shares):.1%} of each class"
         )
-    asked = "" if abs(mask.mean() - rule.test_share) <= _SHARE_OFF else f"; {rule.test_share:.0%} was asked for"
-    notes.append(f"the source has no test split: {what}, seed {rule.seed}{asked}")
-    return pool[~mask], pool[mask], how | {"reached": float(mask.mean())}
+    asked = "" if abs(mask.mean() - options.test_share) <= _SHARE_OFF else f"; {options.test_share:.0%} was asked for"
+    notes.append(f"the source has no test split: {what}, seed {options.seed}{asked}")
+    by = None if groups is None else samples.grouped_by
+    how = DrawnSplit(rule, options.test_share, options.seed, by, float(mask.mean()), count)
+    return pool[~mask], pool[mask], how
 
 
-def _check_groups(sides: Sides, train: NDArray[np.int64], test: NDArray[np.int64], notes: list[str]) -> None:
-    if sides.groups is None:
+def _check_groups(samples: Samples, train: NDArray[np.int64], test: NDArray[np.int64], notes: list[str]) -> None:
+    if samples.groups is None:
         return
-    groups = sides.groups
+    groups = samples.groups
     first, second = ({group for place in side if (group := groups[place]) is not None} for side in (train, test))
     both = sorted(first & second)
     if not both:
         return
-    found = (
-        f"on both sides of the source's own split: {counted(len(both), 'group')} (by {sides.grouped_by}): {some(both)}"
-    )
-    if sides.strict:
+    what = f"{counted(len(both), 'group')} (by {samples.grouped_by}): {some(both)}"
+    found = f"on both sides of the source's own split: {what}"
+    if samples.strict:
         raise DataError(f"{found}; move the images of each to one side, or take the split of the source away")
     notes.append(found)
 
 
-def _numbers(sides: Sides, splits: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+def _numbers(samples: Samples, splits: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     """Give each image the number of its group, [n], -1 where none is known; numbers rise in the order of the splits."""
-    numbers = np.full(len(sides.labels), -1, np.int64)
+    numbers = np.full(len(samples.labels), -1, np.int64)
     first: dict[str, int] = {}
     for places in splits:
-        groups = sides.groups_of(places)
+        groups = samples.groups_of(places)
         if groups is not None:
             numbers[places] = [first.setdefault(group, len(first)) for group in groups]
     return numbers
 
 
-def _counts(sides: Sides) -> NDArray[np.int64]:
-    return np.bincount(sides.labels, minlength=len(sides.classes))
+def _counts(samples: Samples) -> NDArray[np.int64]:
+    return np.bincount(samples.labels, minlength=len(samples.classes))

@@ -1,9 +1,9 @@
 """The order of the batches, and `Loader`, which yields them.
 
-Both equal `torch.utils.data.DataLoader` draw for draw. At each start of an iteration a DataLoader draws one int64
-(its "base seed", meant for workers). If it shuffles, its sampler draws one more at the first batch and seeds a
-fresh generator with it, from which `torch.randperm` comes. (torch 2.10 to 2.13, `utils/data/dataloader.py` and
-`utils/data/sampler.py`.) So whoever writes `torch.manual_seed(42)` gets the same batches here as there.
+Both match `torch.utils.data.DataLoader` draw for draw. At the start of each iteration a DataLoader draws one int64
+(its "base seed", for workers). If it shuffles, its sampler draws another one at the first batch and seeds a new
+generator with it for `torch.randperm`. (torch 2.10 to 2.13, `utils/data/dataloader.py` and `utils/data/sampler.py`.)
+So `torch.manual_seed(42)` gives the same batches here as there.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from torch import Generator, Tensor
 from modelzero.data.dataset import Split
 from modelzero.errors import DataError, check_count
 
-# Images are gathered and scaled for several batches at once: one large operation instead of many small ones, of
-# a size that stays in a core's cache.
+# Images are gathered and scaled for several batches at once: one large operation instead of many small ones, small
+# enough for a core's cache.
 _GATHERED_BYTES = 1 << 20
 
 
 def to_float(images: Tensor) -> Tensor:
-    """Scale uint8 images to float32 in [0, 1], to the bit as torchvision's `ToTensor` does.
+    """Scale uint8 images to float32 in [0, 1], bit for bit as torchvision's `ToTensor` does.
 
     Division, not multiplication by 1/255: the two differ in the last bit.
     """
@@ -31,10 +31,10 @@ def to_float(images: Tensor) -> Tensor:
 
 
 def epoch_order(seed: int, epoch: int, images: int) -> Tensor:
-    """Return the order in which a training visits its images: a pure function of seed and epoch.
+    """Return the order in which a training run visits its images: a pure function of seed and epoch.
 
-    It is what a loop sees that calls `torch.manual_seed(seed)` and then, in each epoch, iterates over a shuffling
-    DataLoader for training and over one that does not shuffle for the test.
+    A loop sees the same order if it calls `torch.manual_seed(seed)` and then, in each epoch, iterates over a shuffling
+    DataLoader for training and over a non-shuffling one for the test.
 
     >>> epoch_order(seed=42, epoch=0, images=5)
     tensor([3, 2, 1, 4, 0])
@@ -42,7 +42,7 @@ def epoch_order(seed: int, epoch: int, images: int) -> Tensor:
     Args:
         seed: the seed of the training.
         epoch: counted from 0.
-        images: how many images there are.
+        images: the number of images.
 
     Returns:
         int64 [images], a permutation.
@@ -59,9 +59,9 @@ def batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (float32 [B, C, H, W] in [0, 1], int64 [B]) in the given order, or in the split's own.
 
-    The last batch may be shorter. Works on whatever device the split lies on; `order` lies on the same. With `first` it
-    begins with that batch, counted from 0. Each batch lies in memory as it would have without: how a library adds up
-    numbers may depend on where they begin.
+    The last batch may be shorter. Works on the device of the split; `order` must be on the same device. Begins with the
+    batch `first`, counted from 0. This does not change how each batch is placed in memory, because the order in which a
+    library adds numbers may depend on their alignment.
     """
     picture_bytes = 4 * split.images[0].numel()
     step = batch_size * max(1, _GATHERED_BYTES // (batch_size * picture_bytes))
@@ -80,10 +80,10 @@ def batches(
 
 
 class Loader:
-    """A drop-in for `torch.utils.data.DataLoader` over images in memory, without per-picture Python.
+    """A drop-in replacement for `torch.utils.data.DataLoader` over images in memory, without per-image Python.
 
     It yields the same batches as `DataLoader(dataset, batch_size, shuffle=..., drop_last=..., generator=...)` over the
-    same images, and draws the same random numbers at the same moments, so a loop of your own keeps its results.
+    same images, and draws the same random numbers at the same time, so your own loop keeps its results.
 
     >>> import modelzero as mz
     >>> data = mz.load("digits")
@@ -97,15 +97,15 @@ class Loader:
         split: the images, such as `data.train`.
         batch_size: images in a batch.
         shuffle: visit them in a new random order in each iteration.
-        drop_last: leave out a last batch that is shorter than the others.
-        generator: where the random numbers come from; torch's default generator if None.
+        drop_last: drop the last batch if it is shorter than the others.
+        generator: the source of random numbers; None means torch's default generator.
 
     Yields:
         Pairs of float32 images [B, C, H, W] in [0, 1] and int64 labels [B].
 
     Raises:
         SettingError: a batch size that is not a whole number of at least 1.
-        DataError: something else than a split.
+        DataError: `split` is not a `Split`.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Loader:
     ) -> None:
         if not isinstance(split, Split):
             raise DataError(
-                f"a {type(split).__name__} to load from: needed is a Split, such as data.train or data.test"
+                f"cannot load from a {type(split).__name__}: expected a Split, such as data.train or data.test"
             )
         self.split = split
         self.batch_size = check_count("batch_size", batch_size)
@@ -129,11 +129,11 @@ class Loader:
 
     @property
     def dataset(self) -> Split:
-        """The split, under the name that a DataLoader has for it: `len(loader.dataset)` counts the images."""
+        """The split, under its DataLoader name: `len(loader.dataset)` counts the images."""
         return self.split
 
     def __len__(self) -> int:
-        """Batches in one iteration."""
+        """Return the number of batches in one iteration."""
         whole, rest = divmod(len(self.split), self.batch_size)
         return whole + (rest > 0 and not self.drop_last)
 
@@ -158,9 +158,9 @@ class Loader:
             self._exhaust_sampler()
 
     def _exhaust_sampler(self) -> None:
-        """Draw the permutation that DataLoader's sampler draws, and throws away, when it runs out of images.
+        """Draw the permutation that DataLoader's sampler draws and discards when it runs out of images.
 
-        It only matters for a generator of the user's own: the default one is not touched by it.
+        It only matters for a generator that the user passes: DataLoader does not draw it from the default one.
         """
         if self.generator is not None:
             torch.randperm(len(self.split), generator=self.generator)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from modelzero.data.description import DataDescription, DrawnSplit, GroupCounts
+from modelzero.data.options import Origin
 from modelzero.errors import DataError
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +110,7 @@ class ImageData:
         notes: what was decided on the way from the source to these tensors, a sentence each.
         split: how the test split was drawn; None where the source has one of its own.
         share: the fraction of the training split that was kept, and the seed; None where all of it was.
-        origin: the arguments of the `load` that makes the same data again; None for images that were handed over.
+        origin: what loads the same data again; None for images that were handed over.
         grouped_by: what the groups of the splits come from, in words, such as "column patient"; None where nobody said.
 
     Raises:
@@ -128,9 +126,9 @@ class ImageData:
     validation: Split | None = None
     left_out: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
-    split: Mapping[str, Any] | None = None
+    split: DrawnSplit | None = None
     share: tuple[float, int] | None = None
-    origin: Mapping[str, Any] | None = None
+    origin: Origin | None = None
     grouped_by: str | None = None
 
     def __post_init__(self) -> None:
@@ -181,46 +179,34 @@ class ImageData:
             digest.update(split.labels.numpy().astype("<i8").data)
         return digest.hexdigest()
 
-    def description(self) -> dict[str, Any]:
-        """Return what a record says of the data."""
-        return dict(self._description)
-
     @cached_property
-    def _description(self) -> dict[str, Any]:
-        described: dict[str, Any] = {
-            "name": self.name,
-            "source": self.source,
-            "fingerprint": self.fingerprint,
-            "classes": list(self.classes),
-            "train_images": len(self.train),
-            "test_images": len(self.test),
-            "image_shape": list(self.image_shape),
-            "split": None if self.split is None else dict(self.split),
-            "origin": None if self.origin is None else dict(self.origin),
-        }
-        if self.share is not None:
-            described |= {"share": self.share[0], "share_seed": self.share[1]}
-        if self.validation is not None:
-            described["validation_images"] = len(self.validation)
+    def description(self) -> DataDescription:
+        """What a record says of the data."""
         splits = {"train": self.train, "test": self.test, "validation": self.validation}
         counts = {name: None if split is None else split.group_count for name, split in splits.items()}
-        if any(count is not None for count in counts.values()):
-            described["groups"] = {"by": self.grouped_by, **counts}
-        if self.left_out:
-            described["left_out"] = len(self.left_out)
-        if self.notes:
-            described["notes"] = list(self.notes)
-        return described
+        grouped = any(count is not None for count in counts.values())
+        share, share_seed = self.share or (None, None)
+        return DataDescription(
+            name=self.name,
+            source=self.source,
+            fingerprint=self.fingerprint,
+            classes=self.classes,
+            train_images=len(self.train),
+            test_images=len(self.test),
+            image_shape=self.image_shape,
+            split=self.split,
+            origin=self.origin,
+            share=share,
+            share_seed=share_seed,
+            validation_images=None if self.validation is None else len(self.validation),
+            groups=GroupCounts(self.grouped_by, **counts) if grouped else None,
+            left_out=len(self.left_out),
+            notes=self.notes,
+        )
 
     def with_source(self, source: str, notes: Iterable[str] = ()) -> ImageData:
         """Return the same data with another source, and notes before its own."""
         return replace(self, source=source, notes=(*notes, *self.notes))
-
-    def plot(self) -> Figure:
-        """Draw the first training images of each class with matplotlib."""
-        from modelzero.plots import data_figure
-
-        return data_figure(self)
 
     def counts(self) -> list[tuple[str, int, int]]:
         """Class name, training images and test images of each class, in label order."""

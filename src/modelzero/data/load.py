@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,12 @@ from numpy.typing import NDArray
 from modelzero.data.assemble import take_share
 from modelzero.data.dataset import ImageData, Split
 from modelzero.data.decoding.cache import cache_folder
-from modelzero.data.readers.choose import Reading, parse_size, read_path, refuse
+from modelzero.data.options import LoadOptions, Origin
+from modelzero.data.readers.choose import OF_FILES, read_path, refuse
 from modelzero.data.readers.idx import read_idx
 from modelzero.data.sets.catalog import IDX_FILES, SETS
 from modelzero.data.sets.published import NamedSet, fetch_missing, find
-from modelzero.data.splits import Rule, check_sides
+from modelzero.data.splits import check_sides
 from modelzero.errors import DataError, SettingError, nearest
 
 NAMES = (*SETS, "digits")
@@ -29,16 +29,16 @@ _MOST_CLASSES = 1 << 16
 def load(
     source: str | Path,
     *,
-    data_dir: str | Path | None = None,
     progress: bool | None = None,
-    format: str | None = None,  # noqa: A002 - what the option is called
-    size: tuple[int, int] | int | str | None = None,
-    fit: str = "pad",
-    test_share: float = 0.2,
-    seed: int = 0,
-    group: str | None = None,
-    share: float = 1.0,
-    allow_unreadable: bool = False,
+    format: str | None = LoadOptions.format,  # noqa: A002 - what the option is called
+    size: tuple[int, int] | int | str | None = LoadOptions.size,
+    fit: str = LoadOptions.fit,
+    test_share: float = LoadOptions.test_share,
+    seed: int = LoadOptions.seed,
+    group: str | None = LoadOptions.group,
+    share: float = LoadOptions.share,
+    allow_unreadable: bool = LoadOptions.allow_unreadable,
+    data_dir: str | Path | None = LoadOptions.data_dir,
 ) -> ImageData:
     """Load a set of images by its catalog name, or from a folder or file of your own.
 
@@ -51,64 +51,56 @@ def load(
     (torch.Size([1437, 1, 8, 8]), "scikit-learn's bundled digits")
 
     Args:
-        source: a name such as "fashion-mnist" or "digits" (`modelzero.data.sets.catalog` has them all); a folder with
-            a folder of images for each class, with or without `train/`, `test/` and `val/` above them; a folder of IDX,
-            `.npy` or Parquet files; an `.npz`; a CSV or Parquet table; or a zip or tar archive of class folders.
-        data_dir: a folder to look in first, itself or its subfolder of the set's name.
+        source: a name such as "fashion-mnist" or "digits" (`modelzero.data.sets.catalog` lists all); a folder with one
+            folder of images per class, with or without `train/`, `test/` and `val/` above them; a folder of IDX, `.npy`
+            or Parquet files; an `.npz`; a CSV or Parquet table; or a zip or tar archive of class folders.
         progress: show bars while downloading and decoding; None means only in a terminal.
-        format: `folder`, `idx`, `npz`, `npy`, `csv`, `parquet` or `archive`; None chooses by looking.
-        size: height and width to bring images to, as (48, 64), "48x64" or 64; None takes it from the sizes found.
+        format: `folder`, `idx`, `npz`, `npy`, `csv`, `parquet` or `archive`; None detects it.
+        size: height and width to resize images to, as (48, 64), "48x64" or 64; None takes it from the sizes found.
         fit: `pad` fits the longer side and pads, `crop` fits the shorter one and cuts.
-        test_share: the fraction of each class that is drawn as the test split where the source has none.
-        seed: what the draws of the test split and of the share follow from.
-        group: no group of images is divided by that draw: a column of the table, or a pattern that finds the group in
-            each image's name (its first parentheses, or all that it matches). The splits keep their groups.
+        test_share: the fraction of each class drawn as the test split where the source has none.
+        seed: of the draws of the test split and of the share.
+        group: keep groups on one side of that draw: a column of the table, or a pattern that finds the group in each
+            image's name (its first parentheses, or all that it matches). The splits keep their groups.
         share: the fraction of each class's training images to use; a smaller one lies within a larger one.
-        allow_unreadable: go on even where more than 1 % of the images cannot be read; they are listed either way.
+        allow_unreadable: continue even if more than 1 % of the images are unreadable; they are listed either way.
+        data_dir: a folder to look in first, itself or its subfolder of the set's name.
 
     Raises:
-        DataError: an unknown name, images or files that are damaged or wrong, classes that are on one side of the
-            split only, or a set that can be found nowhere.
+        DataError: an unknown name, damaged or wrong files or images, classes on one side of the split only, or a set
+            that is nowhere to be found.
         SettingError: a setting outside its range, or one that this source cannot follow.
     """
-    rule = Rule(test_share=test_share, seed=seed, group=group, share=share)
-    reading = Reading(format, parse_size(size), fit, rule, allow_unreadable)
-    data = _loaded(source, data_dir, reading, progress)
-    origin = origin_of(
-        source,
-        data_dir=data_dir,
+    options = LoadOptions(
         format=format,
-        size=reading.size,
+        size=size,  # type: ignore[arg-type]  # it is parsed there
         fit=fit,
         test_share=test_share,
         seed=seed,
         group=group,
         share=share,
         allow_unreadable=allow_unreadable,
+        data_dir=data_dir,
     )
-    return replace(data, origin=origin)
+    return load_with(source, options, progress=progress)
 
 
-def origin_of(
-    source: str | Path, *, data_dir: str | Path | None = None, size: Any = None, **others: Any
-) -> dict[str, Any]:
-    """Return the arguments of `load` as a record keeps them: paths in full, the size as a list.
+def load_with(source: str | Path, options: LoadOptions, *, progress: bool | None = None) -> ImageData:
+    """Load a set of images; see `load`."""
+    return replace(_loaded(source, options, progress), origin=origin_of(source, options))
 
-    >>> origin_of("digits", size="8x8", share=0.5)
-    {'source': 'digits', 'data_dir': None, 'size': [8, 8], 'share': 0.5}
+
+def origin_of(source: str | Path, options: LoadOptions) -> Origin:
+    """Return what loads the same again, paths in full.
+
+    >>> origin_of("digits", LoadOptions(share=0.5)).source
+    'digits'
     """
-    named = str(source) in NAMES and isinstance(source, str)
-    sides = parse_size(size)
-    return {
-        "source": source if named else str(Path(source).absolute()),
-        "data_dir": str(Path(data_dir).absolute()) if data_dir else None,
-        "size": None if sides is None else list(sides),
-        **others,
-    }
+    return Origin.of(source, options, is_name=isinstance(source, str) and source in NAMES)
 
 
-def load_again(origin: Mapping[str, Any], *, progress: bool | None = None) -> ImageData:
-    """Load what `ImageData.origin` describes, as a record keeps it.
+def load_again(origin: Origin, *, progress: bool | None = None) -> ImageData:
+    """Load what a record's origin describes.
 
     >>> data = load("digits", share=0.5)
     >>> load_again(data.origin).fingerprint == data.fingerprint
@@ -117,55 +109,44 @@ def load_again(origin: Mapping[str, Any], *, progress: bool | None = None) -> Im
     Raises:
         DataError: as `load`.
     """
-    settings = dict(origin)
-    source, size = settings.pop("source"), settings.pop("size")
-    settings |= {"size": tuple(size) if size else None, "progress": progress}
+    options = origin.options
     try:
-        return load(source, **settings)
-    except SettingError:  # what changes nothing was not always refused
-        if settings.get("share", 1.0) == 1:
-            settings["seed"] = 0
-        return load(source, **settings | {"allow_unreadable": False})
+        return load_with(origin.source, options, progress=progress)
+    except SettingError:  # earlier versions took settings that change nothing
+        seed = LoadOptions.seed if options.share == LoadOptions.share else options.seed
+        return load_with(origin.source, replace(options, allow_unreadable=False, seed=seed), progress=progress)
 
 
-def _loaded(source: str | Path, data_dir: str | Path | None, reading: Reading, progress: bool | None) -> ImageData:
-    rule, format = reading.rule, reading.format  # noqa: A001
+def _loaded(source: str | Path, options: LoadOptions, progress: bool | None) -> ImageData:
     name = source if isinstance(source, str) else ""
     if name in NAMES:
-        _refuse_all(reading, name)
-        folder = data_dir or os.environ.get("MODELZERO_DATA")
+        _refuse_all(options, name)
+        folder = options.data_dir or os.environ.get("MODELZERO_DATA")
         data = _digits() if name == "digits" else _named(SETS[name], folder, progress)
-        return take_share(data, rule)
+        return take_share(data, options)
     if not isinstance(source, str | Path):
-        raise DataError(f"data of type {type(source).__name__}: a name, a path or an ImageData is needed")
+        raise DataError(f"data of type {type(source).__name__}: expected a name, a path or an ImageData")
     path = Path(source)
     try:
         exists = path.exists()
-        if exists and (format == "idx" or (format is None and path.is_dir() and _has_idx(path))):
-            _refuse_all(replace(reading, format=None), f"{path} (idx)")
-            return take_share(_idx_folder(path), rule)
+        if exists and (options.format == "idx" or (options.format is None and path.is_dir() and _has_idx(path))):
+            _refuse_all(replace(options, format=None), f"{path} (idx)")
+            return take_share(_idx_folder(path), options)
         if exists:
-            return read_path(path, reading, progress=progress)
+            return read_path(path, options, progress=progress)
     except (OSError, ValueError) as error:  # such as a name that is too long, or has a null byte
         why = getattr(error, "strerror", None) or error
         raise DataError(f"{str(source)[:60]!r} cannot be looked up ({why}): give a name or a path") from None
     raise DataError(
-        f"no data set, folder or file named {str(source)!r}: needed is a name or a path; {nearest(str(source), NAMES)}"
+        f"no data set, folder or file named {str(source)!r}: expected a name or a path; {nearest(str(source), NAMES)}"
     )
 
 
-def _refuse_all(reading: Reading, what: str) -> None:
+def _refuse_all(options: LoadOptions, what: str) -> None:
     """Refuse settings for images that are decoded and split already."""
-    rule = reading.rule
-    given = {
-        "format": reading.format,
-        "group": rule.group,
-        "test_share": rule.test_share != Rule.test_share,
-        "split_seed": rule.seed != Rule.seed and rule.share == Rule.share,
-    }
-    refuse(
-        [*(name for name, is_given in given.items() if is_given), *reading.needless()], what, "has one size and split"
-    )
+    given = options.given("format", "group", "test_share")
+    given += options.given("seed") if options.share == LoadOptions.share else []
+    refuse([*given, *options.given(*OF_FILES)], what, "has one size and split")
 
 
 def _has_idx(folder: Path) -> bool:

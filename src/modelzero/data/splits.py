@@ -8,48 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from modelzero.errors import DataError, SettingError, check_seed, some
+from modelzero.errors import DataError, SettingError, some
 
 _TEST, _SHARE, _GROUPS = 1, 2, 3  # what a draw is for: two draws with one seed have nothing in common
 _PASSES = 3  # how often each group may change sides once all have one
 _MOST_ATTEMPTS, _MOST_VISITS = 20, 20_000  # orders that are tried: many where there are few groups
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How images without a test split of their own get one, and how much of the training split is used.
-
-    Args:
-        test_share: the fraction of each class that becomes the test split.
-        seed: what the draws follow from.
-        group: what must stay on one side: a column of a table, or a pattern on the images' names.
-        share: the fraction of each class's training images that is used.
-
-    Raises:
-        SettingError: a fraction outside its range, or a seed that is none.
-    """
-
-    test_share: float = 0.2
-    seed: int = 0
-    group: str | None = None
-    share: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_seed(self.seed)
-        for name, value, whole in (("test share", self.test_share, False), ("share", self.share, True)):
-            number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-            if not (number and (0 < value < 1 or (whole and value == 1))):
-                raise SettingError(
-                    f"{name} {repr(value)[:40]}: a fraction above 0 and {'at most' if whole else 'below'} 1 is needed, "
-                    "such as 0.2 for a fifth"
-                )
-        if self.group is not None and not (isinstance(self.group, str) and self.group):
-            raise SettingError(f"group {repr(self.group)[:40]}: needed is a column's name or a pattern")
 
 
 def class_order(names: Iterable[str]) -> tuple[str, ...]:

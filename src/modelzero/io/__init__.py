@@ -1,1 +1,1 @@
-"""Files written whole, processes that can be ended, JSON."""
+"""Atomic files, killable processes, JSON."""

@@ -1,8 +1,9 @@
-"""Files that a command writes: whole or not at all, and never in place of what is no file."""
+"""Write files atomically, and never in place of anything but a file."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -11,9 +12,11 @@ from pathlib import Path
 
 from modelzero.errors import SettingError
 
+TEMPORARY = ".tmp"  # what the name of a half-written file ends with
+
 
 def check_writable(path: str | Path, endings: Sequence[str]) -> Path:
-    """Return where a file that is to be written really lies: links are followed.
+    """Check that a file can be written, and return its path with links resolved.
 
     >>> check_writable(".", [".csv"])
     Traceback (most recent call last):
@@ -21,11 +24,11 @@ def check_writable(path: str | Path, endings: Sequence[str]) -> Path:
 
     Args:
         path: of the file.
-        endings: what its name may end with, since a slip must cost no image, no record and no weights.
+        endings: allowed extensions, so that a slip cannot overwrite an image, a record or weights.
 
     Raises:
-        SettingError: a folder, a device or a pipe is there, the folder that it is to be in is not, it is no name, or
-            one of another kind of file.
+        SettingError: the path is a folder, a device or a pipe, its parent folder does not exist, or its name is empty
+            or has another extension.
     """
     try:
         target = Path(os.path.realpath(path))
@@ -48,19 +51,83 @@ def check_writable(path: str | Path, endings: Sequence[str]) -> Path:
 
 @contextmanager
 def replacing(path: str | Path, endings: Sequence[str]) -> Iterator[Path]:
-    """Give a temporary file's path; at the end of the block that file takes the place of `path`, with its permissions.
+    """Yield the path of a temporary file; at the end of the block it replaces `path` and gets its permissions.
 
     Raises:
-        SettingError: as `check_writable`.
-        OSError: it cannot be written. Then, and with any other exception, what lay there before stays.
+        SettingError: see `check_writable`.
+        OSError: it cannot be written. After any exception the previous file stays.
     """
     target = check_writable(path, endings)
-    temporary = target.parent / f".{target.name[:200]}.{os.getpid()}.tmp"
-    try:
+    with whole_file(target) as temporary:
         yield temporary
         with contextlib.suppress(FileNotFoundError):
             temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+
+
+@contextmanager
+def whole_file(target: Path) -> Iterator[Path]:
+    """Yield the path of a temporary file in the same folder; at the end of the block it replaces the target.
+
+    A reader sees the old file or the new one, never a part. The name is durable afterwards; for the content to be,
+    the block has to call `os.fsync`.
+
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / "a.txt"
+    >>> with whole_file(target) as temporary:
+    ...     _ = temporary.write_text("whole")
+    >>> target.read_text(), temporary.exists()
+    ('whole', False)
+
+    Raises:
+        OSError: it cannot be written. After any exception the previous file stays.
+    """
+    temporary = target.with_name(f".{target.name[:200]}.{os.getpid()}{TEMPORARY}")
+    try:
+        yield temporary
         os.replace(temporary, target)
-    finally:
+    except BaseException:
         with contextlib.suppress(OSError):
-            temporary.unlink()
+            temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(target.parent)
+
+
+def write_whole(target: Path, content: bytes) -> None:
+    """Write a file that is complete and durable, or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with whole_file(target) as temporary:
+        append_bytes(temporary, content, how=os.O_TRUNC)
+
+
+def append_bytes(path: Path, content: bytes, *, how: int = os.O_APPEND) -> None:
+    """Append to a file, durably.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    # Not `open`: its buffer is written at closing, where an error is easily lost.
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | how | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        rest = memoryview(content)
+        while rest:
+            written = os.write(file, rest)
+            if not written:
+                raise OSError(errno.EIO, "nothing more could be written")
+            rest = rest[written:]
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable."""
+    if os.name == "nt":  # Windows cannot open folders: there the rename has to suffice
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

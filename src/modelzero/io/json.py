@@ -1,4 +1,4 @@
-"""JSON as records have it: valid everywhere, with every number spelled out."""
+"""JSON of records and documents: valid everywhere, with NaN and infinity as strings."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ _HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
 def to_json(value: object, *, indent: int | None = 2) -> str:
-    """Write JSON in which NaN and infinity are spelled out as strings, since JSON has no such numbers.
+    """Write JSON with NaN and infinity as strings, since JSON has no such numbers.
 
-    Halves of surrogate pairs, which stand for the bytes of a name that is not UTF-8, are escaped: the result is UTF-8.
+    Escape lone surrogates, which stand for the bytes of a name that is not UTF-8: the result is UTF-8.
 
     >>> to_json({"loss": float("nan")}, indent=None)
     '{"loss": "NaN"}'
     """
     text = json.dumps(_spelled(value), indent=indent, ensure_ascii=False, allow_nan=False)
-    # Half a surrogate pair, as in a file name that is no UTF-8, cannot be encoded; its escape can, and means the same.
+    # A lone surrogate cannot be encoded; its escape can, and means the same.
     return _HALF_PAIR.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
 
 
 def from_json(text: str) -> Any:
-    """Read JSON as `to_json` writes it; the strings for NaN and infinity stay strings, `float` understands them."""
+    """Read JSON of `to_json`; the strings for NaN and infinity stay strings, which `float` accepts."""
     return json.loads(text)
 
 

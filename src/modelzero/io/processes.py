@@ -1,4 +1,4 @@
-"""Processes that work off jobs on files which may hang, crash or eat memory: that costs the file, not the load."""
+"""Run jobs on files in killable processes: a file that hangs, crashes or exhausts memory costs only that file."""
 
 from __future__ import annotations
 
@@ -16,14 +16,19 @@ import loky
 from modelzero.signals import leave_with_parent
 
 _START_SECONDS = 120.0
-_MEMORY = 2 << 30  # bytes that a process may take beyond what it has when it starts
+_MEMORY = 2 << 30  # bytes that a process may allocate after its start
+
+
+def available_cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Processes:
-    """Some processes, started when they are first needed, that stay until the block ends.
+    """Some processes, started on first use and kept until the block ends.
 
     Args:
-        most: at most so many.
+        most: maximum number of processes.
     """
 
     def __init__(self, most: int) -> None:
@@ -40,16 +45,16 @@ class Processes:
     def each(
         self, function: Callable[[list[Any]], list[Any]], jobs: Sequence[Any], bundles: Sequence[range], seconds: float
     ) -> Iterator[tuple[int, Any]]:
-        """Yield (position, result) of each job, in any order; the result is a string where the job cost its process.
+        """Yield (position, result) of each job, in any order; the result is a string if the job ended its process.
 
-        Where a bundle's process dies, or is ended because nothing came back in time, its jobs are done again one by
-        one, and the one to blame gets a reason in place of a result.
+        If the process of a bundle dies or times out, its jobs are repeated one by one, and the faulty one gets a reason
+        instead of a result.
 
         Args:
-            function: does a bundle, one result for each job; importable, and light to import.
+            function: returns one result for each job of a bundle; importable, and fast to import.
             jobs: picklable.
-            bundles: positions of jobs that are handed over together; see `in_bundles`.
-            seconds: that a job may take, and that a bundle may take too.
+            bundles: positions of jobs that are sent together; see `in_bundles`.
+            seconds: time limit for a job, and for a bundle.
         """
         waiting = deque(bundles)
         running: dict[Future[Any], tuple[range, _Process, float]] = {}
@@ -62,7 +67,7 @@ class Processes:
                     bundle, process = waiting.popleft(), self._idle.pop()
                     future = process.submit(function, [jobs[place] for place in bundle])
                     running[future] = bundle, process, time.monotonic() + seconds
-                yield from done  # while the processes are at the next bundles
+                yield from done  # while the processes do the next bundles
                 done.clear()
                 if not running:
                     continue
@@ -87,13 +92,13 @@ class Processes:
                         done.append((bundle[0], why))
                     else:
                         waiting.extendleft(range(place, place + 1) for place in bundle)
-        finally:  # an exception, or somebody who wants no more: what still runs is not waited for
+        finally:  # after an exception, or if the caller stops: do not wait for what still runs
             for _, process, _ in running.values():
                 process.end()
 
 
 def in_bundles(costs: Sequence[float], most_jobs: int, most_cost: float) -> list[range]:
-    """Divide jobs into bundles of neighbours, none too long and none too costly, but for a job that is so by itself.
+    """Divide jobs into bundles of neighbours, none too long, and none too costly unless a single job is.
 
     >>> in_bundles([1, 1, 1, 5, 9, 1], most_jobs=2, most_cost=6)
     [range(0, 2), range(2, 4), range(4, 5), range(5, 6)]
@@ -108,14 +113,14 @@ def in_bundles(costs: Sequence[float], most_jobs: int, most_cost: float) -> list
 
 
 class _Process:
-    """A process that is being started."""
+    """A process, which starts in the background."""
 
     def __init__(self) -> None:
         self._pool = loky.ProcessPoolExecutor(1, initializer=_begin)
         self._started: Future[Any] = self._pool.submit(int)
 
     def submit(self, function: Callable[..., Any], bundle: list[Any]) -> Future[Any]:
-        self._started.result(_START_SECONDS)  # no job is to blame for a slow start
+        self._started.result(_START_SECONDS)  # a slow start counts for no job
         future: Future[Any] = self._pool.submit(function, bundle)
         return future
 
@@ -124,11 +129,11 @@ class _Process:
 
 
 def _begin() -> None:
-    """Limit the memory; what a decoder prints goes to nobody, for the standard output may carry a document."""
+    """Limit the memory, and discard what decoders print: standard output may carry a document."""
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 
-        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - nothing more to import here
+        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - keep the imports few
             pages = int(file.read().split()[0])
         most = pages * resource.getpagesize() + _MEMORY
         _, hard = resource.getrlimit(resource.RLIMIT_AS)

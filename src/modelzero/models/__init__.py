@@ -1,1 +1,1 @@
-"""The models, one short file per family, and the ladder that orders them. This room knows no file."""
+"""The models, one short file per family, and the ladder that orders them. Nothing here reads or writes files."""

@@ -1,4 +1,4 @@
-"""From a factory to a model whose weights follow from the seed, checked against the data that it is for."""
+"""Build a model from a factory, with weights that follow from the seed, and check that it fits the data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from modelzero.models.seeding import seeded
 from modelzero.models.summary import evaluating
 
 _LONGEST_MESSAGE = 300
-# Threads share the global generators: while one makes a model, the others have to wait.
+# Threads share the global generators: only one of them builds a model at a time.
 _DRAWING = threading.RLock()
 
 
@@ -30,10 +30,10 @@ def build(
     hidden_units: int = 10,
     seed: int = 42,
 ) -> nn.Module | Classifier:
-    """Make the model, with the weights that it has after `torch.manual_seed(seed)`.
+    """Build the model, with the weights that it gets after `torch.manual_seed(seed)`.
 
-    A classifier of scikit-learn gets the seed as its `random_state`. While the model is made, the global generators of
-    numpy and Python are seeded too; the state of all three is left as it was.
+    A scikit-learn classifier gets the seed as its `random_state`. The global generators of numpy and Python are seeded
+    too; the state of all three is restored.
 
     >>> from modelzero.models.linear import model0
     >>> build(model0, (1, 28, 28), 10)[1].weight[0, :3].tolist()
@@ -42,13 +42,13 @@ def build(
     Args:
         make: the factory; see `Rung`.
         image_shape: channels, height and width of the images.
-        classes: how many logits have to come out.
-        hidden_units: width, for factories that ask for it.
-        seed: what the generators are seeded with before.
+        classes: the expected number of logits.
+        hidden_units: width, for factories with this parameter.
+        seed: of the generators.
 
     Raises:
-        ModelError: a factory that cannot be called or makes no model, or a module that fails on an image or
-            gives another number of logits.
+        ModelError: the factory cannot be called or returns no model, or the module fails on an image or returns
+            another number of logits.
     """
     arguments = _arguments(make, {"image_shape": image_shape, "classes": classes, "hidden_units": hidden_units})
     with _DRAWING, seeded(seed):
@@ -57,26 +57,26 @@ def build(
         except InputError:
             raise
         except Exception as error:
-            raise ModelError(f"the model cannot be made: {describe(error)}") from error
+            raise ModelError(f"the model cannot be built: {describe(error)}") from error
         if is_classifier(model):
             give_seed(model, seed)
         elif not isinstance(model, nn.Module):
             raise ModelError(
-                f"the factory returned {type(model).__name__}: a torch.nn.Module or a scikit-learn classifier is needed"
+                f"the factory returned {type(model).__name__}: expected a torch.nn.Module or a scikit-learn classifier"
             )
-        elif not isinstance(model, Fitted):  # which can be asked only once it is fitted
+        elif not isinstance(model, Fitted):  # which runs only after fitting
             _check_fits(model, image_shape, classes)
     made: nn.Module | Classifier = model
     return made
 
 
 def describe(error: BaseException) -> str:
-    """Name an error of somebody else's code with its message and the line that raised it."""
+    """Describe an error of other code: its type, its message and the line that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "/site-packages/" not in frame.filename.replace("\\", "/")]
     where = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
     message = " ".join(str(error).split())
-    # torch's own errors may carry a backtrace of C++; the beginning says what is wrong.
+    # torch's errors may end with a C++ backtrace; the beginning says what is wrong.
     message = message if len(message) <= _LONGEST_MESSAGE else message[:_LONGEST_MESSAGE] + "..."
     return f"{type(error).__name__}: {message}{where}"
 
@@ -85,8 +85,8 @@ def _arguments(make: Callable[..., Any], known: dict[str, Any]) -> dict[str, Any
     """Pick the known arguments that the factory's signature names."""
     if isinstance(make, nn.Module) or is_classifier(make):
         raise ModelError(
-            f"the model is a {type(make).__name__} that exists already: a function or class that makes it anew is "
-            f"needed, so that it can follow from the seed; wrap what makes it, as in lambda: {type(make).__name__}()"
+            f"the model is an existing {type(make).__name__}: expected a function or class that builds it, so that its "
+            f"weights follow from the seed; wrap the call, as in lambda: {type(make).__name__}()"
         )
     try:
         parameters = inspect.signature(make).parameters.values()
@@ -94,7 +94,7 @@ def _arguments(make: Callable[..., Any], known: dict[str, Any]) -> dict[str, Any
         if callable(make):
             return {}
         raise ModelError(
-            f"a {type(make).__name__} cannot be called: a model's name or a function that makes a module is needed"
+            f"a {type(make).__name__} cannot be called: expected a model name or a function that returns a module"
         ) from None
     by_name = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     for p in parameters:
@@ -105,7 +105,7 @@ def _arguments(make: Callable[..., Any], known: dict[str, Any]) -> dict[str, Any
         )
         if needed and p.name not in known:
             raise ModelError(
-                f"the factory needs an argument {p.name!r}: it can be given {', '.join(known)}, or wrap it: "
+                f"the factory needs an argument {p.name!r}: only {', '.join(known)} are passed; wrap it: "
                 "lambda: MyModule(...)"
             )
     return {name: value for name, value in known.items() if name in by_name}
@@ -121,13 +121,13 @@ def _check_fits(model: nn.Module, image_shape: tuple[int, int, int], classes: in
     found = f"shape {list(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
     if not isinstance(logits, Tensor) or tuple(logits.shape) != (2, classes):
         raise ModelError(
-            f"for 2 images the model returned {found}: needed are logits of shape [2, {classes}], one for each class"
+            f"for 2 images the model returned {found}: expected logits of shape [2, {classes}], one for each class"
         )
     odd = [name for name, value in model.state_dict().items() if not isinstance(value, Tensor)]
     if odd:
         raise ModelError(f"the model's state has {', '.join(odd)}, no tensor: only tensors can be stored with a run")
     if not any(p.requires_grad for p in model.parameters()):
-        raise ModelError("the model has no parameter that can be trained: give it at least one")
+        raise ModelError("the model has no trainable parameter: expected at least one")
 
 
 def _shape(image_shape: tuple[int, int, int]) -> str:

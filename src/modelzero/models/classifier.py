@@ -1,4 +1,4 @@
-"""scikit-learn's classifiers as models: seeded, given rows of numbers, their scores taken as logits."""
+"""Use scikit-learn classifiers as models: seed them, pass rows of numbers, and take their scores as logits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LEAST_PROBABILITY = 1e-7
 
 
 class Classifier(Protocol):
-    """What modelzero needs of a classifier; every one of scikit-learn has it."""
+    """The interface that modelzero requires of a classifier; every scikit-learn classifier has it."""
 
     def fit(self, rows: NDArray[np.float32], labels: NDArray[np.int64]) -> Any:
         """Learn from rows [N, D] and labels [N]."""
@@ -27,7 +27,7 @@ class Classifier(Protocol):
 
 
 def is_classifier(model: object) -> bool:
-    """Tell whether this can be fitted and asked, and is no torch module.
+    """Tell whether an object has `fit` and `predict`, and is no torch module.
 
     >>> from sklearn.naive_bayes import GaussianNB
     >>> is_classifier(GaussianNB()), is_classifier(GaussianNB), is_classifier(nn.Flatten())
@@ -38,7 +38,7 @@ def is_classifier(model: object) -> bool:
 
 
 def settings(classifier: Any) -> dict[str, str]:
-    """Return its parameters by name, as Python writes them; the seed is not one of them."""
+    """Return the parameters of a classifier by name, as Python writes them, without the seed."""
     plain = copy.deepcopy(classifier)
     seeded = _random_states(plain)
     if seeded:
@@ -54,16 +54,16 @@ def guesses(classifier: Any) -> bool:
     >>> guesses(DummyClassifier()), guesses(GaussianNB())
     (True, False)
     """
-    dummy = sys.modules.get("sklearn.dummy")  # where nobody imported it, it is none
+    dummy = sys.modules.get("sklearn.dummy")  # if it was never imported, this is no dummy
     steps = getattr(classifier, "steps", None)
     last = steps[-1][1] if isinstance(steps, list) and steps else classifier
     return dummy is not None and isinstance(last, dummy.DummyClassifier)
 
 
 def give_seed(classifier: Any, seed: int) -> None:
-    """Set each `random_state` that it or a part of it has.
+    """Set each `random_state` of a classifier and of its parts.
 
-    A number that is set already is replaced: what is repeated with several seeds has to differ between them.
+    Replace a number that is already set: trainings with different seeds have to differ.
     """
     names = _random_states(classifier)
     if names:
@@ -86,10 +86,10 @@ def rows_of(images: Tensor) -> NDArray[np.float32]:
 
 
 def scores(classifier: Any, rows: NDArray[np.float32], classes: int) -> Tensor:
-    """Ask for logits [N, classes] whose largest is what `predict` answers.
+    """Return logits [N, classes], the largest for the class that `predict` returns.
 
-    They are log probabilities where it gives probabilities, else its decision function, else 0 for the predicted
-    class and log(1e-7) for the others. A class that it never saw gets less than all others.
+    They are log probabilities if the classifier has probabilities, else its decision function, else 0 for the predicted
+    class and log(1e-7) for the others. A class without training images gets less than all others.
 
     >>> from sklearn.dummy import DummyClassifier
     >>> rows = np.zeros((4, 2), np.float32)
@@ -109,10 +109,10 @@ def scores(classifier: Any, rows: NDArray[np.float32], classes: int) -> Tensor:
         values = np.full((len(rows), classes), np.log(_LEAST_PROBABILITY))
         values[np.arange(len(rows)), predicted] = 0.0
     if values.shape != (len(rows), len(known)):
-        raise ValueError(f"scores of shape {list(values.shape)}: needed is one for each of {len(known)} classes")
+        raise ValueError(f"scores of shape {list(values.shape)}: expected one for each of {len(known)} classes")
     logits = np.full((len(rows), classes), min(np.log(_LEAST_PROBABILITY), float(values.min()) - 1), np.float32)
     logits[:, known] = values
-    # Some classifiers' scores have another winner than `predict` (ties, rounding): what they predict is what counts.
+    # Some classifiers' scores have another winner than `predict` (ties, rounding): then `predict` counts.
     other = np.flatnonzero(logits.argmax(axis=1) != predicted)
     logits[other, predicted[other]] = np.nextafter(logits[other].max(axis=1), np.float32(np.inf))
     return torch.from_numpy(logits)

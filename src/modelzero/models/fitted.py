@@ -29,7 +29,7 @@ class Fitted(nn.Module):
     """
 
     random: bool = False  # whether fitting draws random numbers, so that another seed gives another model
-    guesses: bool = False  # whether it is meant to learn nothing from the images: then that it did not is no failure
+    guesses: bool = False  # whether it ignores the images on purpose: then not learning is no failure
 
     def __init__(self, image_shape: tuple[int, int, int], classes: int) -> None:
         super().__init__()
@@ -41,20 +41,20 @@ class Fitted(nn.Module):
         raise NotImplementedError
 
     def settings(self) -> dict[str, Any]:
-        """Return what was chosen before fitting, by name, as the record keeps it."""
+        """Return the settings by name, as stored in the record."""
         return {}
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put back what `state_dict` gave after fitting; `load_state_dict` cannot, for it wants the shapes before.
+        """Restore the `state_dict` of a fitted model; `load_state_dict` cannot, as the shapes before fitting differ.
 
         Raises:
-            ModelError: tensors of other names than this model's buffers.
+            ModelError: the names of the tensors are not those of this model's buffers.
         """
         own = dict(self.named_buffers())
         if own.keys() != tensors.keys():
             raise ModelError(
-                f"stored tensors {', '.join(sorted(tensors)) or 'none'}: a fitted {type(self).__name__} has "
-                f"{', '.join(sorted(own))}; load what was stored from the same model"
+                f"stored tensors {', '.join(sorted(tensors)) or 'none'}: expected {', '.join(sorted(own))} of a fitted "
+                f"{type(self).__name__}; load the file of the same model"
             )
         for name, buffer in own.items():
             setattr(self, name, tensors[name].to(buffer.device))
@@ -63,10 +63,10 @@ class Fitted(nn.Module):
         """Return float32 logits [B, classes] for images [B, C, H, W] in [0, 1], each pixel a uint8 / 255.
 
         Raises:
-            ModelError: nothing was fitted or loaded yet.
+            ModelError: the model is neither fitted nor loaded yet.
         """
         if any(buffer.numel() == 0 for buffer in self.buffers()):
-            raise ModelError(f"this {type(self).__name__} has learned nothing yet: call fit or load first")
+            raise ModelError(f"this {type(self).__name__} is not fitted yet: call fit or load first")
         return self._logits(images)
 
     def _learned(self, *names: str) -> None:

@@ -13,14 +13,14 @@ from modelzero.data.dataset import Split
 from modelzero.errors import ModelError, check_count
 from modelzero.models.fitted import Fitted, to_pixels
 
-# What scikit-learn's trees may take at least: every node of theirs holds a number for each class.
+# Limit for the least memory that scikit-learn's trees take: each node holds a number for each class.
 _MOST_BYTES = 8 << 30
 
 
 class Forest(Fitted):
-    """Let trees vote that ask for one pixel at a time: scikit-learn's `ExtraTreesClassifier`, on pixels 0 to 255.
+    """Let trees vote that test one pixel at a time: scikit-learn's `ExtraTreesClassifier`, on pixels 0 to 255.
 
-    The logits are the logarithms of its probabilities, of which none counts as less than half a tree's vote.
+    The logits are the logarithms of its probabilities, each at least half a tree's vote.
 
     >>> model = Forest((1, 1, 1), classes=2, trees=10)
     >>> model.fit(Split(torch.tensor([0, 20, 200, 220]).byte().view(4, 1, 1, 1), torch.tensor([0, 0, 1, 1])), seed=0)
@@ -30,19 +30,19 @@ class Forest(Fitted):
     Args:
         image_shape: channels, height and width of the images.
         classes: how many logits come out.
-        trees: how many are grown; 50 take about 15 s on a core for the 60,000 images of Fashion-MNIST, and fewer that
-            try more pixels were no better (benchmarks/recipes_classical.py).
-        min_samples_leaf: training images that a leaf needs at least.
+        trees: number of trees; 50 take about 15 s on a core for the 60,000 images of Fashion-MNIST, and fewer that try
+            more pixels were no better (benchmarks/recipes_classical.py).
+        min_samples_leaf: minimum number of training images in a leaf.
         max_features: pixels tried at each node, at most all; if None the square root of their number, rounded down.
 
     Raises:
-        ModelError: so many classes that the trees would take more than 8 GiB, however few images there are.
+        ModelError: for so many classes the trees would take more than 8 GiB, even with few images.
     """
 
     random = True
 
     # Of each node of all trees, one after the other. The left child comes right after its parent.
-    pixel: Tensor  # int16 or int32 [nodes], which pixel is asked for
+    pixel: Tensor  # int16 or int32 [nodes], which pixel is tested
     bound: Tensor  # uint8 [nodes], a value below goes to the left; 0 in a leaf: none is below
     right: Tensor  # int32 [nodes], the right child; in a leaf -1 - (its row of `shares`)
     roots: Tensor  # int32 [trees]
@@ -63,9 +63,9 @@ class Forest(Fitted):
         needed = 16 * classes**2 * self.trees // self.min_samples_leaf
         if needed > _MOST_BYTES:
             raise ModelError(
-                f"a forest of {self.trees} trees takes at least {needed / 1e9:.0f} GB for {classes:,} classes: at most "
-                f"{math.isqrt(_MOST_BYTES * self.min_samples_leaf // (16 * self.trees)):,} are possible; take another "
-                "model"
+                f"a forest of {self.trees} trees takes at least {needed / 1e9:.0f} GB for {classes:,} classes: "
+                f"expected at most {math.isqrt(_MOST_BYTES * self.min_samples_leaf // (16 * self.trees)):,} classes; "
+                "use another model"
             )
         numbers = math.prod(image_shape)
         chosen = math.isqrt(numbers) if max_features is None else check_count("max_features", max_features)
@@ -82,7 +82,7 @@ class Forest(Fitted):
 
     def fit(self, split: Split, seed: int) -> None:
         """Grow the trees on one core."""
-        from sklearn.ensemble import ExtraTreesClassifier  # here, for it takes a second
+        from sklearn.ensemble import ExtraTreesClassifier  # imported here, as it takes a second
 
         pixels = split.images.cpu().flatten(1).numpy()
         forest = ExtraTreesClassifier(
@@ -134,7 +134,7 @@ class Forest(Fitted):
     def _leaves(self, pixels: Tensor) -> Tensor:
         """Walk down all trees at once; return the rows of `shares`, int64 [B, trees]."""
         rows = torch.empty(len(pixels) * len(self.roots), dtype=torch.int64, device=pixels.device)
-        walks = torch.arange(len(rows), device=pixels.device)  # those that have not come to a leaf
+        walks = torch.arange(len(rows), device=pixels.device)  # those that have not reached a leaf
         picture = walks // len(self.roots) * pixels.shape[1]  # where its pixels begin
         node = self.roots.repeat(len(pixels)).long()
         flat = pixels.flatten()

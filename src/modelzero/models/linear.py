@@ -1,4 +1,4 @@
-"""Linear models: what an image's pixels say when they are only weighed and added."""
+"""Linear models, which weight and add the pixels of an image."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def model0(image_shape: tuple[int, int, int], classes: int, hidden_units: int = 
     """Build the chapter's Model 0: flatten the image, then two linear layers with nothing between them.
 
     Two linear maps in a row are one linear map of lower rank, so it can do no more than a single layer; the chapter
-    takes it as the simplest thing to begin with.
+    begins with it as the simplest model.
 
     >>> model0((1, 28, 28), 10)[1]
     Linear(in_features=784, out_features=10, bias=True)

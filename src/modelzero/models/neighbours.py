@@ -11,15 +11,15 @@ from modelzero.data.dataset import Split
 from modelzero.errors import check_count
 from modelzero.models.fitted import Fitted, to_pixels
 
-# What bounds the memory: images looked up at once, training images compared at once, bytes of either as floats.
+# Limits of the memory: images looked up at once, training images compared at once, bytes of either as floats.
 _ROWS = 512
 _COLUMNS = 8192
 _BYTES = 1 << 24
 # Candidates that float32 picks beyond the neighbours asked for, before exact distances decide among them.
 _SPARE = 3
-# Scores of which only the largest is looked at first.
+# Size of the groups of scores, of which only the largest is compared first.
 _GROUP = 32
-# Votes that every class is given before the neighbours vote, so that none is impossible. Of 0.01 to 1 it gives the
+# Votes that every class gets before the neighbours vote, so that no probability is 0. Of 0.01 to 1 it gives the
 # least loss on the last 10,000 training images of Fashion-MNIST, for each k from 3 to 10.
 _SMOOTHING = 0.03
 
@@ -27,8 +27,8 @@ _SMOOTHING = 0.03
 class NearestNeighbours(Fitted):
     """Let the k nearest training images vote, by Euclidean distance; of classes with equal votes the first wins.
 
-    Exact: float32 matrix products choose a few candidates more than needed, whose distances are then computed in
-    whole numbers; of images at the same distance the earlier one counts as nearer. The logits are the logarithms
+    Exact: float32 matrix products choose a few extra candidates, and distances among these are computed in whole
+    numbers; of images at the same distance the earlier one counts as nearer. The logits are the logarithms
     of the smoothed shares of votes.
 
     >>> model = NearestNeighbours((1, 1, 1), classes=2, neighbours=3)

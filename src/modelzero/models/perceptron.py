@@ -10,8 +10,8 @@ from torch import nn
 def model1(image_shape: tuple[int, int, int], classes: int, hidden_units: int = 10) -> nn.Sequential:
     """Build the chapter's Model 1: Model 0 with a ReLU after each of its two layers.
 
-    The last ReLU clips every negative logit to zero, which is why it does worse than Model 0. It is kept as the
-    chapter has it: "more complex" is not "better".
+    The last ReLU clips every negative logit to zero, which is why it does worse than Model 0. It is kept as in
+    the chapter: "more complex" is not "better".
 
     >>> model1((1, 28, 28), 10)[-1]
     ReLU()

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from torch import nn
-
-from modelzero.models.fitted import Fitted
-
-if TYPE_CHECKING:
-    from modelzero.models.classifier import Classifier
-    from modelzero.models.rungs import Rung
+from modelzero.models.learner import Learner
+from modelzero.models.rungs import Rung
 
 DECLARED, KNOWN, ASSUMED = "declared", "known", "assumed"
 
@@ -20,29 +15,29 @@ class Randomness(NamedTuple):
 
     Args:
         random: whether it does.
-        source: `declared` by the rung; `known` of a `Fitted`, which says so, and of modules trained by gradient steps,
-            whose weights and batches are drawn; `assumed` of scikit-learn's and similar classifiers, until two
-            trainings were compared.
+        source: `declared` by the rung; `known` of models that say so, and of those trained by gradient steps, whose
+            weights and batches are drawn; `assumed` of scikit-learn's and similar classifiers, until two trainings
+            were compared.
     """
 
     random: bool
     source: str
 
 
-def randomness_of(rung: Rung, model: nn.Module | Classifier) -> Randomness:
+def randomness_of(rung: Rung, learner: Learner) -> Randomness:
     """Tell whether another seed gives another model, as far as that is known without training.
 
     >>> from sklearn.naive_bayes import GaussianNB
+    >>> from modelzero.models.learner import learner_of
     >>> from modelzero.models.rungs import Rung, rung_named
-    >>> randomness_of(rung_named("knn"), rung_named("knn").make((1, 8, 8), 10))
-    Randomness(random=False, source='known')
-    >>> randomness_of(Rung("bayes", GaussianNB), GaussianNB())
-    Randomness(random=True, source='assumed')
-    >>> randomness_of(Rung("bayes", GaussianNB, random=False), GaussianNB())
-    Randomness(random=False, source='declared')
+    >>> for rung in (rung_named("knn"), Rung("bayes", GaussianNB), Rung("bayes", GaussianNB, random=False)):
+    ...     print(*randomness_of(rung, learner_of(rung, (1, 8, 8), 10)))
+    False known
+    True assumed
+    False declared
     """
     if rung.random is not None:
         return Randomness(rung.random, DECLARED)
-    if isinstance(model, Fitted):
-        return Randomness(model.random, KNOWN)
-    return Randomness(random=True, source=KNOWN if isinstance(model, nn.Module) else ASSUMED)
+    if learner.random is not None:
+        return Randomness(learner.random, KNOWN)
+    return Randomness(random=True, source=ASSUMED)

@@ -1,4 +1,4 @@
-"""The recipe of a training by gradient steps: every setting that decides it besides model, data and seed."""
+"""The recipe of a training by gradient steps: all settings except model, data and seed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from modelzero.errors import SettingError, check_count, nearest
 
+HIDDEN_UNITS = 10  # width of the chapter's models
 SCHEDULES = ("constant", "triangle")
 # The share of the steps in which the triangle rises.
 WARM_UP = 0.2
@@ -19,19 +20,19 @@ WARM_UP = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Everything that decides a training besides model, data and seed. The defaults are the chapter's.
+    """All settings of a training except model, data and seed. The defaults are the chapter's.
 
     Args:
-        epochs: how often the training split is gone through.
+        epochs: passes over the training split.
         batch_size: images in one step.
-        learning_rate: step size of stochastic gradient descent; the highest one where the schedule changes it.
-        momentum: share of the last step that the next one keeps, 0 to below 1.
-        nesterov: look ahead along the momentum, as Nesterov does; needs momentum.
+        learning_rate: step size of stochastic gradient descent; the highest one if the schedule changes it.
+        momentum: fraction of the last step that the next one keeps, 0 to below 1.
+        nesterov: look ahead along the momentum, as Nesterov does; requires momentum.
         weight_decay: how strongly the weights are pulled to zero.
         schedule: `constant`, or `triangle`: up in the first fifth of the steps, then down to zero.
-        label_smoothing: share of the certainty that is spread over all classes, 0 to below 1.
+        label_smoothing: fraction of the target that is spread over all classes, 0 to below 1.
         flip: mirror a random half of each batch, left to right.
-        least_steps: on small sets go through the training split more often than `epochs`, until so many steps are made.
+        least_steps: minimum number of steps: small datasets get more passes than `epochs`.
 
     Raises:
         SettingError: a number or word outside its range.
@@ -56,22 +57,22 @@ class Recipe:
             object.__setattr__(self, name, _share(name, getattr(self, name), limit))
         for name in ("nesterov", "flip"):
             if not isinstance(getattr(self, name), bool):
-                raise SettingError(f"{name} {repr(getattr(self, name))[:40]}: True or False is needed")
+                raise SettingError(f"{name} {repr(getattr(self, name))[:40]}: expected True or False")
         if self.nesterov and not self.momentum:
-            raise SettingError("nesterov without momentum: a momentum above 0 is needed, such as 0.9")
+            raise SettingError("nesterov without momentum: expected a momentum above 0, such as 0.9")
         if self.schedule not in SCHEDULES:
             raise SettingError(f"no schedule named {self.schedule!r}: {nearest(str(self.schedule), SCHEDULES)}")
 
     def recipe(self) -> dict[str, Any]:
-        """Return the settings by name, as the record keeps them."""
+        """Return the settings by name, as stored in the record."""
         return {field.name: getattr(self, field.name) for field in fields(Recipe)}
 
     def steps_per_epoch(self, images: int) -> int:
-        """Count the batches that the training split makes; the last one may be short."""
+        """Count the batches of the training split; the last one may be smaller."""
         return -(-images // self.batch_size)
 
     def epochs_for(self, images: int) -> int:
-        """Count the epochs that so many training images get: `epochs`, or more to come to `least_steps`.
+        """Count the epochs for so many training images: `epochs`, or more to reach `least_steps`.
 
         >>> Recipe(epochs=3, batch_size=100, least_steps=50).epochs_for(1000)
         5
@@ -79,7 +80,7 @@ class Recipe:
         return max(self.epochs, -(-self.least_steps // self.steps_per_epoch(images)))
 
     def learning_rate_at(self, step: int, steps: int) -> float:
-        """Return the learning rate of a step, counted from 0, of so many in all.
+        """Return the learning rate of a step, counted from 0, of `steps` in total.
 
         >>> [Recipe(schedule="triangle", learning_rate=1).learning_rate_at(step, 10) for step in (0, 1, 2, 6, 9)]
         [0.5, 1.0, 0.888..., 0.444..., 0.111...]
@@ -90,12 +91,12 @@ class Recipe:
         return self.learning_rate * min((step + 1) / rising, (steps - step) / (steps - rising + 1))
 
     def learning_rates(self, some: range, steps: int) -> NDArray[np.float32]:
-        """Return the learning rates of some steps of so many, float32; see `learning_rate_at`.
+        """Return the learning rates of some of `steps` steps, float32; see `learning_rate_at`.
 
         >>> Recipe(learning_rate=0.5).learning_rates(range(3), 10)
         array([0.5, 0.5, 0.5], dtype=float32)
         """
-        if self.schedule == "constant":  # tens of thousands of steps of microseconds each may come
+        if self.schedule == "constant":  # there may be tens of thousands of steps, of microseconds each
             return np.full(len(some), self.learning_rate, np.float32)
         return np.array([self.learning_rate_at(step, steps) for step in some], np.float32)
 
@@ -103,7 +104,7 @@ class Recipe:
 def _learning_rate(rate: object) -> float:
     number = _number(rate)
     if not 0 < number < math.inf:
-        raise SettingError(f"learning rate {repr(rate)[:40]}: a finite number above 0 is needed, such as 0.1")
+        raise SettingError(f"learning rate {repr(rate)[:40]}: expected a finite number above 0, such as 0.1")
     return number
 
 
@@ -111,7 +112,7 @@ def _share(name: str, value: object, limit: float) -> float:
     number = _number(value)
     if not 0 <= number < limit:
         below = "a finite number of at least 0" if limit == math.inf else f"a number from 0 to below {limit}"
-        raise SettingError(f"{name.replace('_', ' ')} {repr(value)[:40]}: {below} is needed")
+        raise SettingError(f"{name.replace('_', ' ')} {repr(value)[:40]}: expected {below}")
     return number
 
 

@@ -29,15 +29,15 @@ class Rung(Recipe):
     3
 
     Args:
-        name: what tables and records call it.
-        make: makes the model anew for each training: a function or class that returns a `torch.nn.Module` which
-            maps [B, C, H, W] in [0, 1] to logits [B, classes], or a scikit-learn classifier, which is fitted on
-            images as rows of numbers in [0, 1] and takes nothing from the recipe. Where its signature names
-            `image_shape`, `classes` or `hidden_units`, it is given them; it needs no argument otherwise.
+        name: its name in tables and records.
+        make: builds the model for each training: a function or class that returns a `torch.nn.Module` which maps
+            [B, C, H, W] in [0, 1] to logits [B, classes], or a scikit-learn classifier, which is fitted on images as
+            rows of numbers in [0, 1] and ignores the recipe. It gets `image_shape`, `classes` and `hidden_units` if
+            its signature names them, and no other argument.
         adds: what it adds to the rung below, in one line.
-        random: whether another seed gives another model. None goes by what is known of the model; for scikit-learn's
-            and similar classifiers a climb measures it: where the first two seeds give equal predictions, the
-            others are not trained.
+        random: whether another seed gives another model. None uses what is known about the model; for scikit-learn
+            and similar classifiers a climb measures it: if the first two seeds give equal predictions, the others
+            are not trained.
 
     Raises:
         SettingError: a setting outside its range.
@@ -72,10 +72,10 @@ _MODERN: dict[str, Any] = {
 _UP_AND_DOWN: dict[str, Any] = {"schedule": "triangle", "least_steps": 1000}
 
 LADDER = [
-    Rung("majority", Majority, "the most frequent class, whatever the image: what knowing nothing gives"),
+    Rung("majority", Majority, "the most frequent class for every image: the baseline that learns nothing"),
     Rung("centroid", Centroid, "one mean image per class, the nearest one wins"),
     Rung("knn", NearestNeighbours, "every training image, the nearest seven vote"),
-    Rung("softmax", softmax, "one linear layer: each pixel is weighed for each class", epochs=5, **_UP_AND_DOWN),
+    Rung("softmax", softmax, "one linear layer: a weight for each pixel and class", epochs=5, **_UP_AND_DOWN),
     Rung("model0", model0, "the chapter's: two linear layers in a row, which are one of lower rank"),
     Rung("model1", model1, "the chapter's: a ReLU after each layer, also after the last, where it clips the logits"),
     Rung(
@@ -87,11 +87,11 @@ LADDER = [
         least_steps=500,
         **_MODERN,
     ),
-    Rung("forest", Forest, "fifty randomised trees that ask for one pixel at a time"),
+    Rung("forest", Forest, "fifty randomised trees that test one pixel at a time"),
     Rung(
         "tinyvgg",
         tinyvgg,
-        "the chapter's network: convolutions, small patterns are recognised wherever they are",
+        "the chapter's network: convolutions recognise small patterns anywhere in the image",
         **_UP_AND_DOWN,
     ),
     Rung(
@@ -115,7 +115,7 @@ def rung_named(name: str) -> Rung:
     'GaussianNB'
 
     Raises:
-        ModelError: no such rung, with the nearest names; or nothing of that name can be imported.
+        ModelError: there is no such rung, and nothing of that name can be imported.
     """
     for rung in LADDER:
         if rung.name == name:
@@ -127,7 +127,7 @@ def rung_named(name: str) -> Rung:
 
 
 def as_rung(model: str | Rung | Callable[..., Any]) -> Rung:
-    """Take a rung's name, a rung, or a factory, which gets the chapter's recipe and its own name.
+    """Return the rung of a name, a rung, or a factory, which gets the chapter's recipe and its own name.
 
     >>> as_rung(lambda: None).name
     'lambda'
@@ -141,15 +141,15 @@ def as_rung(model: str | Rung | Callable[..., Any]) -> Rung:
 
 def _imported(name: str) -> Any:
     module, _, attribute = name.partition(":") if ":" in name else name.rpartition(".")
-    if os.getcwd() not in sys.path:  # as `python -m` does: a user's own module lies beside him  # noqa: PTH109
+    if os.getcwd() not in sys.path:  # as `python -m` does, for modules in this folder  # noqa: PTH109
         sys.path.insert(0, os.getcwd())  # noqa: PTH109
     try:
         value = getattr(importlib.import_module(module), attribute)
     except Exception as error:
         raise ModelError(
-            f"{name!r} cannot be imported ({type(error).__name__}: {error}): a rung's name is needed, or "
-            "module:name of a function or class that makes a model, such as sklearn.svm.LinearSVC"
+            f"{name!r} cannot be imported ({type(error).__name__}: {error}): expected the name of a rung, or "
+            "module:name of a function or class that builds a model, such as sklearn.svm.LinearSVC"
         ) from error
     if not callable(value) and not isinstance(value, Rung):
-        raise ModelError(f"{name!r} is a {type(value).__name__}: a function or class that makes a model is needed")
+        raise ModelError(f"{name!r} is a {type(value).__name__}: expected a function or class that builds a model")
     return value

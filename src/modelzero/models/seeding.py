@@ -1,4 +1,4 @@
-"""The global random generators that models of others draw from."""
+"""Seed the global random generators, which models of other libraries draw from."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import torch
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed the global generators of numpy, Python and torch, and put all three back afterwards.
+    """Seed the global generators of numpy, Python and torch, and restore all three afterwards.
 
-    Where CUDA is in use already, its generators are put back too. What draws from a generator of its own that nobody
-    seeds, such as `np.random.default_rng()`, is not reached.
+    If CUDA is already in use, its generators are restored too. A model's own generator, such as
+    `np.random.default_rng()`, is not seeded.
 
     >>> def draws():
     ...     with seeded(42):
@@ -23,7 +23,7 @@ def seeded(seed: int) -> Iterator[None]:
     >>> draws() == draws()
     True
     """
-    numpys, pythons = np.random.get_state(), random.getstate()  # noqa: NPY002 - the global one, which they draw from
+    numpys, pythons = np.random.get_state(), random.getstate()  # noqa: NPY002 - models draw from the global one
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)

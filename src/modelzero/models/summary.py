@@ -1,4 +1,4 @@
-"""What a model consists of: layers, output shapes, parameters, multiply-adds."""
+"""Summarise a model: layers, output shapes, parameters, multiply-adds."""
 
 from __future__ import annotations
 
@@ -78,14 +78,14 @@ def multiply_adds(model: nn.Module, image_shape: tuple[int, int, int]) -> int:
     """
     stack = list(model) if type(model) is nn.Sequential else []
     if stack and type(stack[0]) is nn.Flatten and all(type(layer) in (nn.Linear, nn.ReLU) for layer in stack[1:]):
-        # What the counter would say; but that imports torch's compiler, which takes longer than to train model 0.
+        # Equal to the counter, which imports torch's compiler: that takes longer than training model 0.
         return sum(layer.in_features * layer.out_features for layer in stack if isinstance(layer, nn.Linear))
     return sum(_flops(model, image_shape)["Global"].values()) // 2
 
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode for a while; afterwards each of its modules is in the mode that it was in."""
+    """Put a model into evaluation mode in the block; restore the mode of each of its modules afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

@@ -20,13 +20,13 @@ def tinyvgg(image_shape: tuple[int, int, int], classes: int, hidden_units: int =
         hidden_units: channels throughout.
 
     Raises:
-        ModelError: images that two poolings leave nothing of.
+        ModelError: the images are too small for two poolings.
     """
     channels, height, width = image_shape
     if min(height, width) < 4:
         raise ModelError(
-            f"images of {height}x{width} pixels are too small for tinyvgg: its two poolings need at least 4x4; "
-            "take a linear model, such as model0"
+            f"images of {height}x{width} pixels are too small for tinyvgg: expected at least 4x4; "
+            "use a linear model, such as model0"
         )
     model = nn.Sequential(
         _block(channels, hidden_units),

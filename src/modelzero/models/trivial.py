@@ -1,4 +1,4 @@
-"""The floor of every comparison: a model that sees no image, and one that knows one image per class."""
+"""The baselines of every comparison: one that ignores the images, and one with a mean image for each class."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LEAST_VARIANCE = 1 / (12 * 255**2)
 
 
 class Majority(Fitted):
-    """Say the most frequent class of the training split, whatever the image; of equally frequent ones the first.
+    """Predict the most frequent class of the training split for every image; of equally frequent ones the first.
 
     The logits are the logarithms of the classes' shares; a class without an image counts as half an image.
 
@@ -49,7 +49,7 @@ class Majority(Fitted):
 
 
 class Centroid(Fitted):
-    """Say the class whose mean image is nearest.
+    """Predict the class with the nearest mean image.
 
     The logits are those of normal distributions around the means with one variance for all pixels and classes: minus
     half the squared distance over that variance. A class without a training image never wins.

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from modelzero.runs.record import Run
+from modelzero.models.randomness import DECLARED
+from modelzero.runs.run import Run
 from modelzero.statistics.accuracy import mean_accuracy
 from modelzero.statistics.classification import ClassScore, averages_of, confusion, count, scores_of
 
@@ -133,16 +134,16 @@ def account(
     predictions = [run.test_predictions.numpy() for run in runs]
     right = np.stack([predicted == labels for predicted in predictions])
     accuracy = mean_accuracy(right, groups=groups, deterministic=not random)
-    data = runs[0].record["data"]
-    classes = len(data["classes"])
+    record = runs[0].record
+    classes = len(record.data.classes)
     counts = np.sum([count(labels, predicted, classes) for predicted in predictions], axis=0)
     matrix = None
     if classes <= MOST_CONFUSED:
         matrix = np.sum([confusion(labels, predicted, classes) for predicted in predictions], axis=0).tolist()
     train_seconds = statistics.mean(run.train_seconds for run in runs)
     test_seconds = statistics.mean(epoch.test_seconds for run in runs for epoch in run.history)
-    learned = data["train_images"] * len(runs[0].history)
-    memory = [run.record["peak_memory_bytes"] for run in runs if run.record["peak_memory_bytes"]]
+    learned = record.data.train_images * len(record.history)
+    memory = [run.record.peak_memory_bytes for run in runs if run.record.peak_memory_bytes]
     return Account(
         name=name,
         adds=adds,
@@ -162,8 +163,8 @@ def account(
         test_seconds=test_seconds,
         train_images_per_second=learned / train_seconds if train_seconds else math.inf,
         test_images_per_second=len(labels) / test_seconds if test_seconds else math.inf,
-        parameters=runs[0].record["parameters"],
-        model_bytes=runs[0].record.get("model_bytes"),
+        parameters=record.parameters,
+        model_bytes=record.model_bytes,
         peak_memory_bytes=max(memory, default=None),
         confusion=matrix,
         per_class=scores_of(counts),
@@ -181,8 +182,8 @@ def is_random(runs: Sequence[Run]) -> bool:
         runs: finished ones of one rung, with different seeds.
     """
     first = runs[0].record
-    if not first["random"] or first.get("randomness") == "declared":
-        return bool(first["random"])
+    if not first.random or first.randomness == DECLARED:
+        return bool(first.random)
     return not are_enough(runs) or not all(came_out_equal(runs[0], other) for other in runs[1:])
 
 
@@ -196,7 +197,7 @@ def are_enough(runs: Sequence[Run]) -> bool:
 
 def came_out_equal(one: Run, other: Run) -> bool:
     """Tell whether two trainings gave the same predictions and, where it is stored, the same model, to the bit."""
-    files, others = one.record.get("files"), other.record.get("files")
+    files, others = one.record.files, other.record.files
     if files and others:
         return bool(files == others)
     return bool(torch.equal(one.test_logits, other.test_logits))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from modelzero.runs.record import Run
+from modelzero.runs.run import Run
 from modelzero.statistics.calibration import (
     Calibration,
     Temperature,

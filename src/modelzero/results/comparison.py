@@ -10,11 +10,10 @@ import numpy as np
 
 from modelzero.errors import RunError, SettingError
 from modelzero.results.account import Account, account, groups_of
-from modelzero.runs.record import LADDER_RECORD, Run
-from modelzero.runs.seal import unsealed
+from modelzero.results.options import MARGIN
+from modelzero.runs.ladders import read_ladder_record
+from modelzero.runs.run import Run
 from modelzero.statistics.family import compare_with_best_below, verdict
-
-MARGIN = 0.003
 
 
 @dataclass(frozen=True)
@@ -162,7 +161,7 @@ def accounts_of(methods: Sequence[Sequence[Run]]) -> list[Account]:
         RunError, SettingError: see `compare`.
     """
     check_same_data([run for runs in methods for run in runs])
-    names = [str(runs[0].record["model"]) for runs in methods]
+    names = [runs[0].record.model for runs in methods]
     for name, runs in zip(names, methods, strict=True):
         seeds = [run.seed for run in runs]
         if len(set(seeds)) < len(seeds):
@@ -195,7 +194,9 @@ def methods_of(runs: Sequence[Run]) -> list[list[Run]]:
     groups: list[list[Run]] = []
     for run in runs:
         same = (
-            group for group in groups if all(group[0].record[key] == run.record[key] for key in ("model", "recipe"))
+            group
+            for group in groups
+            if group[0].record.model == run.record.model and group[0].record.recipe == run.record.recipe
         )
         group = next(same, None)
         if group is None:
@@ -211,14 +212,14 @@ def were_declared(runs: Sequence[Run]) -> bool:
     Of others nobody knows whether seeds were added, or rungs chosen, until a difference showed, which makes false
     claims more frequent.
     """
-    (name, *others) = {run.record.get("ladder") for run in runs}
+    (name, *others) = {run.record.ladder for run in runs}
     if others or name is None:
         return False
     try:
-        record = unsealed((runs[0].path.parent / name / LADDER_RECORD).read_bytes().decode())
-        cells = {cell["run"] for cell in record["cells"] if cell["status"] == "finished"}
-    except (OSError, ValueError, KeyError, TypeError):  # gone or damaged: nobody knows
+        record = read_ladder_record(runs[0].path.parent / name)
+    except RunError:  # gone or damaged: nobody knows
         return False
+    cells = {cell.run for cell in record.cells if cell.status == "finished"}
     return cells == {run.id for run in runs if run.status == "finished"}
 
 
@@ -226,13 +227,13 @@ def check_same_data(runs: Sequence[Run]) -> None:
     """Raise RunError unless all runs were trained and tested on the same images."""
     first = runs[0]
     for run in runs[1:]:
-        ours, theirs = first.record["data"], run.record["data"]
-        if ours["fingerprint"] != theirs["fingerprint"]:
+        ours, theirs = first.record.data, run.record.data
+        if ours.fingerprint != theirs.fingerprint:
             fields = ("name", "classes", "train_images", "test_images", "image_shape", "fingerprint")
             differing = ", ".join(
-                f"{field} {_short(ours[field])} and {_short(theirs[field])}"
+                f"{field} {_short(getattr(ours, field))} and {_short(getattr(theirs, field))}"
                 for field in fields
-                if ours[field] != theirs[field]
+                if getattr(ours, field) != getattr(theirs, field)
             )
             raise RunError(
                 f"runs {first.id} and {run.id} are of different data ({differing}): expected runs on the same images"
@@ -258,7 +259,8 @@ def _numbered(run: Run) -> np.ndarray:
 
 
 def _grouped_by(run: Run) -> str:
-    return str((run.record["data"].get("groups") or {}).get("by", "groups"))
+    groups = run.record.data.groups
+    return "groups" if groups is None else str(groups.by)
 
 
 def _short(value: object) -> str:

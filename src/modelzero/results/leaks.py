@@ -6,17 +6,16 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from modelzero.data.auditing.audit import audit
 from modelzero.data.dataset import ImageData
 from modelzero.data.decoding.cache import cache_folder
-from modelzero.errors import RunError
+from modelzero.io.atomic import write_whole
 from modelzero.io.json import from_json, to_json
 from modelzero.results.account import Account
-from modelzero.runs.folder import write_bytes
+from modelzero.runs.record import Leaks
 
 # Changes whenever the search would find others.
 VERSION = 2
@@ -35,7 +34,7 @@ class Cleaned:
     without: float
 
 
-def look_for_leaks(data: ImageData, *, search: bool | None, seconds: float | None) -> dict[str, Any]:
+def look_for_leaks(data: ImageData, *, search: bool | None, seconds: float | None) -> Leaks:
     """Find the test images that are also among the training images, for the record of a ladder.
 
     Equal pixels are always looked for: that takes a fraction of a second. What a search found is kept in the user's
@@ -43,7 +42,7 @@ def look_for_leaks(data: ImageData, *, search: bool | None, seconds: float | Non
 
     >>> import modelzero as mz
     >>> look_for_leaks(mz.load("digits"), search=None, seconds=None)
-    {'searched': True, 'why': None, 'exact': 0, 'near': 0, 'positions': [], 'test_clusters': []}
+    Leaks(searched=True, why=None, exact=0, near=0, positions=[], test_clusters=[])
 
     Args:
         data: the set.
@@ -63,26 +62,26 @@ def look_for_leaks(data: ImageData, *, search: bool | None, seconds: float | Non
         why = "not searched for, since the budget ended (modelzero data does)"
     found = audit(data, near=why is None, progress=False)  # a bar would break the table that is redrawn
     exact = {place[1] for _, place in found.across("train", "test")}
-    leaks = {
-        "searched": why is None,
-        "why": why,
-        "exact": len(exact),
-        "near": len(set(found.leaked) - exact),
-        "positions": list(found.leaked),
-        "test_clusters": None if found.test_clusters is None else [list(each) for each in found.test_clusters],
-    }
+    leaks = Leaks(
+        searched=why is None,
+        why=why,
+        exact=len(exact),
+        near=len(set(found.leaked) - exact),
+        positions=list(found.leaked),
+        test_clusters=None if found.test_clusters is None else [list(each) for each in found.test_clusters],
+    )
     if why is None:
-        with contextlib.suppress(OSError, RunError):  # a cache that cannot be written costs only the time
+        with contextlib.suppress(OSError):  # a cache that cannot be written costs only the time
             kept.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(kept, to_json(leaks).encode())
+            write_whole(kept, to_json(leaks).encode())
     return leaks
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: Path) -> Leaks | None:
     """Read what was found before; None where nothing was, or where it is damaged."""
     try:
-        known: dict[str, Any] = from_json(path.read_text(encoding="utf-8"))
-        return known if known["searched"] and all(isinstance(place, int) for place in known["positions"]) else None
+        known = Leaks(**from_json(path.read_text(encoding="utf-8")))
+        return known if known.searched and all(isinstance(place, int) for place in known.positions) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -8,20 +8,19 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from modelzero.data.auditing.hints import GroupHint
+from modelzero.results.account import Account
+from modelzero.results.comparison import Comparison
+from modelzero.results.findings import Findings, Price
 from modelzero.runs.record import NOT_NEEDED
+from modelzero.runs.run import Run
 from modelzero.statistics.intervals import most_failures
-from modelzero.text import plain
+from modelzero.text import ends, in_bytes, interval, percent, plain, points, seconds
 from modelzero.training.learned import why_not_learned
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from modelzero.results.account import Account
-    from modelzero.results.comparison import Comparison
-    from modelzero.results.ladder import Ladder
-    from modelzero.runs.record import Run
 
 _HEADINGS = (
     "rung",
@@ -64,16 +63,16 @@ NOT_DECLARED = (
 )
 
 
-def rung_table(ladder: Ladder) -> Table:
+def rung_table(ladder: Findings) -> Table:
     """Draw the accounts; while the climb goes on, also of the rungs that wait, and how many trainings are done."""
     accounts = {rung.name: rung for rung in ladder.rungs}
     rows = []
-    for rung in ladder.record["rungs"]:
-        name, planned = rung["name"], rung["seeds"]
+    for rung in ladder.record.rungs:
+        name, planned = rung.name, rung.seeds
         row = _rung_row(accounts[name]) if name in accounts else [_named(name), *[""] * (len(_HEADINGS) - 1)]
-        if ladder.record["status"] == "running" and planned:
-            cells = [cell for cell in ladder.record["cells"] if cell["rung"] == name and cell["status"] != NOT_NEEDED]
-            row[3] = f"{sum(cell['status'] != 'planned' for cell in cells)} of {len(cells)}"
+        if ladder.record.status == "running" and planned:
+            cells = [cell for cell in ladder.record.cells_of(name) if cell.status != NOT_NEEDED]
+            row[3] = f"{sum(cell.status != 'planned' for cell in cells)} of {len(cells)}"
         elif name not in accounts:
             continue
         rows.append(row)
@@ -90,20 +89,20 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
     return _table(_COMPARED, [_comparison_row(comparison) for comparison in comparisons], left=(0, 1, 5))
 
 
-def sentences(ladder: Ladder) -> list[str]:
+def sentences(ladder: Findings) -> list[str]:
     """Say what came out, one thing a sentence."""
     if not ladder.rungs:
         return ["No rung has a finished run."]
     said = []
     price = ladder.price
     if price is not None:
-        times = price["times_the_training_time"]
+        times = price.times_the_training_time
         name = str(ladder.worth_it)
         cost = f" for {_times(times)} the training time" if times and times >= 1 else ", with less training time"
         of = next(c.of for c in ladder.comparisons if c.rung == name)
         said.append(
-            f"Worth it: {_named(name)}, {points(price['gain'])} ({ends(price['gain_low'], price['gain_high'])}) over "
-            f"{_named(price['against'])}{cost}{_predicts(price)}{_speaks_of(of)}."
+            f"Worth it: {_named(name)}, {points(price.gain)} ({ends(price.gain_low, price.gain_high)}) over "
+            f"{_named(price.against)}{cost}{_predicts(price)}{_speaks_of(of)}."
         )
     elif len(ladder.rungs) > 1:
         compared = any(c.verdict != "no verdict" for c in ladder.comparisons)
@@ -111,8 +110,7 @@ def sentences(ladder: Ladder) -> list[str]:
         said.append(f"No rung {what} the best one below it.")
     else:
         (only,) = ladder.rungs
-        interval = f"{100 * only.low:.2f} to {percent(only.high)}"
-        said.append(f"One rung: {_named(only.name)}, {percent(only.accuracy)} ({interval}).")
+        said.append(f"One rung: {_named(only.name)}, {percent(only.accuracy)} ({interval(only.low, only.high)}).")
     best = ladder.best
     assert best is not None
     near = ladder.rung(str(ladder.nearly_as_good))
@@ -141,7 +139,7 @@ def sentences(ladder: Ladder) -> list[str]:
         for rung in ladder.rungs
         if rung.unstable
     ]
-    if ladder.comparisons and ladder.record.get("declared") is False:
+    if ladder.comparisons and not ladder.record.declared:
         said.append(NOT_DECLARED)
     if ladder.looks > 1:
         said.append(
@@ -151,19 +149,21 @@ def sentences(ladder: Ladder) -> list[str]:
         )
     said += _grouping(ladder)
     said += _leak_sentences(ladder, best)
-    return said + [f"Left out: {_named(each['name'])}, {plain(each['why'], _WHY_LETTERS)}." for each in ladder.left_out]
-
-
-def _leak_sentences(ladder: Ladder, best: Account) -> list[str]:
-    """Say how good the best rung is without the test images that were seen in training."""
-    leaks = ladder.leaks
-    unknown = [f"Near duplicates of training images: {leaks['why']}."] if leaks.get("why") else []
-    if not leaks.get("positions"):
-        return unknown
-    kinds = [
-        f"{leaks[kind]:,} {words}" for kind, words in (("exact", "equal"), ("near", "nearly equal")) if leaks[kind]
+    return said + [
+        f"Left out: {_named(each.name)}, {plain(each.why, _WHY_LETTERS)}." for each in ladder.record.left_out
     ]
-    n, count = ladder.record["data"]["test_images"], len(leaks["positions"])
+
+
+def _leak_sentences(ladder: Findings, best: Account) -> list[str]:
+    """Say how good the best rung is without the test images that were seen in training."""
+    leaks = ladder.record.leaks
+    if leaks is None:
+        return []
+    unknown = [f"Near duplicates of training images: {leaks.why}."] if leaks.why else []
+    if not leaks.positions:
+        return unknown
+    kinds = [f"{n:,} {words}" for n, words in ((leaks.exact, "equal"), (leaks.near, "nearly equal")) if n]
+    n, count = ladder.record.data.test_images, len(leaks.positions)
     of = f"{count:,} of {n:,} test images {'is' if count == 1 else 'are'} also among the training images"
     cleaned = next(each for each in ladder.without_leaks if each.rung == best.name)
     if math.isnan(cleaned.without):
@@ -186,11 +186,11 @@ def _detectable(comparison: Comparison) -> str:
     return f"A difference of about {100 * comparison.least_detectable:.1f} points is detectable."
 
 
-def _failures(ladder: Ladder) -> list[str]:
+def _failures(ladder: Findings) -> list[str]:
     """Say which trainings did not learn, and what it means that the others did."""
     said = no_verdicts(ladder.rungs)
     said += [_no_verdict(name, trainings, 0) for name, trainings in ladder.all_diverged.items()]
-    crashed = {cell["rung"] for cell in ladder.record.get("cells", []) if cell["status"] == "failed"}
+    crashed = {cell.rung for cell in ladder.record.cells if cell.status == "failed"}
     by_seeds: dict[int, list[str]] = {}
     for rung in ladder.rungs:
         if rung.random and rung.all_learned and rung.seeds > 1 and rung.name not in crashed:
@@ -210,7 +210,7 @@ def no_verdicts(accounts: Sequence[Account]) -> list[str]:
 def no_verdict_on(runs: Sequence[Run]) -> str:
     """Say the same of a method none of whose runs finished, because their loss became NaN or infinite."""
     trainings = [{"seed": run.seed, **(run.not_learned or {})} for run in runs]
-    return _no_verdict(str(runs[0].record["model"]), trainings, 0)
+    return _no_verdict(runs[0].record.model, trainings, 0)
 
 
 def _no_verdict(name: str, not_learned: Sequence[Mapping[str, Any]], learned: int) -> str:
@@ -223,15 +223,13 @@ def _no_verdict(name: str, not_learned: Sequence[Mapping[str, Any]], learned: in
     )
 
 
-def _grouping(ladder: Ladder) -> list[str]:
+def _grouping(ladder: Findings) -> list[str]:
     """Say that test images seem to come in groups that nobody named."""
-    hint = ladder.record.get("grouping")
-    if not hint:
-        return []
-    return [f"Groups: {GroupHint(**hint).sentence()}"]
+    hint = ladder.record.grouping
+    return [] if hint is None else [f"Groups: {hint.sentence()}"]
 
 
-def as_text(ladder: Ladder) -> str:
+def as_text(ladder: Findings) -> str:
     """Return everything as plain text."""
     from rich.console import Console
 
@@ -242,7 +240,7 @@ def as_text(ladder: Ladder) -> str:
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
 
 
-def parts(ladder: Ladder) -> list[RenderableType]:
+def parts(ladder: Findings) -> list[RenderableType]:
     """List what is printed of a ladder, from top to bottom."""
     drawn: list[RenderableType] = [rung_table(ladder)]
     if ladder.comparisons:
@@ -250,44 +248,12 @@ def parts(ladder: Ladder) -> list[RenderableType]:
     return [*drawn, "", *sentences(ladder), COVERS]
 
 
-def as_html(ladder: Ladder) -> str:
+def as_html(ladder: Findings) -> str:
     """Return tables and verdict as HTML for a notebook."""
     drawn = _html_table(_HEADINGS, [_rung_row(rung) for rung in ladder.rungs])
     if ladder.comparisons:
         drawn += _html_table(_COMPARED, [_comparison_row(comparison) for comparison in ladder.comparisons])
     return drawn + "".join(f"<p>{html.escape(sentence)}</p>" for sentence in [*sentences(ladder), COVERS])
-
-
-def percent(share: float) -> str:
-    """Show a fraction in percent, with two decimals.
-
-    >>> percent(0.8341)
-    '83.41 %'
-    """
-    return f"{100 * share:.2f} %"
-
-
-def points(difference: float) -> str:
-    """Show a difference of fractions in points, with its sign.
-
-    >>> points(0.0489), points(-0.001)
-    ('+4.89 points', '-0.10 points')
-    """
-    return f"{100 * difference:+.2f} points"
-
-
-def ends(low: float, high: float) -> str:
-    """Show the ends of an interval of a difference, in points.
-
-    >>> ends(-0.001, 0.02)
-    '-0.10 to +2.00'
-    """
-    return f"{100 * low:+.2f} to {100 * high:+.2f}"
-
-
-def seconds(value: float) -> str:
-    """Show seconds with three digits or so."""
-    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
 def _named(name: str) -> str:
@@ -309,7 +275,7 @@ def _rung_row(rung: Account) -> list[str]:
         seconds(rung.train_seconds),
         f"{rung.test_images_per_second:,.0f}",
         "" if rung.parameters is None else f"{rung.parameters:,}",
-        "" if rung.model_bytes is None else _bytes(rung.model_bytes),
+        "" if rung.model_bytes is None else in_bytes(rung.model_bytes),
     ]
 
 
@@ -364,9 +330,9 @@ def _times(ratio: float) -> str:
     return f"{ratio:.2g} times" if ratio < 10 else f"{ratio:,.0f} times"
 
 
-def _predicts(price: Mapping[str, Any]) -> str:
+def _predicts(price: Price) -> str:
     """Say how fast it predicts, where that is something else than the training time lets one expect."""
-    ratio = price["times_the_prediction_time"]
+    ratio = price.times_the_prediction_time
     if ratio <= 1 / _NOTABLE:
         return f"; it predicts {_times(1 / ratio)} as fast"
     return f"; it takes {_times(ratio)} as long to predict" if ratio >= _NOTABLE else ""
@@ -374,11 +340,3 @@ def _predicts(price: Mapping[str, Any]) -> str:
 
 def _speaks_of(of: str) -> str:
     return "" if of == "methods" else f" ({of}, not the methods)"
-
-
-def _bytes(size: int) -> str:
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000  # type: ignore[assignment]
-    return f"{size:.3g} GB"

@@ -16,32 +16,43 @@ import shutil
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import filelock
 import safetensors.torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from modelzero.errors import RunError
+from modelzero.io.atomic import TEMPORARY, append_bytes, sync_folder, write_whole
 from modelzero.io.json import to_json
-from modelzero.runs.record import HISTORY, LADDER_RECORD, RECORD, Epoch, Run
+from modelzero.runs.process import Process
+from modelzero.runs.record import HISTORY, LADDER_RECORD, RECORD, Epoch, LadderRecord, RunRecord, StoredFile
+from modelzero.runs.run import Run
 from modelzero.runs.seal import sealed
 
 _NEW = ".new~"  # what the name of a folder begins with that has no record yet
 _MOST_NAMES = 100
+_LOCK = ".lock"  # while somebody works in a folder
 _swept: set[tuple[int, Path]] = set()
 _being_made: set[str] = set()
 
 
-def create_folder(runs_dir: str | Path, label: str, record: dict[str, Any], name: str = RECORD) -> Path:
+def create_folder(
+    runs_dir: str | Path, label: str, record: RunRecord | LadderRecord, name: str = RECORD
+) -> tuple[Path, Any]:
     """Make a new folder of a unique name with its first record in it: when, what, and six random digits.
 
     Args:
         runs_dir: where.
         label: what.
-        record: gets the name of the folder as `id`.
+        record: its first record, without an id.
         name: of the record's file.
+
+    Returns:
+        The folder, and the record with the folder's name as its id.
 
     Raises:
         RunError: the folder cannot be written; found here, before anything is trained. Nothing stays behind.
@@ -59,14 +70,15 @@ def create_folder(runs_dir: str | Path, label: str, record: dict[str, Any], name
         with writing(runs_dir):
             new.mkdir()
         for _ in range(_MOST_NAMES):
-            record["id"] = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{words}-{secrets.token_hex(3)}"
-            write_record(new, record, name)
-            path: Path = runs_dir / record["id"]
+            own_name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{words}-{secrets.token_hex(3)}"
+            named = replace(record, id=own_name)
+            write_record(new, named, name)
+            path: Path = runs_dir / own_name
             if _renamed(new, path):
                 new = path
                 with writing(runs_dir):
-                    _sync_folder(runs_dir)
-                return path
+                    sync_folder(runs_dir)
+                return path, named
         raise RunError(  # noqa: TRY301 - what was made is removed here too
             f"{runs_dir} has a folder of each of {_MOST_NAMES} names that were drawn: give another --runs-dir"
         )
@@ -113,22 +125,16 @@ def _exists(pid: int) -> bool:
     return bool(psutil.pid_exists(pid))
 
 
-def write_record(path: Path, record: Mapping[str, Any], name: str = RECORD) -> dict[str, Any]:
-    """Write `run.json`, or the record of that name, whole: a reader sees the old one or the new one, never a part.
-
-    Returns:
-        The record as it stands there, with its checksum.
-    """
-    whole, text = sealed(record)
+def write_record(path: Path, record: RunRecord | LadderRecord, name: str = RECORD) -> None:
+    """Write `run.json`, or the record of that name, whole: a reader sees the old one or the new one, never a part."""
+    _, text = sealed(record.as_dict())
     write_bytes(path / name, text.encode())
-    return whole
 
 
 def append_history(path: Path, epoch: Epoch) -> None:
     """Append the figures of one epoch to `history.jsonl`, at once."""
-    with writing(path), _opened(path / HISTORY, os.O_APPEND) as file:
-        _write_all(file, _line(epoch))
-        os.fsync(file)
+    with writing(path):
+        append_bytes(path / HISTORY, _line(epoch))
 
 
 def rewrite_history(path: Path, epochs: list[Epoch]) -> None:
@@ -140,73 +146,28 @@ def _line(epoch: Epoch) -> bytes:
     return (to_json(epoch, indent=None) + "\n").encode()
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> StoredFile:
     """Write tensors as safetensors, never as a pickle; return the size and SHA-256 of the file."""
     content = safetensors.torch.save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
     write_bytes(path, content)
-    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-
-
-def write_model(path: Path, model: nn.Module) -> dict[str, Any]:
-    """Write a model's weights as safetensors; return the size and SHA-256 of the file.
-
-    Weights that layers share are stored once, under the first of their names. (`safetensors.torch.save_model` keeps any
-    of the names, now this one, now that one.) `safetensors.torch.load_model` finds the others.
-    """
-    tensors, seen = {}, set()
-    for name, tensor in model.state_dict().items():
-        lies = tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
-        if lies not in seen or not tensor.numel():
-            tensors[name] = tensor.detach().clone()
-        seen.add(lies)
-    return write_tensors(path, tensors)
+    return StoredFile(len(content), hashlib.sha256(content).hexdigest())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file through a temporary one in the same folder, fsync and `os.replace`."""
-    with _replacing(path) as temporary, _opened(temporary, os.O_TRUNC) as file:
-        _write_all(file, content)
-        os.fsync(file)
+    """Write a file of a run, whole and durable.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    with writing(path):
+        write_whole(path, content)
 
 
 def remove_temporaries(path: Path) -> None:
     """Remove what a killed process left half written in the folder of its run."""
     with writing(path):
-        for left in path.glob(".*.tmp"):
+        for left in path.glob(f".*{TEMPORARY}"):
             left.unlink(missing_ok=True)
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with writing(path):
-        try:
-            yield temporary
-            os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
-        _sync_folder(path.parent)
-
-
-@contextmanager
-def _opened(path: Path, how: int) -> Iterator[int]:
-    # Not `open`: what is buffered there is written when somebody closes it, and who would see it fail?
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | how | getattr(os, "O_BINARY", 0), 0o666)
-    try:
-        yield file
-    finally:
-        os.close(file)
-
-
-def _write_all(file: int, content: bytes) -> None:
-    rest = memoryview(content)
-    while rest:
-        written = os.write(file, rest)
-        if not written:
-            raise OSError(errno.EIO, "nothing more could be written")
-        rest = rest[written:]
 
 
 def read_all(runs_dir: str | Path) -> tuple[list[Run], list[str]]:
@@ -231,7 +192,7 @@ def read_all(runs_dir: str | Path) -> tuple[list[Run], list[str]]:
             runs.append(Run.read(folder))
         except RunError as error:
             trouble.append(str(error))
-    return sorted(runs, key=lambda run: (run.record.get("created", ""), run.id)), trouble
+    return sorted(runs, key=lambda run: (run.record.created, run.id)), trouble
 
 
 @contextmanager
@@ -246,12 +207,48 @@ def writing(path: Path) -> Iterator[None]:
         ) from None
 
 
-def _sync_folder(path: Path) -> None:
-    """Make the names in a folder durable."""
-    if os.name == "nt":  # Windows cannot open folders; there the rename alone has to do
-        return
-    handle = os.open(path, os.O_RDONLY)
+@contextmanager
+def claimed(path: Path, what: str = "a run") -> Iterator[None]:
+    """Make sure that no other process, and no other thread of this one, works in the folder of a run or a ladder.
+
+    Raises:
+        RunError: another one does so right now, or the folder cannot be written.
+    """
+    lock = filelock.FileLock(path / _LOCK)
     try:
-        os.fsync(handle)
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise RunError(f"{path} is being written or resumed by another process or thread: wait for it") from None
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be written ({error.strerror}): {what} can only be resumed in its own folder"
+        ) from None
+    try:
+        yield
     finally:
-        os.close(handle)
+        with contextlib.suppress(OSError):
+            (path / _LOCK).unlink(missing_ok=True)  # while it is held: who opened it meanwhile will notice
+        lock.release()
+
+
+def refuse_while_written(path: Path, owner: Process | None, *, take_over: bool) -> None:
+    """Refuse to resume a run or a ladder that is `running`, unless its process is gone.
+
+    Args:
+        path: its folder, which this thread has claimed.
+        owner: the process that writes it, or did; this one may have given it up.
+        take_over: the user says that a process on another host is gone, which nobody here can know.
+
+    Raises:
+        RunError: the process is at work, or may be.
+    """
+    if owner is None or owner == Process.this():
+        return
+    alive = owner.is_alive()
+    if alive:
+        raise RunError(f"{path} is being written by {owner}: wait for it, or end it first")
+    if alive is None and not take_over:
+        raise RunError(
+            f"{path} is being written by {owner}, or was: whether that is still alive cannot be known here; if it has "
+            "ended, give --take-over (take_over=True)"
+        )

@@ -1,50 +1,32 @@
-"""The record of a run: what was trained, on what, where, how it went.
+"""The records of runs and ladders: typed, read from JSON and written to it.
 
-Format 1 (2026-11): the first.
+Format 1 (2026-11): the first. Fields that a newer version added are kept in `more`.
 """
 
 from __future__ import annotations
 
 import platform
-import shlex
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
-from functools import cache, cached_property
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
-from torch import Tensor, nn
 
 from modelzero._version import __version__
-from modelzero.errors import ModelError, RunError
-from modelzero.io.json import from_json, to_json
-from modelzero.models.build import build
-from modelzero.models.fitted import Fitted
-from modelzero.models.rungs import rung_named
-from modelzero.runs.process import still_there
-from modelzero.runs.seal import DamagedError, fingerprint, unsealed
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from modelzero.data.auditing.hints import GroupHint
+from modelzero.data.description import DataDescription
+from modelzero.runs.process import Process
 
 FORMAT = 1
 RECORD, HISTORY, MODEL, PREDICTIONS = "run.json", "history.jsonl", "model.safetensors", "predictions.safetensors"
 LADDER_RECORD = "ladder.json"
-NOT_NEEDED = "not needed"  # status of a ladder's cell: the first two seeds of its rung gave one model
 GROUPS = "groups"  # in the file of the predictions, where the test images have groups
-_ROWS = 1024  # test images whose logits are looked at at once
-
-_NEEDED = {
-    "format", "id", "status", "model", "seed", "epochs", "batch_size", "learning_rate", "recipe", "data",
-    "history", "train_seconds", "environment", "test_reads",
-}  # fmt: skip
+NOT_NEEDED = "not needed"  # status of a ladder's cell: the first two seeds of its rung gave one model
 
 
 @dataclass(frozen=True)
@@ -77,308 +59,455 @@ class Epoch:
     train_seconds: float
     test_seconds: float
 
+    @classmethod
+    def from_dict(cls, line: Mapping[str, Any]) -> Epoch:
+        """Read one line of the history; fields that a later version added are left out."""
+        values: dict[str, Any] = {each.name: line[each.name] for each in fields(cls)}
+        spelled = {key: float(value) for key, value in values.items() if isinstance(value, str)}
+        return cls(**{**values, **spelled})
 
-@dataclass(frozen=True, eq=False)
-class Run:
-    """One training and what it left behind.
 
-    >>> import tempfile, modelzero as mz
-    >>> run = mz.train("digits", "model0", epochs=1, runs_dir=tempfile.mkdtemp())
-    >>> again = mz.Run.read(run.path)
-    >>> again.status, again.history == run.history
-    ('finished', True)
+@dataclass(frozen=True)
+class Environment:
+    """What the numbers of a run may depend on besides recipe, data and seed.
 
     Args:
-        path: its folder.
-        record: the content of its `run.json`.
+        versions: of modelzero, Python and the libraries that compute.
+        commit: of modelzero's own checkout, `-dirty` when changed; None when it was installed as a package.
+        system: the operating system.
+        processor: its name.
+        instructions: the vector instructions that torch uses.
+        threads: that a training computes with.
+        device: `cpu`, `cuda` or `mps`.
+        accelerator: its name; None on the CPU.
+        more: fields that a newer version added.
     """
 
-    path: Path
-    record: Mapping[str, Any]
+    versions: Mapping[str, str]
+    threads: int
+    device: str
+    commit: str | None = None
+    system: str | None = None
+    processor: str | None = None
+    instructions: str | None = None
+    accelerator: str | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, path: str | Path, *, changed: bool = False) -> Run:
-        """Read the run in a folder.
-
-        A run whose process ended without a word, such as one that was killed, is `interrupted`.
-
-        Args:
-            path: the folder.
-            changed: take a record that was changed after it was written, too.
-
-        Raises:
-            RunError: no run there, or a damaged or newer record.
-        """
-        path = Path(path)
-        try:
-            record = unsealed((path / RECORD).read_bytes().decode(), check=not changed)
-            newer = record["format"] > FORMAT
-            missing = [] if newer else sorted(_NEEDED - record.keys())
-            if record["status"] == "running" and not newer:
-                # The epochs since the record was last written.
-                record["history"] = _read_history(path / HISTORY)
-                record["train_seconds"] = sum(line["train_seconds"] for line in record["history"])
-                if still_there(record.get("process")) is False:
-                    record["status"] = "interrupted"
-            if not missing and not newer:
-                [epoch_of(line) for line in record["history"]]
-                _ = record["data"]["name"] + record["recipe"].get("loss", "") + record.get("created", "")
-        except OSError as error:
-            if (path / LADDER_RECORD).is_file():
-                raise RunError(f"{path} is a ladder of several runs: the folder of one run is needed") from None
-            raise RunError(f"{path} holds no run ({error.strerror}): the folder of a run is needed") from None
-        except DamagedError as error:
-            raise RunError(f"{path / RECORD} is damaged ({error}): what was written is needed; train again") from None
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise RunError(f"{path / RECORD} is damaged: a whole record is needed; train again") from None
-        if newer:
-            raise RunError(
-                f"{path / RECORD} has format {record['format']}, this modelzero reads up to {FORMAT}: update modelzero"
-            )
-        if missing:
-            raise RunError(f"{path / RECORD} is damaged: it lacks {', '.join(missing)}; train again")
-        return cls(path, record)
-
-    @property
-    def id(self) -> str:
-        """The name of its folder."""
-        return str(self.record["id"])
-
-    @property
-    def status(self) -> str:
-        """Return `running`, `finished`, `failed` or `interrupted`."""
-        return str(self.record["status"])
-
-    @property
-    def seed(self) -> int:
-        """The seed that weights and batch order follow from."""
-        return int(self.record["seed"])
-
-    @property
-    def learned(self) -> bool | None:
-        """Whether the training learned anything; None where the record does not say.
-
-        Records of before this was looked at do not; nor do those of trainings that have not ended.
-        """
-        learned: bool | None = self.record.get("learned")
-        return learned
-
-    @property
-    def not_learned(self) -> dict[str, Any] | None:
-        """Why the training did not learn, as `modelzero.training.learned` describes it; None if it did.
-
-        >>> import tempfile, modelzero as mz
-        >>> run = mz.train("digits", "softmax", epochs=1, seed=42, runs_dir=tempfile.mkdtemp())
-        >>> run.learned, run.not_learned
-        (True, None)
-        """
-        fields: dict[str, Any] | None = self.record.get("not_learned")
-        return fields
-
-    @property
-    def train_seconds(self) -> float:
-        """Time of the training steps of all epochs, evaluation not included."""
-        return float(self.record["train_seconds"])
-
-    @cached_property
-    def history(self) -> list[Epoch]:
-        """The figures of each epoch."""
-        return [epoch_of(line) for line in self.record["history"]]
-
-    @cached_property
-    def model(self) -> nn.Module:
-        """The trained model, rebuilt from the stored weights where it is not in memory, in evaluation mode.
-
-        Raises:
-            ModelError: a model of the user's own, whose code the record does not have.
-        """
-        recipe, data = self.record["recipe"], self.record["data"]
-        if recipe.get("kind") == "classifier":
-            raise ModelError(
-                f"run {self.id} fitted {self.record['model']!r}, a classifier that could be stored as a pickle only, "
-                "which can run any code when it is read: fit it again; its test predictions are in test_logits"
-            )
-        if recipe["model"] is None:
-            raise ModelError(
-                f"run {self.id} trained {self.record['model']!r}, a model of your own: make it yourself and load "
-                f"{self.path / MODEL} into it with safetensors.torch.load_model"
-            )
-        model: Any = build(
-            rung_named(recipe["model"]).make,
-            tuple(data["image_shape"]),
-            len(data["classes"]),
-            hidden_units=recipe.get("hidden_units", 10),
+    def here(cls, threads: int, device: str) -> Environment:
+        """Describe this machine."""
+        return cls(
+            versions={
+                "modelzero": __version__,
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+                "scikit-learn": version("scikit-learn"),
+            },
+            commit=_commit(),
+            system=platform.platform(),
+            processor=_processor(),
+            instructions=torch.backends.cpu.get_cpu_capability(),
+            threads=threads,
+            device=device,
+            accelerator=torch.cuda.get_device_name(device) if device.startswith("cuda") else None,
         )
-        with self._reading(MODEL) as file:
-            if isinstance(model, Fitted):
-                model.load(safetensors.torch.load_file(file))
-            else:
-                safetensors.torch.load_model(model, file)
-        module: nn.Module = model.eval()
-        return module
 
-    @cached_property
-    def test_logits(self) -> Tensor:
-        """The logits of the test images after the last epoch, float32 [N, classes]."""
-        return self.tensors(PREDICTIONS)["logits"]
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Environment:
+        """Read what `as_dict` wrote."""
+        return cls(**_known(cls, stored))
 
-    @cached_property
-    def test_predictions(self) -> Tensor:
-        """The predicted labels of the test images, int64 [N]; the logits are not kept in memory for it.
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as records keep it."""
+        names = ("commit", "system", "processor", "instructions", "threads", "device", "accelerator")
+        return {"versions": dict(self.versions), **{name: getattr(self, name) for name in names}, **self.more}
 
-        With 10,000 classes and test images they take 400 MB, and a ladder has the runs of all its seeds.
+    def flat(self) -> dict[str, Any]:
+        """Return all fields, versions too, on one level."""
+        whole = self.as_dict()
+        return {**{key: value for key, value in whole.items() if key != "versions"}, **self.versions}
+
+    def differences(self, now: Environment) -> list[str]:
+        """Say in words what differs in another environment.
+
+        >>> before = Environment(versions={"torch": "2.12"}, threads=1, device="cpu")
+        >>> before.differences(replace(before, versions={"torch": "2.13"}))
+        ['torch 2.12, now 2.13']
         """
-        if "test_logits" in self.__dict__:
-            return self.test_logits.argmax(1)
-        with self._reading(PREDICTIONS) as file, safetensors.safe_open(file, "pt") as stored:
-            logits = stored.get_slice("logits")
-            starts = range(0, logits.get_shape()[0], _ROWS)
-            return torch.cat([logits[start : start + _ROWS].argmax(1) for start in starts])
+        ours, theirs = self.flat(), now.flat()
+        names = [*ours, *(theirs.keys() - ours.keys())]
+        return [f"{key} {ours.get(key)}, now {theirs.get(key)}" for key in names if ours.get(key) != theirs.get(key)]
 
-    @cached_property
-    def test_labels(self) -> Tensor:
-        """The true labels of the test images, int64 [N]."""
-        return self.tensors(PREDICTIONS)["labels"]
 
-    @cached_property
-    def test_groups(self) -> Tensor | None:
-        """The group of each test image, int64 [N], such as the video that a frame is of; None where it has none."""
-        with self._reading(PREDICTIONS) as file, safetensors.safe_open(file, "pt") as stored:
-            groups: Tensor | None = stored.get_tensor(GROUPS) if GROUPS in stored.keys() else None  # noqa: SIM118
-            return groups
+@dataclass(frozen=True)
+class StoredFile:
+    """A file of a run, by which it is known whether it is what was written."""
 
-    def tensors(self, name: str) -> dict[str, Tensor]:
-        """Read one of its files of tensors, `model.safetensors` or `predictions.safetensors`.
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a training failed.
+
+    Args:
+        error: in words.
+        epoch: in which, counted from 1.
+        step: at which, counted from 1; None where that is not known.
+    """
+
+    error: str
+    epoch: int
+    step: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as records keep it."""
+        return _without_none(asdict(self), ("step",))
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """Where a run was resumed.
+
+    Args:
+        at: when, in ISO 8601.
+        epoch: the one under way, counted from 1.
+        step: how many of its steps were done.
+        trouble: checkpoints that were damaged, in words.
+        differs: what differs in the environment, in words.
+    """
+
+    at: str
+    epoch: int
+    step: int
+    trouble: Sequence[str] = ()
+    differs: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """The content of `run.json`.
+
+    Args:
+        id: the name of the run's folder.
+        status: `running`, `finished`, `failed` or `interrupted`.
+        created: when, in ISO 8601.
+        process: that writes it; None once it has ended.
+        ladder: the id of the ladder that it is a cell of; None where it is of none.
+        model: the rung's name.
+        seed: of weights and batch order.
+        data: what it was trained on.
+        environment: where.
+        derived: settings that were derived from model, data and machine: the value and why.
+        epochs: how often the training split is gone through.
+        batch_size: images in one step; None for models that are fitted in one go.
+        learning_rate: likewise.
+        engine: `torch` or `fused`; likewise.
+        recipe: all settings of the training, by name; for models that are fitted in one go those of the model.
+        parameters: numbers that the model has learned; None where that is not known.
+        warnings: of the library that fitted the model; None where none could come.
+        random: whether another seed gives another model.
+        randomness: how that is known: `declared`, `known` or `assumed`.
+        history: the figures of each epoch.
+        train_seconds: time of the training steps of all epochs.
+        test_reads: how often the test split was evaluated.
+        model_bytes: size of the stored model.
+        peak_memory_bytes: most memory of the process.
+        files: what was stored.
+        learned: whether the training learned anything; None where it has not ended, or in older records.
+        not_learned: why it did not, as `modelzero.training.learned` describes it.
+        failure: why it failed.
+        resumed: where it was resumed, once or more often.
+        more: fields that a newer version added.
+    """
+
+    id: str
+    status: str
+    created: str = ""
+    process: Process | None = None
+    ladder: str | None = None
+    model: str
+    seed: int
+    data: DataDescription
+    environment: Environment
+    derived: Mapping[str, str] = field(default_factory=dict)
+    epochs: int
+    batch_size: int | None
+    learning_rate: float | None
+    engine: str | None = None
+    recipe: Mapping[str, Any]
+    parameters: int | None = None
+    warnings: Sequence[str] | None = None
+    random: bool | None = None
+    randomness: str | None = None
+    history: Sequence[Epoch] = ()
+    train_seconds: float = 0.0
+    test_reads: int = 0
+    model_bytes: int | None = None
+    peak_memory_bytes: int | None = None
+    files: Mapping[str, StoredFile] | None = None
+    learned: bool | None = None
+    not_learned: Mapping[str, Any] | None = None
+    failure: Failure | None = None
+    resumed: Sequence[Resumption] | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> RunRecord:
+        """Read what `as_dict` wrote.
 
         Raises:
-            RunError: it is not there, or not what was written.
+            KeyError, TypeError, ValueError, AttributeError: it is not that.
         """
-        with self._reading(name) as file:
-            return safetensors.torch.load_file(file)
+        values = _known(cls, {key: value for key, value in stored.items() if key not in _OF_THE_FILE})
+        values |= {
+            "id": str(values["id"]),
+            "status": str(values["status"]),
+            "seed": int(values["seed"]),
+            "train_seconds": float(values["train_seconds"]),
+            "process": Process.from_dict(values.get("process")),
+            "data": DataDescription.from_dict(values["data"]),
+            "environment": Environment.from_dict(values["environment"]),
+            "recipe": dict(values["recipe"]),
+            "history": tuple(map(Epoch.from_dict, values["history"])),
+        }
+        if values.get("files") is not None:
+            values["files"] = {name: StoredFile(**_known(StoredFile, of)) for name, of in values["files"].items()}
+        if values.get("failure") is not None:
+            values["failure"] = Failure(**_known(Failure, values["failure"]))
+        if values.get("resumed") is not None:
+            values["resumed"] = tuple(Resumption(**_known(Resumption, each)) for each in values["resumed"])
+        return cls(**values)
 
-    @property
-    def what_to_do(self) -> str:
-        """What makes a finished run of one that is not."""
-        if self.status == "interrupted":
-            return f"to go on: modelzero train --resume {shlex.quote(str(self.path))}"
-        return "wait for it" if self.status == "running" else "train it again"
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as `run.json` and `modelzero train --json` have it."""
+        optional = {"process", "warnings", "random", "randomness", "model_bytes", "peak_memory_bytes", "files",
+                    "learned", "failure", "resumed"}  # fmt: skip
+        if self.learned is None:
+            optional.add("not_learned")
+        return {"format": FORMAT, **_without_none(_plain_fields(self), optional), **self.more}
 
-    def check_tensors(self) -> None:
-        """Make sure that weights and predictions of a finished run are what was written.
+
+@dataclass(frozen=True)
+class RungRecord:
+    """A rung of a ladder as it was declared.
+
+    Args:
+        name: what tables call it.
+        adds: what it adds to the rung below.
+        model: the built-in model; None for one of the user's own.
+        seeds: trainings that were planned; 0 where the rung was left out.
+        recipe: that trains it; None in runs that were put together.
+        random: whether another seed gives another model; None where that has to be measured.
+        randomness: how that is known.
+    """
+
+    name: str
+    adds: str
+    model: str | None = None
+    seeds: int = 0
+    recipe: Mapping[str, Any] | None = None
+    random: bool | None = None
+    randomness: str | None = None
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A comparison that was declared before anything was trained: a rung against the best of those below it."""
+
+    rung: str
+    against: str = "the best below"
+    below: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class CellRecord:
+    """One training of a climb.
+
+    Args:
+        rung: its name.
+        seed: of the training.
+        status: `planned`, `finished`, `failed`, `cut off`, `lost` or `not needed`.
+        run: the id of its finished run.
+        why: it is missing, in words.
+        learned: as the run's record has it.
+        not_learned: likewise.
+    """
+
+    rung: str
+    seed: int
+    status: str = "planned"
+    run: str | None = None
+    why: str | None = None
+    learned: bool | None = None
+    not_learned: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A rung, or some of its trainings, that a ladder lacks.
+
+    Args:
+        name: of the rung.
+        why: in words.
+        predicted_seconds: for one training; None where nobody tried.
+        failed: whether it failed, and was not only too costly.
+    """
+
+    name: str
+    why: str
+    predicted_seconds: float | None = None
+    failed: bool = False
+
+
+@dataclass(frozen=True)
+class Leaks:
+    """Test images that are also among the training images.
+
+    Args:
+        searched: whether near duplicates were searched for.
+        why: they were not, in words.
+        exact: test images with the very pixels of a training image.
+        near: test images that are nearly equal to one.
+        positions: of all these in the test split.
+        test_clusters: positions of test images that are near duplicates of each other; None where nobody searched.
+    """
+
+    searched: bool
+    why: str | None
+    exact: int
+    near: int
+    positions: Sequence[int]
+    test_clusters: Sequence[Sequence[int]] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LadderRecord:
+    """The content of `ladder.json`.
+
+    Args:
+        id: the name of the ladder's folder.
+        status: `running`, `finished`, `failed` or `interrupted`.
+        created: when, in ISO 8601.
+        process: that writes it; None once it has ended.
+        data: what is climbed on.
+        seeds: in the order in which they are used.
+        looks: how often such rungs were looked at with some of these seeds.
+        device: of each training.
+        margin: differences below this fraction are practically none.
+        environment: where.
+        left_out: what is missing, with reasons.
+        rungs: in ladder order.
+        family: the comparisons that were declared.
+        cells: the trainings.
+        budget_seconds: for all of it; None without a limit.
+        workers: trainings at once; None with an executor of the user's own.
+        not_planned: what was left out before anything was trained; None before the ladder was declared.
+        seconds: that it took.
+        leaks: None where nobody looked.
+        grouping: a hint at groups among the test images.
+        declared: whether the comparisons were declared before training; not stored.
+        more: fields that a newer version added.
+    """
+
+    id: str = ""
+    status: str
+    created: str | None = None
+    process: Process | None = None
+    data: DataDescription
+    seeds: Sequence[int] = ()
+    looks: int | None = None
+    device: str = "cpu"
+    margin: float
+    environment: Environment | None = None
+    left_out: Sequence[LeftOut] = ()
+    rungs: Sequence[RungRecord] = ()
+    family: Sequence[Declared] = ()
+    cells: Sequence[CellRecord] = ()
+    budget_seconds: float | None = None
+    workers: int | None = None
+    not_planned: Sequence[LeftOut] | None = None
+    seconds: float | None = None
+    leaks: Leaks | None = None
+    grouping: GroupHint | None = None
+    declared: bool = True
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> LadderRecord:
+        """Read what `as_dict` wrote.
 
         Raises:
-            RunError: one of the files is not.
+            KeyError, TypeError, ValueError, AttributeError: it is not that.
         """
-        for name in self.record.get("files", {}):
-            with self._reading(name):
-                pass
+        values = _known(cls, {key: value for key, value in stored.items() if key not in _OF_THE_FILE})
+        values |= {
+            "process": Process.from_dict(values.get("process")),
+            "data": DataDescription.from_dict(values["data"]),
+            "environment": Environment.from_dict(values["environment"]) if values.get("environment") else None,
+            "leaks": Leaks(**_known(Leaks, values["leaks"])) if values.get("leaks") else None,
+            "grouping": GroupHint(**values["grouping"]) if values.get("grouping") else None,
+            "left_out": _all(LeftOut, values.get("left_out")),
+            "rungs": _all(RungRecord, values.get("rungs")),
+            "family": _all(Declared, values.get("family")),
+            "cells": _all(CellRecord, values.get("cells")),
+        }
+        if values.get("not_planned") is not None:
+            values["not_planned"] = _all(LeftOut, values["not_planned"])
+        return cls(**values)
 
-    def check(self) -> None:
-        """Make sure that every file of a finished run is what was written.
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as `ladder.json` has it."""
+        optional = {"process", "not_planned", "seconds", "leaks", "looks"}
+        stored = _plain_fields(self)
+        del stored["declared"]
+        if self.leaks is None:
+            optional.add("grouping")
+        return {"format": FORMAT, **_without_none(stored, optional), **self.more}
 
-        Raises:
-            RunError: one is not.
-        """
-        self.check_tensors()
-        expected = "".join(to_json(line, indent=None) + "\n" for line in self.record["history"])
-        try:
-            found = (self.path / HISTORY).read_bytes()
-        except OSError as error:
-            raise RunError(f"{self.path / HISTORY} cannot be read ({error.strerror})") from None
-        if found != expected.encode():  # byte by byte: other digits may mean the same number
-            raise RunError(f"{self.path / HISTORY} is damaged: it is not the history that {RECORD} has")
-
-    def predict(self, images: Any) -> Tensor:
-        """Say how probable each class is for new images, as `modelzero predict` does for files.
-
-        >>> import tempfile, modelzero as mz
-        >>> data = mz.load("digits")
-        >>> run = mz.train(data, "softmax", runs_dir=tempfile.mkdtemp())
-        >>> probabilities = run.predict(data.test.images[:3])
-        >>> probabilities.shape, [data.classes[label] for label in probabilities.argmax(1)]
-        (torch.Size([3, 10]), ['7', '6', '3'])
-
-        Args:
-            images: uint8 [N, C, H, W] of the shape that the run was trained on, as a tensor, an array or a list; also
-                [N, H, W, C], grey ones [N, H, W], or one image.
-
-        Returns:
-            Calibrated probabilities, float32 [N, classes]; the largest is that of the class that the model says.
-
-        Raises:
-            RunError: the run is not finished, or damaged.
-            ModelError: its model cannot be built again.
-            DataError: images of another shape or type.
-        """
-        from modelzero.using.predict import predict
-
-        return predict(self, images)
-
-    @contextmanager
-    def _reading(self, name: str) -> Iterator[Path]:
-        if not (self.path / name).is_file():
-            raise RunError(
-                f"run {self.id} is {self.status} and has no {name}: a finished run is needed; {self.what_to_do}"
-            )
-        try:
-            written = self.record.get("files", {}).get(name)
-            if written is not None and fingerprint(self.path / name) != written:
-                raise OSError("its checksum is another one")  # noqa: TRY301 - one message for all that can be wrong
-            yield self.path / name
-        except (SafetensorError, OSError) as error:
-            raise RunError(f"{self.path / name} is damaged ({error}): a whole file is needed; train again") from None
-
-    def plot(self) -> Figure:
-        """Draw loss and accuracy of each epoch with matplotlib."""
-        from modelzero.plots import run_figure
-
-        return run_figure(self)
-
-    def _repr_html_(self) -> str:
-        from modelzero.report.notebook import run_html
-
-        return run_html(self)
-
-    def __repr__(self) -> str:
-        last = self.history[-1] if self.history else None
-        figures = f", test_accuracy={last.test_accuracy:.4f}" if last else ""
-        return f"Run({self.id!r}, {self.status}{figures})"
+    def cells_of(self, rung: str) -> list[CellRecord]:
+        """Return the trainings of a rung."""
+        return [cell for cell in self.cells if cell.rung == rung]
 
 
-def environment(threads: int, device: str) -> dict[str, Any]:
-    """Describe what the numbers of a run may depend on besides recipe, data and seed."""
-    return {
-        "versions": {
-            "modelzero": __version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "scikit-learn": version("scikit-learn"),
-        },
-        "commit": _commit(),
-        "system": platform.platform(),
-        "processor": _processor(),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
-        "threads": threads,
-        "device": device,
-        "accelerator": torch.cuda.get_device_name(device) if device.startswith("cuda") else None,
-    }
+_OF_THE_FILE = ("format", "sealed", "checksum")
+# What every record of a run has.
+NEEDED = ("format", "id", "status", "model", "seed", "epochs", "batch_size", "learning_rate", "recipe", "data",
+          "history", "train_seconds", "environment", "test_reads")  # fmt: skip
 
 
-def epoch_of(line: Mapping[str, Any]) -> Epoch:
-    """Read one line of the history; fields that a later version added are left out."""
-    values: dict[str, Any] = {field.name: line[field.name] for field in fields(Epoch)}
-    spelled = {key: float(value) for key, value in values.items() if isinstance(value, str)}
-    return Epoch(**{**values, **spelled})
+def _known(kind: type, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a kind of record; others go into `more`, where it has that."""
+    names = {each.name for each in fields(kind)}
+    values = {key: value for key, value in stored.items() if key in names}
+    if "more" in names:
+        values["more"] = {key: value for key, value in stored.items() if key not in names}
+    return values
 
 
-def _read_history(path: Path) -> list[dict[str, Any]]:
-    """Read the whole lines of a history; the last one may be half written."""
-    try:
-        lines = path.read_bytes().decode().split("\n")
-    except FileNotFoundError:
-        return []
-    return [from_json(line) for line in lines[:-1]]
+def _all(kind: type, stored: Sequence[Mapping[str, Any]] | None) -> tuple[Any, ...]:
+    return tuple(kind(**_known(kind, each)) for each in stored or ())
+
+
+def _plain_fields(record: Any) -> dict[str, Any]:
+    return {each.name: plain_value(getattr(record, each.name)) for each in fields(record) if each.name != "more"}
+
+
+def plain_value(value: Any) -> Any:
+    """Return what JSON has of a value of a record."""
+    if hasattr(value, "as_dict"):
+        return value.as_dict()
+    if isinstance(value, Mapping):
+        return {key: plain_value(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_value(each) for each in value]
+    return asdict(value) if hasattr(value, "__dataclass_fields__") else value
+
+
+def _without_none(stored: dict[str, Any], names: Sequence[str] | set[str]) -> dict[str, Any]:
+    return {key: value for key, value in stored.items() if value is not None or key not in names}
 
 
 def _processor() -> str:

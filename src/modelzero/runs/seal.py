@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from modelzero.io.json import from_json, to_json
+from modelzero.runs.record import StoredFile
 
 # What a sealed document says near its beginning, so that one whose end was damaged is not taken for one without.
 _SEALED = {"sealed": "sha256"}
@@ -29,7 +30,7 @@ def sealed(record: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     True
     >>> unsealed(text.replace("42", "43"))
     Traceback (most recent call last):
-    modelzero.runs.seal.DamagedError: its checksum is another one
+    modelzero.runs.seal.DamagedError: checksum mismatch
     """
     rest = {key: value for key, value in record.items() if key != "checksum"}
     first = {"format": record["format"]} if "format" in record else {}
@@ -52,14 +53,14 @@ def unsealed(text: str, *, check: bool = True) -> dict[str, Any]:
     if check and ("sealed" in record or "checksum" in record):
         parts = _DOCUMENT.fullmatch(text)
         if parts is None or parts[2] != _hash(parts[1]):
-            raise DamagedError("its checksum is another one")
+            raise DamagedError("checksum mismatch")
     return record
 
 
-def fingerprint(path: Path) -> dict[str, Any]:
+def fingerprint(path: Path) -> StoredFile:
     """Return size and SHA-256 of a file."""
     with path.open("rb") as file:
-        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+        return StoredFile(path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
 
 
 def _hash(text: str) -> str:

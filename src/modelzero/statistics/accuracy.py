@@ -17,7 +17,7 @@ from modelzero.statistics.variance import distinct, half_width, noise, seed_vari
 
 __all__ = ["Accuracy", "is_unstable", "mean_accuracy", "reach_on_new_images", "seed_variance"]
 
-# How seldom a method without any seed effect may be called unstable.
+# The rate at which a method without any seed effect may be called unstable.
 _UNSTABLE_LEVEL = 0.001
 
 
@@ -29,11 +29,11 @@ class Accuracy:
         mean: over the seeds.
         low: lower end of the 95 % interval on new images and new seeds, for models trained on these training images.
         high: its upper end.
-        low_here: lower end of the interval on this very test set, for new seeds (Student t over the seeds).
+        low_here: lower end of the interval on this test set, for new seeds (Student t over the seeds).
         high_here: its upper end.
         sd: observed standard deviation between seeds; NaN for one seed.
-        sd_expected: what test-set noise alone would give: the root of the `noise` between the seeds where there are
-            several, else `sqrt(error / (2 n))`.
+        sd_expected: what test-set noise alone would give: the root of the `noise` between several seeds, else
+            `sqrt(error / (2 n))`.
         unstable: whether the seeds lie farther apart than test-set noise explains; see `is_unstable`.
     """
 
@@ -54,13 +54,13 @@ def mean_accuracy(
     deterministic: bool = False,
     confidence: float = 0.95,
 ) -> Accuracy:
-    """Return the mean accuracy of a method with its two intervals, which are never mixed up.
+    """Return the mean accuracy of a method with its two intervals.
 
-    One is for this very test set: Student t over the seeds. The other is the headline: on new images with new seeds.
-    For one run on independent images that is `accuracy_interval`. Otherwise it is `reach_on_new_images` to both sides,
-    after two images right for all seeds and two wrong for all were added (as A. Agresti and B. A. Coull do for one
-    share: 1998, The American Statistician 52, 119-126), without which the interval is too short near 100 %; where
-    images come in groups each of the four counts as many images as vary together, see `images_at_once`.
+    One is for this test set: Student t over the seeds. The other is the headline: for new images with new seeds. For
+    one run on independent images that is `accuracy_interval`. Otherwise it is `reach_on_new_images` to both sides,
+    after adding two images that are right for all seeds and two that are wrong (as A. Agresti and B. A. Coull do for
+    one share: 1998, The American Statistician 52, 119-126): without them the interval is too short near 100 %. If
+    images come in groups, each of the four counts as many images as vary together, see `images_at_once`.
 
     >>> rng = np.random.default_rng(0)
     >>> accuracy = mean_accuracy(rng.random((5, 1000)) < 0.9)
@@ -70,7 +70,7 @@ def mean_accuracy(
     Args:
         right: bool [K, n].
         groups: [n], what each image belongs to; None where the images are independent.
-        deterministic: the method has no randomness, so one run says everything about its seeds.
+        deterministic: the method has no randomness, so that one run stands for all seeds.
         confidence: of both intervals.
     """
     seeds, n = right.shape
@@ -96,13 +96,13 @@ def mean_accuracy(
 
 @dataclass(frozen=True)
 class OverUnits:
-    """What the images that are right sum up to over the units of a test split, for one or many methods.
+    """Sums of the correct images over the units of a test split, for one or many methods.
 
     Args:
         mean: accuracy, over all seeds.
         squares: the sum over units of `s_g^2`, where `s_g` is how many images of the unit are right, a mean over seeds.
         products: the sum of `m_g s_g`, where `m_g` is the size of the unit.
-        rare: units with an image of the rarer kind: wrong for some seed where most are right, else right for some.
+        rare: units with an image of the rarer kind: wrong for some seed if most are right, else right for some.
     """
 
     mean: ArrayLike
@@ -155,8 +155,8 @@ def images_at_once(sums: OverUnits, units: Units) -> NDArray[np.float64]:
     """Return how many images vary together, 1 where they are independent: the design effect of the groups.
 
     It is the variance of the mean over units divided by that over independent images, between 1 and the mean size of
-    the group of an image. Where few units have an image of the rarer kind (right, or wrong) hardly anything is known
-    of it: two units that are all wrong are counted beside those.
+    the group of an image. If few units have an image of the rarer kind (right, or wrong), the estimate is
+    uncertain: two units that are all wrong are added to them.
 
     >>> right, units = np.array([[True, True, False, False, True, True]]), Units.of(6, groups=[0, 0, 1, 1, 2, 2])
     >>> float(images_at_once(OverUnits.of(right, units), units))
@@ -183,7 +183,7 @@ def is_unstable(right: NDArray[np.bool_], units: Units | None = None) -> bool:
     """Tell whether the seeds of a method lie farther apart than the noise of a finite test set explains.
 
     `(K - 1) S2 / noise` is then beyond the 99.9 % quantile of chi-squared with K - 1 degrees of freedom. A ratio alone
-    would call 4 to 13 % of methods without any seed effect unstable where there are two or three seeds.
+    would call 4 to 13 % of methods without any seed effect unstable for two or three seeds.
 
     >>> rng = np.random.default_rng(0)
     >>> is_unstable(rng.random((5, 1000)) < 0.9), is_unstable(rng.random((2, 1000)) < [[0.9], [0.5]])

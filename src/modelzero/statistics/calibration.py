@@ -1,4 +1,4 @@
-"""How far probabilities can be believed: scoring rules, calibration error, one temperature."""
+"""Measure calibration: scoring rules, calibration error, temperature scaling."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from modelzero.statistics.reliability import (
 from modelzero.statistics.units import Units
 from modelzero.statistics.variance import half_width
 
-# Temperatures. Beyond them probabilities are 0 and 1, or all alike; distances as logits can need some hundred.
+# Limits of the temperature. Beyond them probabilities are 0 and 1, or all equal; distances as logits take some hundred.
 _COLDEST, _HOTTEST = 0.001, 1000.0
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How well probabilities fit what came true.
+    """How well probabilities match the true classes.
 
     Args:
         n: images that it was measured on.
         nll: negative log-likelihood, the mean of -log(probability of the true class), in nats.
         brier: the mean of the squared distance between the probabilities and the truth, 0 to 2.
         confidence: mean probability of the predicted class.
-        accuracy: share that is right.
+        accuracy: fraction that is right.
         ece: calibration error: root of the mean squared gap of the bins.
-        ece_debiased: the same without what chance adds to it; 0 where chance would have given more.
+        ece_debiased: the same without the part due to chance, at least 0.
         ece_perfect: the mean `ece` that a perfectly calibrated model with these confidences would show.
         ece_perfect_low: 95 % of such models show an `ece` between this,
         ece_perfect_high: and this.
@@ -64,7 +64,7 @@ def calibration(
     seed: int = 0,
     groups: ArrayLike | None = None,
 ) -> Calibration:
-    """Measure everything that is said of the calibration of a model.
+    """Measure the calibration of a model.
 
     >>> result = calibration(np.log([[0.8, 0.2]] * 100), [0] * 80 + [1] * 20)
     >>> round(result.ece, 9), result.ece_debiased, round(result.brier, 2)
@@ -100,7 +100,7 @@ def calibration(
 
 
 def softmax(logits: ArrayLike, temperature: float = 1.0) -> NDArray[np.float64]:
-    """Turn logits into probabilities; a temperature above 1 makes them less sure, and changes no predicted class.
+    """Turn logits into probabilities; a temperature above 1 makes them less confident, and changes no predicted class.
 
     >>> softmax([0.0, np.log(3.0)]).round(4).tolist(), softmax([0.0, np.log(9.0)], temperature=2.0).round(4).tolist()
     ([0.25, 0.75], [0.25, 0.75])
@@ -114,7 +114,7 @@ def softmax(logits: ArrayLike, temperature: float = 1.0) -> NDArray[np.float64]:
     behind = scaled < 0
     scaled /= temperature
     np.exp(scaled, out=scaled)
-    np.minimum(scaled, 1 - 1e-15, out=scaled, where=behind)  # what lost by a hair must not come out even
+    np.minimum(scaled, 1 - 1e-15, out=scaled, where=behind)  # a near tie must not become a tie
     scaled /= scaled.sum(axis=-1, keepdims=True)
     return scaled
 
@@ -124,8 +124,8 @@ class Temperature:
     """One number that logits are divided by, so that the probabilities fit better.
 
     Args:
-        value: what is used: `fitted` where the interval leaves out 1, else 1. On few images a fitted temperature makes
-            a calibrated model worse more often than better.
+        value: the one to use: `fitted` if the interval excludes 1, else 1. On few images a fitted temperature makes a
+            calibrated model worse more often than better.
         fitted: the temperature with the least negative log-likelihood.
         low: lower end of its 95 % interval.
         high: its upper end.
@@ -140,10 +140,10 @@ class Temperature:
 def fit_temperature(logits: ArrayLike, labels: ArrayLike, *, groups: ArrayLike | None = None) -> Temperature:
     """Find the temperature with the least negative log-likelihood (C. Guo and others 2017, arXiv:1706.04599).
 
-    Fit it on images that were neither trained on nor are reported on, such as those of `calibration_cut`. There is one
-    minimum: the likelihood is convex in 1 / temperature. The answer lies between 0.001 and 1000, and is 1 where the
-    images say nothing about it: because the logits of each are all alike, or because the model is right on all of them,
-    which would have any doubt removed.
+    Fit it on images that are used neither for training nor for the report, such as those of `calibration_cut`. There is
+    one minimum: the likelihood is convex in 1 / temperature. The result lies between 0.001 and 1000, and is 1 if the
+    images say nothing about it: if the logits of each image are equal, or if the model is right on all images, which
+    would lead to confidences of 1.
 
     The interval holds the temperatures at which the slope of the likelihood is not significantly different from 0: a
     score test with the variance of the slope between images, or between groups of images (H. White 1982, Econometrica
@@ -167,7 +167,7 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike, *, groups: ArrayLike |
     scaled -= scaled.max(axis=1, keepdims=True)
     of_truth = scaled[np.arange(len(labels)), labels]
     scaled[~np.isfinite(scaled)] = -np.inf
-    known = np.isfinite(of_truth)  # a true class that was given no chance at all is as wrong at every temperature
+    known = np.isfinite(of_truth)  # a true class of probability 0 is equally wrong at every temperature
     scaled, of_truth = scaled[known], of_truth[known]
     if not scaled.size or not (scaled < 0).any() or (known.all() and (of_truth == 0).all()):
         return Temperature(1.0, 1.0, _COLDEST, _HOTTEST)
@@ -255,7 +255,7 @@ def negative_log_likelihood(probabilities: NDArray[np.float64], labels: ArrayLik
 
 
 def cross_entropy(logits: ArrayLike, labels: ArrayLike, temperature: float = 1.0) -> float:
-    """Return the negative log-likelihood from logits: also where a probability is too small to be told from 0.
+    """Return the negative log-likelihood from logits, also if a probability rounds to 0.
 
     >>> cross_entropy([[0.0, -2000.0]], [1])
     2000.0
@@ -278,7 +278,7 @@ def brier_score(probabilities: NDArray[np.float64], labels: ArrayLike) -> float:
     """
     labels = np.asarray(labels, np.int64)
     of_truth = probabilities[np.arange(len(labels)), labels]
-    # (p - 1)^2 = p^2 - 2p + 1 at the true class: no matrix of the truth is needed.
+    # (p - 1)^2 = p^2 - 2p + 1 at the true class: this saves a one-hot matrix.
     return float((np.square(probabilities).sum(axis=1) - 2 * of_truth + 1).mean())
 
 

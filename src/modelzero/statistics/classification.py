@@ -1,4 +1,4 @@
-"""Which classes are taken for which: the confusion matrix and what is computed from it."""
+"""The confusion matrix, and the scores that are computed from it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 
 @dataclass(frozen=True)
 class ClassScore:
-    """How well one class is recognised. A fraction of nothing (0/0) is 0, as is the custom.
+    """How well one class is recognised. By convention 0/0 is 0.
 
     Args:
-        precision: of the predictions of this class, the share that is right.
-        recall: of the images of this class, the share that is recognised.
+        precision: the fraction of predictions of this class that are right.
+        recall: the fraction of images of this class that are recognised.
         f1: harmonic mean of both.
         support: images of this class.
     """
@@ -26,7 +26,7 @@ class ClassScore:
 
 
 def confusion(labels: ArrayLike, predictions: ArrayLike, classes: int) -> NDArray[np.int64]:
-    """Count how often each class (row) was taken for each class (column).
+    """Count how often each class (row) was predicted as each class (column).
 
     >>> confusion([0, 0, 1], [0, 1, 1], classes=2)
     array([[1, 1],
@@ -46,13 +46,13 @@ def confusion(labels: ArrayLike, predictions: ArrayLike, classes: int) -> NDArra
 
 
 def count(labels: ArrayLike, predictions: ArrayLike, classes: int) -> NDArray[np.int64]:
-    """Count for each class the images that are right, those predicted to be of it, and those that are.
+    """Count for each class the correct predictions, all predictions, and the images.
 
     >>> count([0, 0, 1], [0, 1, 1], classes=2).tolist()
     [[1, 1], [1, 2], [2, 1]]
 
     Returns:
-        int64 [3, classes]: what the scores need of a confusion matrix. Those of several seeds may be added up.
+        int64 [3, classes]: the part of a confusion matrix that the scores use. Those of several seeds may be added up.
     """
     labels, predictions = np.asarray(labels, np.int64), np.asarray(predictions, np.int64)
     parts = (labels[labels == predictions], predictions, labels)
@@ -83,7 +83,7 @@ def scores_of(counts: NDArray[np.int64]) -> list[ClassScore]:
 def averages(confusion: NDArray[np.int64]) -> dict[str, float]:
     """Average the classes' scores: macro gives each class the same weight, micro each image.
 
-    Macro averages leave out a class that has no image and is never predicted. With one label for each image,
+    Macro averages exclude a class that has no image and is never predicted. With one label for each image,
     micro precision, recall and F1 are one number, the accuracy.
 
     >>> averages(confusion([0, 0, 1], [0, 1, 1], classes=2))

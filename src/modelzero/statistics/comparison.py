@@ -1,7 +1,7 @@
-"""Is method B better than method A? From which test images each of their seeds got right.
+"""Compare two methods, A and B, by the test images that each of their seeds gets right.
 
 Notation: `right[k, i]` is 1 when seed k is right on test image i; K seeds, n images; `p_i = mean_k right[k, i]`.
-A method without randomness has one row: training it again would change nothing.
+A method without randomness has one row, since another training gives the same.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ __all__ = ["Difference", "compare", "mcnemar"]
 
 @dataclass(frozen=True)
 class Difference:
-    """How much more of the images B gets right than A.
+    """How many more images B gets right than A.
 
     Args:
         difference: accuracy of B minus accuracy of A, a fraction.
-        p: two-sided p-value of "no difference", corrected where A was chosen by these same images.
+        p: two-sided p-value of "no difference", corrected if A was chosen by the same images.
         gained: test images that A gets wrong and B right, on average over the pairs of a seed of A with one of B.
         lost: the other way round.
-        of: what the numbers speak of: "methods", or "these two trained models" where each has a single random run.
-        chosen_from: among how many methods A was chosen as the best by these same images.
-        decision: what intervals and detectable differences come from; it depends on the level that is asked for.
+        of: what the numbers are about: "methods", or "these two trained models" where each has a single random run.
+        chosen_from: the number of methods from which A was chosen as the best by the same images.
+        decision: gives intervals and detectable differences for a level.
     """
 
     difference: float
@@ -46,7 +46,7 @@ class Difference:
         return float(low), float(high)
 
     def detectable(self, level: float = 0.05) -> float | None:
-        """Return the difference that such a test finds in about 80 % of the cases; None where not even 100 points."""
+        """Return the difference that such a test finds in about 80 % of cases; None if beyond 100 points."""
         found = float(self.decision.detectable(level))
         return found if np.isfinite(found) else None
 
@@ -62,7 +62,7 @@ def compare(
 ) -> Difference:
     """Compare two methods on the same test images: `decide_seeds`, or `decide_single` where both have a single run.
 
-    Seeds that are all right on the very same images count as one run: they say no more than one of them.
+    Seeds that are all right on exactly the same images count as one run, since they say no more.
 
     >>> rng = np.random.default_rng(0)
     >>> easy = rng.random(2000)
@@ -78,7 +78,7 @@ def compare(
         groups: [n], what each image belongs to, such as a video; None where the images are independent.
         deterministic_a: A has no randomness: its one run stands for all.
         deterministic_b: likewise for B.
-        chosen_from: A is the best of so many methods on these very images, see `Decision`.
+        chosen_from: A is the best of so many methods on these images, see `Decision`.
 
     Raises:
         ValueError: different numbers of images, or `chosen_from` below 1.

@@ -1,9 +1,9 @@
-"""The tests behind a comparison, for one or many at once: from what images and seeds sum up to, to p and intervals.
+"""The tests behind a comparison, for one or many at once: p-values and intervals from sums over images and seeds.
 
 `compare` calls these functions on one pair of methods, a simulation on thousands of pairs.
 
-Test and interval are two sides of one thing here: p is at most a level exactly where the interval at that level leaves
-out 0. So an interval, a p-value and a verdict can never contradict each other.
+Test and interval match: p is at most a level exactly if the interval at that level excludes 0. So interval, p-value and
+verdict never contradict each other.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from scipy import special
 
 from modelzero.statistics.variance import half_width, p_value, satterthwaite, without_noise
 
-# How often a difference has to be found to be called detectable.
+# A difference is detectable if a test finds it this often.
 POWER = 0.8
-# Values of a variance that is estimated anew, with equal chances, over which the power is averaged.
+# Number of equally likely values of a new estimate of a variance, over which the power is averaged.
 _VALUES = 24
 
 # A number for all comparisons, or one for each.
@@ -32,9 +32,9 @@ Power = Callable[[Numbers], NDArray[np.float64]]
 
 @dataclass(frozen=True, eq=False)
 class Decision:
-    """What the tests say of one or many comparisons, each value an array with an entry for each.
+    """The results of the tests of one or many comparisons, as arrays with an entry for each.
 
-    Where A was chosen as the best of m methods by these very images, it looks better than it is. "B is better" needs
+    If A was chosen as the best of m methods by the same images, it looks better than it is. "B is better" needs
     no correction: to be better than the best is to be better than each. "B is worse" could be said because of any of
     the m, so its p-value is multiplied by m (Bonferroni), and upper ends of intervals reach as far as that.
 
@@ -59,17 +59,17 @@ class Decision:
     def interval(self, level: Numbers = 0.05) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the ends of the interval that misses with probability `level`, within -1 and 1.
 
-        It leaves out 0 exactly where p is at most `level`.
+        It excludes 0 exactly if p is at most `level`.
         """
         tail = level / 2
         low, high = self.middle - self.down(tail), self.middle + self.up(tail / self.chosen_from)
         return np.maximum(low, -1.0), np.minimum(high, 1.0)
 
     def detectable(self, level: Numbers = 0.05) -> NDArray[np.float64]:
-        """Return the difference that a test at this level finds in about 80 % of the cases; infinite beyond 1.
+        """Return the difference that a test at this level finds in about 80 % of cases; infinite beyond 1.
 
-        For the side on which the difference was seen: of "worse" where it is negative, which is corrected for the
-        choice of A. Never less than a difference that was seen and is not significant.
+        It is for the observed sign: for "worse" if the difference is negative, which is corrected for the choice of A.
+        It is never less than an observed difference that is not significant.
         """
         power = self.power(np.where(self.difference < 0, level / self.chosen_from, level))
         low, high = np.zeros(self.middle.shape), np.ones(self.middle.shape)
@@ -90,20 +90,20 @@ def decide_seeds(
     *,
     chosen_from: ArrayLike = 1,
 ) -> Decision:
-    """Decide for one or many comparisons of methods from what their images and seeds sum up to.
+    """Decide one or many comparisons of methods from sums over their images and seeds.
 
-    Two tests, and the larger p-value of both with the wider of their intervals:
+    Use the larger p-value and the wider interval of two tests:
 
     1. By images: `V = V_d + s2_dist,A / K_A + s2_dist,B / K_B`, Student's t with Satterthwaite's degrees of freedom.
-       Alone it would claim too much where few seeds hide the variance between them behind the clip at 0.
+       Alone it would claim too much if few seeds hide the variance between them behind the clip at 0.
     2. By seeds: Welch's t on the accuracies of the seeds (B. L. Welch 1947, Biometrika 34, 28-35), which knows only
        the images that were drawn. What images vary beyond the noise of the seeds, `V_d - noise_A / K_A - noise_B /
        K_B`, reaches as far as its own t says, and both reaches add up as standard errors do (W. G. Howe 1974, JASA 69,
        789-794). Welch's degrees of freedom are at most those of two methods with the smaller K: a small variance of
-       two or three seeds is luck more often than knowledge.
+       two or three seeds is more often luck than evidence.
 
-    A single run adds no variance between seeds: it is one without randomness, or the result says that it speaks of
-    itself only. No variance is no evidence: V = 0 means p = 1; and no p is smaller, no interval narrower than that of
+    A single run adds no variance between seeds: its method has no randomness, or the result says that it is only about
+    this run. No variance is no evidence: V = 0 means p = 1; and no p is smaller, no interval narrower than that of
     two runs that differ by one unit gained and one lost, whose error is `sqrt(2) / (G + 2)`.
 
     >>> decision = decide_seeds([0.01, -0.01], (1e-5, 1000), (0, 0, 1), (0, 0, 5), chosen_from=3)
@@ -146,7 +146,7 @@ def decide_seeds(
         ends = np.maximum(by_seeds, np.where(by_images[0] == 0, np.maximum(alone, np.abs(difference)), alone))
         return np.asarray(ends)
 
-    # Of few seeds a variance is mostly below its mean: this one is taken for a median one, and the next may be any.
+    # With few seeds a variance is mostly below its mean: this one counts as the median, and the next may be any.
     def power(level: Numbers) -> Power:
         median = special.chdtri(freedom, 0.5)
         chance = (np.arange(_VALUES) + 0.5).reshape(-1, *[1] * np.broadcast(difference, freedom).ndim) / _VALUES
@@ -163,12 +163,12 @@ def _sum(*parts: tuple[NDArray[np.float64], ArrayLike]) -> tuple[NDArray[np.floa
 
 
 def decide_single(gained: ArrayLike, lost: ArrayLike, n: int, *, chosen_from: ArrayLike = 1) -> Decision:
-    """Decide for one or many comparisons of two single runs on independent images.
+    """Decide one or many comparisons of two single runs on independent images.
 
-    Two tests again, and the larger p-value with the wider interval: McNemar's exact test, whose interval is that of
+    Use the larger p-value and the wider interval of two tests: McNemar's exact test, whose interval is that of
     Clopper and Pearson for the share of gained images among those on which the two differ; and the adjusted Wald test,
     which counts one image more as gained and one as lost (D. G. Bonett and R. M. Price 2012, Journal of Educational and
-    Behavioral Statistics 37, 479-488), so that two models that differ nowhere on a small test set are not said to be
+    Behavioral Statistics 37, 479-488), so that two models that differ nowhere on a small test set do not count as
     equal everywhere.
 
     >>> decision = decide_single([10, 0], [2, 0], 1000)
@@ -196,7 +196,7 @@ def decide_single(gained: ArrayLike, lost: ArrayLike, n: int, *, chosen_from: Ar
         quantile = special.ndtri(level / 2)
 
         def found(true: Numbers) -> NDArray[np.float64]:
-            # Where the one is better by so much, they differ on at least as many images.
+            # If one is better by so much, they differ on at least as many images.
             square = (np.maximum(gained + lost, true * n) + 2) / (n + 2)
             there = np.sqrt(np.maximum(square - np.square(true), 2 / (n + 2)) / (n + 2))
             return np.asarray(special.ndtr(true / there + quantile))

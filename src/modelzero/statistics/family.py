@@ -1,4 +1,4 @@
-"""A family of comparisons, declared before anything is trained: each rung of a ladder against the best one below."""
+"""A family of comparisons, declared before training: each rung of a ladder against the best one below."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class AgainstBest:
         best_below: the index of the cheaper rung with the highest mean test accuracy; of equal ones the cheapest.
         difference: the comparison; A is `best_below`, B is `rung`.
         p_adjusted: its p-value, adjusted for the family.
-        level: at which Holm's method tests it: `p <= level` exactly where `p_adjusted <= 0.05`.
+        level: at which Holm's method tests it: `p <= level` exactly if `p_adjusted <= 0.05`.
         low: lower end of the interval of the difference at that level.
         high: its upper end.
         at_most: how far apart both are at most: the farther end of the interval at the family's first level, so that
             all of these hold together with 95 % confidence.
-        detectable: the difference that would be found in about 80 % of the cases, at the family's first level; None
-            where there are too few seeds or images for any.
+        detectable: the difference that would be found in about 80 % of cases, at the family's first level; None if
+            there are too few seeds or images for any.
     """
 
     rung: int
@@ -53,8 +53,8 @@ def compare_with_best_below(
 ) -> list[AgainstBest]:
     """Compare each rung but the first with the best one below it, as one family.
 
-    The best one is found by the same test images, so it looks better than it is. `compare` is told from how many
-    it was chosen.
+    The best one is chosen by the same test images, so it looks better than it is: `compare` gets the number of
+    candidates.
 
     >>> rng = np.random.default_rng(0)
     >>> result = compare_with_best_below([rng.random((3, 2000)) < p for p in (0.8, 0.9, 0.85)], [False] * 3)
@@ -65,7 +65,7 @@ def compare_with_best_below(
         rights: for each rung, cheapest first, bool [K_j, n]: which images each seed got right.
         deterministic: for each rung, whether it has no randomness.
         groups: [n], what each image belongs to; None where the images are independent.
-        usable: for each rung, whether it can be compared at all; None means all. The others are passed over.
+        usable: for each rung, whether it can be compared; None means all. The others are skipped.
         size: the declared number of comparisons, if some could not be made.
     """
     means = [float(right.mean()) for right in rights]
@@ -104,9 +104,9 @@ def compare_with_best_below(
 def furthest_behind(
     rights: Sequence[NDArray[np.bool_]], deterministic: Sequence[bool], *, groups: ArrayLike | None = None
 ) -> list[float]:
-    """Return for each method how far it is behind the best of them at most; all bounds hold with 95 % confidence.
+    """Return for each method how far it is at most behind the best one; all bounds hold with 95 % confidence.
 
-    A method is within x of the best exactly where it is within x of each other method, and to say that of all others
+    A method is within x of the best exactly if it is within x of each other method, and to claim that of all others
     each may be tested at the full level (an intersection-union test: R. L. Berger 1982, Technometrics 24, 295-300). The
     bounds of all methods hold together by Bonferroni, so any of them may be picked afterwards.
 
@@ -156,7 +156,7 @@ def holm_levels(p_values: Sequence[float], size: int | None = None) -> list[floa
 
     The smallest p-value is tested at 0.05 divided by the size of the family, the next one at 0.05 divided by one less,
     and so on; after the first one that fails, all others fail at the level of that one. So a p-value is at most its
-    level exactly where the adjusted one is at most 0.05.
+    level exactly if the adjusted one is at most 0.05.
 
     >>> [round(level, 4) for level in holm_levels([0.01, 0.04, 0.03])]
     [0.0167, 0.025, 0.025]
@@ -191,7 +191,7 @@ def holm_rows(
 
 
 def claims(difference: ArrayLike, p_adjusted: ArrayLike) -> NDArray[np.float64]:
-    """Return 1 where B is claimed to be better, -1 where worse, 0 where neither is, for one or many comparisons.
+    """Return 1 if B is claimed to be better, -1 if worse, 0 if neither, for one or many comparisons.
 
     >>> claims([0.1, -0.1, 0.1], [0.01, 0.05, 0.06]).tolist()
     [1.0, -1.0, 0.0]

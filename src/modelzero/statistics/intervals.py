@@ -51,7 +51,7 @@ def clopper_pearson(right: int, n: int, confidence: float = 0.95) -> tuple[float
     >>> low, round(high, 4)
     (0.0, 0.0711)
     """
-    from scipy import special  # here, for it takes as long to import as a training of model 0
+    from scipy import special  # imported here: it takes as long as training model 0
 
     tail = (1 - confidence) / 2
     low = float(special.betaincinv(right, n - right + 1, tail)) if right > 0 else 0.0

@@ -1,10 +1,10 @@
-"""Confidence against accuracy, in bins: the calibration error, what chance adds to it, and what perfection would show.
+"""Compare confidence and accuracy in bins: the calibration error, its part due to chance, and its perfect value.
 
 Calibration is that of the top label: of the images to which a model gives a confidence of 80 %, 80 % should be right.
 The gaps between confidence and accuracy are taken in bins of equally many images and averaged as squares, because for
-squares the bias that a finite test set brings is known and can be taken off (R. Roelofs and others 2022,
+squares the bias of a finite test set is known and can be subtracted (R. Roelofs and others 2022,
 arXiv:2012.08668; A. Kumar, P. Liang, T. Ma 2019, arXiv:1909.10155). The error is the root of that mean: larger than the
-mean absolute gap that is often called ECE, but where all gaps are equal.
+mean absolute gap that is often called ECE, unless all gaps are equal.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from modelzero.statistics.accuracy import mean_accuracy
 from modelzero.statistics.units import Units
 
-# Guo and others (2017) and Roelofs and others (2022) use 15; with fewer images than these in a bin it says little.
+# Guo and others (2017) and Roelofs and others (2022) use 15 bins; a bin with fewer images than the second says little.
 BINS = 15
 _LEAST_IN_BIN = 20
 
@@ -30,10 +30,10 @@ class Bin:
     Args:
         count: how many images.
         confidence: their mean confidence.
-        accuracy: the share of them that is right.
-        low: lower end of the 95 % interval of that share.
+        accuracy: the fraction of them that is right.
+        low: lower end of the 95 % interval of that fraction.
         high: its upper end.
-        chance: the variance of that share on new images, by groups where there are groups.
+        chance: the variance of that fraction on new images, by groups if there are groups.
     """
 
     count: int
@@ -47,9 +47,9 @@ class Bin:
 def reliability(
     confidence: NDArray[np.float64], right: NDArray[np.bool_], bins: int = BINS, *, groups: ArrayLike | None = None
 ) -> list[Bin]:
-    """Put images of like confidence into bins of equally many, as far as equal confidences allow.
+    """Put images of similar confidence into bins of equal size, as far as equal confidences allow.
 
-    Images with one confidence are never divided. Small sets get fewer bins, with 20 images in each.
+    Images with the same confidence stay together. Small datasets get fewer bins, with 20 images in each.
 
     >>> [each.count for each in reliability(np.linspace(0.5, 1, 100), np.ones(100, bool))]
     [20, 20, 20, 20, 20]
@@ -87,8 +87,8 @@ def calibration_error(bins: list[Bin]) -> float:
 def debiased_square(bins: list[Bin]) -> float:
     """Return the mean squared gap without its bias: the variance that chance gives to the accuracy of each bin.
 
-    For a perfectly calibrated model it is 0 on average where the confidences of a bin are equal, and a little less
-    where they differ: images that are right with probabilities p vary by p (1 - p) each, on average
+    For a perfectly calibrated model it is 0 on average if the confidences of a bin are equal, and a little less if they
+    differ: images that are right with probabilities p vary by p (1 - p) each, on average
     less than `a (1 - a)`.
 
     >>> round(debiased_square([Bin(11, 0.9, 0.5, 0.2, 0.8, 0.025)]), 4)  # 0.4 ** 2 - 0.5 * 0.5 / 10
@@ -107,9 +107,9 @@ def perfect_calibration(
     groups: ArrayLike | None = None,
     alike: float = 1.0,
 ) -> tuple[float, float, float, float]:
-    """Simulate what calibration errors a perfectly calibrated model with these confidences would show.
+    """Simulate the calibration errors of a perfectly calibrated model with these confidences.
 
-    Each image is right with the probability that its confidence says, `repeats` times.
+    Each image is right with the probability of its confidence, `repeats` times.
 
     >>> mean, low, high, noise = perfect_calibration(np.full(1000, 0.8))
     >>> 0 <= low < mean < high < 0.05, 0 < noise < 0.05
@@ -124,7 +124,7 @@ def perfect_calibration(
         alike: how strongly the images of a group are right or wrong together, a correlation; see `alikeness`.
 
     Returns:
-        The mean error, the ends of the range that holds 95 % of them, and what 95 % of the debiased ones stay below.
+        The mean error, the ends of the range of 95 % of the errors, and the limit of 95 % of the debiased ones.
     """
     order, starts = _binned(confidence, bins)
     units = Units.of(len(order), groups)

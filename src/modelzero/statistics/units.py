@@ -1,8 +1,8 @@
-"""What counts as independent in a test split: each image, or each group of images that belong together.
+"""The independent units of a test split: single images, or groups of images that belong together.
 
 Frames of one video or photographs of one patient are wrong or right together: fifty groups of ten images say little
-more than fifty images. Every variance of this package is therefore one between units, which are the groups where
-groups are known and the images themselves elsewhere.
+more than fifty images. Every variance of this package is therefore between units: the groups if they are known, else
+the images.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ class Units:
 
     @classmethod
     def of(cls, n: int, groups: ArrayLike | None = None) -> Units:
-        """Find the units of `n` images, from the group of each image where there are groups.
+        """Find the units of `n` images, from the group of each image if there are groups.
 
         Args:
             n: how many images.
-            groups: [n], anything that can be told apart; groups of one image each are no groups.
+            groups: [n], any values that can be compared; groups of one image each are no groups.
 
         Raises:
-            ValueError: another number of groups than of images.
+            ValueError: the numbers of groups and images differ.
         """
         if groups is None:
             return cls(n, None, np.ones(n, np.int64))
@@ -64,7 +64,7 @@ class Units:
 
     @cached_property
     def effective(self) -> float:
-        """How many units of equal size would give as sure a mean: `n^2 / sum m^2`, at most G (L. Kish 1965)."""
+        """How many units of equal size would give as precise a mean: `n^2 / sum m^2`, at most G (L. Kish 1965)."""
         if self.index is None:
             return float(self.n)
         return float(self.n**2 / np.square(self.sizes).sum())
@@ -83,10 +83,10 @@ class Units:
 
     @cached_property
     def correction(self) -> float:
-        """What a sum of squared deviations is multiplied by to be unbiased; `G / (G - 1)` for units of equal size.
+        """The factor that makes a sum of squared deviations unbiased; `G / (G - 1)` for units of equal size.
 
-        A unit of m of n images takes part in the mean that it is compared with. Where the images of a unit are all
-        alike, its squared deviation is too small by `1 - 2 sum m^3 / (n sum m^2) + sum m^2 / n^2` on average.
+        A unit of m of n images is part of the mean that it is compared with. If the images of a unit are all alike,
+        its squared deviation is too small by `1 - 2 sum m^3 / (n sum m^2) + sum m^2 / n^2` on average.
         """
         if self.count < 2:
             return 1.0
@@ -97,12 +97,12 @@ class Units:
         return 1.0 / (1.0 - 2.0 * float((m**3).sum()) / (n * squares) + squares / n**2)
 
     def with_half_a_unit(self, variance: ArrayLike, *, one_run: ArrayLike = False) -> NDArray[np.float64]:
-        """Return the variance of a mean difference after half a unit gained and half a unit lost were added.
+        """Return the variance of a mean difference after adding half a unit gained and half a unit lost.
 
-        Few units make a variance that came out small by luck claim too much: so for groups, and where one of the two
-        methods has a single run on fewer than 100 independent images. As A. Agresti and Y. Min (2005, Statistics in
-        Medicine 24, 729-740) do for matched pairs; with G units, `(V + 1 / G^2) / (1 + 1 / G)^2`. No variance stays
-        none where images are independent, or all of one group.
+        With few units a variance may be small by luck and claim too much: so for groups, and if one of the two methods
+        has a single run on fewer than 100 independent images. As A. Agresti and Y. Min (2005, Statistics in
+        Medicine 24, 729-740) do for matched pairs; with G units, `(V + 1 / G^2) / (1 + 1 / G)^2`. A variance
+        of 0 stays 0 if images are independent, or all of one group.
 
         >>> units = Units.of(100, groups=np.arange(100) // 10)
         >>> float(units.with_half_a_unit(0.01).round(4)), float(Units.of(200).with_half_a_unit(0.01))
@@ -137,8 +137,8 @@ class Units:
         """Return the variance of `sum(sums) / n` as an estimate for images of new units; 0 for a single unit.
 
         `c sum_g (t_g - m_g D)^2 / n^2` with `D = sum t_g / n` and c the `correction`: the linearised variance of a
-        ratio (W. G. Cochran 1977, Sampling Techniques, 3rd edition, section 9A.2). Computed in whole numbers: where all
-        images have one value it is exactly 0.
+        ratio (W. G. Cochran 1977, Sampling Techniques, 3rd edition, section 9A.2). Computed in whole numbers: if all
+        images have the same value, it is exactly 0.
 
         >>> Units.of(4).variance_of_mean(np.array([1, 1, 1, 1])), Units.of(2).variance_of_mean(np.array([0, 1]))
         (0.0, 0.25)

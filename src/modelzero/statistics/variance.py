@@ -27,7 +27,7 @@ def variance(whole: NDArray[np.integer]) -> float:
 
 
 def distinct(right: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the first row alone where all rows are equal: the same result several times says no more than once.
+    """Return only the first row if all rows are equal: a repeated result carries no more information.
 
     >>> distinct(np.array([[True, False], [True, False]])).shape
     (1, 2)
@@ -64,7 +64,7 @@ def noise(right: NDArray[np.bool_], units: Units | None = None) -> float:
 
 
 def seed_variance(right: NDArray[np.bool_], units: Units | None = None) -> float:
-    """Estimate the variance of accuracy between seeds on all images there could be, free of test-set noise.
+    """Estimate the variance of accuracy between seeds on all possible images, free of test-set noise.
 
     `s2_dist = G / (G - 1) * (S2_acc - noise)`, clipped at 0 (K. Jordan 2023, arXiv:2304.01910). Zero for one seed.
 
@@ -106,7 +106,7 @@ def satterthwaite(*parts: tuple[ArrayLike, ArrayLike]) -> NDArray[np.float64]:
 
 
 def half_width(variance: ArrayLike, freedom: ArrayLike, tail: ArrayLike) -> NDArray[np.float64]:
-    """Return how far an interval by Student's t reaches to one side when it may miss with probability `tail` there.
+    """Return the half width of an interval by Student's t that may miss with probability `tail` on each side.
 
     >>> round(float(half_width(0.01, 1e9, 0.025)), 4), float(half_width(0.0, 1.0, 0.025))
     (0.196, 0.0)
@@ -136,7 +136,7 @@ def p_value(difference: ArrayLike, *parts: tuple[ArrayLike, ArrayLike]) -> NDArr
     variance, freedom = arrays[: len(parts)], arrays[len(parts) :]
     p = np.zeros(values.shape)
     for part, degrees in zip(variance, freedom, strict=True):
-        # Alone, or as if it were alone: never less than with both.
+        # For one part, or as if it were the only one: never less than with both.
         t = np.where(part > 0, values / np.sqrt(np.where(part > 0, part, 1.0)), np.inf)
         p = np.asarray(np.maximum(p, 2 * special.stdtr(degrees, -t)))
     if len(parts) == 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from tqdm.auto import tqdm
 
@@ -14,6 +14,22 @@ from modelzero.text import plain
 # An epoch gets a bar of its own only when it takes longer than this.
 _LONG_EPOCH_SECONDS = 2
 _LABEL_LETTERS = 24
+
+
+class Progress(Protocol):
+    """Somebody who wants to know how far a training is, and may ask it to stop."""
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Epoch `epoch`, counted from 1, begins."""
+
+    def step(self, images: int) -> None:
+        """So many more images of it are done."""
+
+    def end_epoch(self, epoch: Epoch) -> None:
+        """Its figures are there, and recorded."""
+
+    def stopped(self) -> int | None:
+        """Return the number of the signal that the training is to end as if by, with a checkpoint; None to go on."""
 
 
 class Silence:
@@ -28,17 +44,29 @@ class Silence:
     def end_epoch(self, epoch: Epoch) -> None:
         """Say nothing."""
 
+    def stopped(self) -> int | None:
+        """Let it go on."""
+        return None
+
 
 class Bars:
-    """A bar over the epochs, and one within each long epoch. Drawn at most a few times a second."""
+    """A bar over the epochs, and one within each long epoch. Drawn at most a few times a second.
 
-    def __init__(self, label: str, epochs: int, images: int, *, show: bool | None) -> None:
+    Args:
+        label: what stands before the bar.
+        epochs: in all.
+        images: of each epoch.
+        show: whether to draw; None means in terminals and notebooks.
+        done: epochs that are done already.
+    """
+
+    def __init__(self, label: str, epochs: int, images: int, *, show: bool | None, done: int = 0) -> None:
         if show is None and "ipykernel" not in sys.modules:
             self._disable = None  # tqdm looks whether it writes to a terminal
         else:
             self._disable = show is False
         self._label, self._epochs, self._images = plain(label, _LABEL_LETTERS), epochs, images
-        self._done = 0
+        self._done = done
         self._outer: Any = None
         self._inner: Any = None
 
@@ -52,10 +80,6 @@ class Bars:
         for bar in (self._inner, self._outer):
             if bar is not None:
                 bar.close()
-
-    def skip(self, epochs: int) -> None:
-        """Begin behind epochs that are done already."""
-        self._done = epochs
 
     def begin_epoch(self, epoch: int) -> None:
         """Open the bar of this epoch; it shows only if the epoch is long."""
@@ -72,6 +96,10 @@ class Bars:
         self._inner.close()
         self._outer.set_postfix_str(f"test accuracy {epoch.test_accuracy:.2%}", refresh=False)
         self._outer.update()
+
+    def stopped(self) -> int | None:
+        """Let it go on."""
+        return None
 
     def _bar(self, **settings: Any) -> Any:
         return tqdm(disable=self._disable, mininterval=0.25, dynamic_ncols=True, **settings)

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from modelzero.errors import RunError, SettingError
 from modelzero.runs.folder import write_bytes, write_tensors
-from modelzero.runs.record import Epoch, epoch_of
+from modelzero.runs.record import Epoch, StoredFile
 from modelzero.runs.seal import fingerprint, sealed, unsealed
 from modelzero.signals import Interruption
 
@@ -143,7 +143,7 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
         # How the numbers lie in memory decides in which order a library adds them up.
         "strides": {name: _strides(tensor) for name, tensor in checkpoint.tensors.items()},
         "history": [asdict(epoch) for epoch in checkpoint.history],
-        "file": written,
+        "file": asdict(written),
     }
     write_bytes(path / f"{name}.json", sealed(described)[1].encode())
     try:
@@ -165,15 +165,15 @@ def read(path: Path) -> Checkpoint:
     """
     described = unsealed(path.read_bytes().decode())
     file = path.with_suffix(".safetensors")
-    if fingerprint(file) != described["file"]:
-        raise ValueError(f"the checksum of {file.name} is another one")
+    if fingerprint(file) != StoredFile(**described["file"]):
+        raise ValueError(f"checksum mismatch of {file.name}")
     stored = safetensors.torch.load_file(file)
     losses, rights = stored.pop("losses").numpy(), stored.pop("rights").numpy()
     tensors = {
         name: torch.empty_strided(tensor.shape, described["strides"][name], dtype=tensor.dtype).copy_(tensor)
         for name, tensor in stored.items()
     }
-    history = [epoch_of(line) for line in described["history"]]
+    history = [Epoch.from_dict(line) for line in described["history"]]
     return Checkpoint(
         described["epoch"], described["step"], tensors, losses, rights, described["train_seconds"], history
     )
@@ -190,7 +190,7 @@ def last_good(path: Path) -> tuple[Checkpoint | None, list[str]]:
         try:
             return read(described), trouble
         except (ValueError, KeyError, TypeError, FileNotFoundError, SafetensorError) as error:
-            trouble.append(f"{described.stem} is damaged ({error}): going on from the one before it")
+            trouble.append(f"{described.stem} is damaged ({error}): resumed from the one before it")
             _remove(described)
     return None, trouble
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-import os
 import statistics
 import sys
 import time
@@ -20,11 +19,12 @@ from torch.nn.functional import cross_entropy
 from modelzero.data.batches import batches
 from modelzero.data.dataset import ImageData, Split
 from modelzero.errors import ModelError, SettingError
+from modelzero.io.processes import available_cores
 from modelzero.models.build import describe
 from modelzero.models.recipe import Recipe
 from modelzero.models.summary import multiply_adds
+from modelzero.training.options import DEVICES
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
 _TRIAL_WARM_UP, _TRIAL_STEPS = 5, 15
 # Multiply-adds of one step from which more than one thread is worth its overhead (see `default_threads`).
 THREADS_WORTH_IT = 20_000_000
@@ -135,11 +135,6 @@ def default_threads(
     if cores == 1:
         return 1, "1: there is one core"
     return cores, f"{cores}: all cores, for a step of {work / 1e6:.3g} million multiply-adds"
-
-
-def available_cores() -> int:
-    """Count the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

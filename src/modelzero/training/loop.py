@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,13 +14,13 @@ from torch.nn.functional import cross_entropy
 from modelzero.data.batches import batches, epoch_order
 from modelzero.data.dataset import ImageData, Split
 from modelzero.errors import RunError, TrainingError
+from modelzero.models.asking import layout_of, predict_logits
 from modelzero.models.recipe import Recipe
 from modelzero.runs.record import Epoch
+from modelzero.training.bars import Progress
 from modelzero.training.checkpoint import Checkpoints
 from modelzero.training.device import Stopwatch, seed_device
 
-# Images per batch of an evaluation, which has no reason to follow the batch size of the training.
-_TEST_BATCH = 512
 # Steps between two looks at the losses: a look waits for the device.
 _LOOK_EVERY = 64
 
@@ -40,19 +40,6 @@ class NonFiniteLossError(TrainingError):
         self.epoch = epoch
         self.step = step
         self.tested = tested
-
-
-class Progress(Protocol):
-    """Somebody who wants to know how far a training is."""
-
-    def begin_epoch(self, epoch: int) -> None:
-        """Epoch `epoch`, counted from 1, begins."""
-
-    def step(self, images: int) -> None:
-        """So many more images of it are done."""
-
-    def end_epoch(self, epoch: Epoch) -> None:
-        """Its figures are there, and recorded."""
 
 
 def train_epochs(
@@ -87,7 +74,7 @@ def train_epochs(
         foreach=device.type != "cpu",  # on a CPU gathering the tensors into lists takes longer than it saves
     )
     steps = recipe.steps_per_epoch(len(train))
-    lay_out = as_channels_last if is_channels_last(model) else _unchanged
+    lay_out = layout_of(model)
     start = checkpoints.start
     if start is not None:
         _put_back(start.tensors, model, optimizer)
@@ -108,10 +95,10 @@ def train_epochs(
         step_seeds = np.random.SeedSequence([seed, epoch]).generate_state(steps + 1, np.uint64).tolist()
         for step, (images, labels) in enumerate(batches(train, recipe.batch_size, order, first), first):
             seed_device(step_seeds[step], device)
-            pictures = mirror_half(images, seed, epoch, step) if recipe.flip else images
+            seen = mirror_half(images, seed, epoch, step) if recipe.flip else images
             for group in optimizer.param_groups:
                 group["lr"] = recipe.learning_rate_at((epoch - 1) * steps + step, recipe.epochs * steps)
-            logits = model(lay_out(pictures))
+            logits = model(lay_out(seen))
             loss = cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
             optimizer.zero_grad()
             loss.backward()
@@ -127,7 +114,9 @@ def train_epochs(
 
         test_time = Stopwatch(device)
         seed_device(step_seeds[steps], device)  # for models that draw in their evaluation, too
-        yield finished_epoch(epoch, steps, means, predict_logits(model, test), data, recipe, train_seconds, test_time)
+        yield finished_epoch(
+            epoch, steps, means, predict_logits(model, test.images), data, recipe, train_seconds, test_time
+        )
 
 
 def _state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -213,39 +202,6 @@ def mirror_half(images: Tensor, seed: int, epoch: int, step: int) -> Tensor:
     draws = np.random.default_rng([seed, epoch, step]).random(len(images)) < 0.5
     chosen = torch.from_numpy(draws).to(images.device)
     return torch.where(chosen[:, None, None, None], images.flip(3), images)
-
-
-def predict_logits(model: nn.Module, split: Split) -> Tensor:
-    """Return the logits [N, classes] of every image, on the CPU, in evaluation mode and without gradients."""
-    model.eval()
-    lay_out = as_channels_last if is_channels_last(model) else _unchanged
-    with torch.inference_mode():
-        logits = torch.cat([model(lay_out(images)) for images, _ in batches(split, _TEST_BATCH)]).float().cpu()
-    return logits.clone()  # a tensor of inference mode would be of no use to the caller's own computations
-
-
-def is_channels_last(model: nn.Module) -> bool:
-    """Tell whether a model has convolutions whose weights lie channels-last."""
-    weights = [layer.weight for layer in model.modules() if isinstance(layer, nn.Conv2d)]
-    return any(w.is_contiguous(memory_format=torch.channels_last) and not w.is_contiguous() for w in weights)
-
-
-def as_channels_last(images: Tensor) -> Tensor:
-    """Let the channels of each pixel of [B, C, H, W] lie side by side; where there is one, that is a matter of words.
-
-    But torch goes by the words: without them it copies, and a step of tinyvgg takes 3.0 ms in place of 2.3.
-
-    >>> as_channels_last(torch.zeros(2, 1, 28, 28)).stride()
-    (784, 1, 28, 1)
-    """
-    _, channels, height, width = images.shape
-    if channels > 1:
-        return images.contiguous(memory_format=torch.channels_last)
-    return images.contiguous().as_strided(images.shape, (height * width, 1, width, 1))
-
-
-def _unchanged(images: Tensor) -> Tensor:
-    return images
 
 
 def score(logits: Tensor, labels: Tensor, batch_size: int) -> dict[str, Any]:

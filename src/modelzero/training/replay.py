@@ -5,23 +5,21 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from modelzero.data.dataset import ImageData
 from modelzero.errors import RunError, TrainingError, UnfinishedError
 from modelzero.models.rungs import Rung
-from modelzero.runs.folder import create_folder
-from modelzero.runs.process import this_process
-from modelzero.runs.record import GROUPS, MODEL, PREDICTIONS, Run, environment
+from modelzero.runs.record import GROUPS, MODEL, PREDICTIONS
+from modelzero.runs.run import Run
+from modelzero.training.bars import Progress
 from modelzero.training.checkpoint import same_bits
-from modelzero.training.execute import carry_out
-from modelzero.training.loop import Progress
-from modelzero.training.resume import differing, make_again
+from modelzero.training.execute import begin, execute
+from modelzero.training.resume import prepare_again
 
 _MEASURED = ("train_seconds", "test_seconds")  # of no training twice the same
 
@@ -104,47 +102,25 @@ def replay(
     """
     run = Run.read(path, changed=True)  # a record that was changed is what one may want to see through
     if run.status != "finished":
-        raise RunError(f"run {run.id} is {run.status}: a finished run is needed; {run.what_to_do}")
+        raise RunError(f"run {run.id} is {run.status}: expected a finished run; {run.what_to_do}")
     run.check_tensors()  # before long work, not after it
-    again = make_again(run, data, model, by="mz.replay")
-    before = run.record["environment"]
-    settled = {
-        key: run.record[key]
-        for key in (
-            "format", "model", "seed", "data", "derived", "epochs", "batch_size", "learning_rate", "engine", "recipe",
-            "random", "parameters",
-        )
-    }  # fmt: skip
-    now = environment(before["threads"], before["device"])
-    record = {
-        **settled,
-        "status": "running",
-        "created": datetime.now(UTC).isoformat(timespec="microseconds"),
-        "process": this_process(),
-        "environment": now,
-        "history": [],
-        "train_seconds": 0.0,
-        "test_reads": 0,
-        "warnings": [],
-    }
+    again = prepare_again(run, data, model, by="mz.replay")
     with tempfile.TemporaryDirectory(prefix="modelzero-replay-") as folder:
-        new = create_folder(folder, run.record["model"], record)
+        new = begin(again.spec, again.data, again.learner, folder)
         try:
-            done = carry_out(
-                new, record, again.data, again.rung, again.module, checkpoint_every=None, progress=progress
-            )
+            done = execute(again.spec, again.data, new, learner=again.learner, checkpoint_every=None, progress=progress)
         except UnfinishedError:
             raise RunError(
                 f"the replay of {run.id} cannot be written into {tempfile.gettempdir()}: make room there, or set TMPDIR"
             ) from None
         except TrainingError as error:
-            why = str(error).partition("; recorded in ")[0]  # in a folder that is gone by now
-            raise TrainingError(f"the replay of {run.id} failed: {why}") from error
+            raise TrainingError(f"the replay of {run.id} failed: {error.what}") from error
         differences = [*_in_history(run, done)]
-        if isinstance(again.module, nn.Module):
+        if MODEL in (done.record.files or {}):
             differences += _in_tensors("weights", run, done, MODEL)
         differences += _in_tensors("predictions", run, done, PREDICTIONS)
-    return Replay(run.id, tuple(differences), tuple(differing(before, now)), done.train_seconds, _altered(path))
+    changed = run.record.environment.differences(done.record.environment)
+    return Replay(run.id, tuple(differences), tuple(changed), done.train_seconds, _altered(path))
 
 
 def _altered(path: str | Path) -> bool:

@@ -1,1 +1,1 @@
-"""A run put to use: classes of new images, and files for other programs."""
+"""Use a run: predict new images, and export files for other programs."""

@@ -1,4 +1,4 @@
-"""A run as a file for other programs, which gets its name only once it computes what the run computes."""
+"""Export a run as a file for other programs, which is kept only if it computes what the run computes."""
 
 from __future__ import annotations
 
@@ -9,33 +9,32 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from modelzero._version import __version__
+from modelzero.data.again import find_again
 from modelzero.data.dataset import ImageData
-from modelzero.errors import DataError, ExportError, ModelError, RunError, SettingError, nearest
+from modelzero.errors import DataError, ExportError, RunError, SettingError, nearest
 from modelzero.io.atomic import check_writable, replacing
-from modelzero.report.again import load_again
-from modelzero.runs.record import Run
+from modelzero.runs.run import Run
 from modelzero.using import onnx, program
-from modelzero.using.graph import as_graph
+from modelzero.using.graph import Graph
 from modelzero.using.parity import Parity, ask, compare, refuse
 from modelzero.using.predict import Predictor, calibrated
 
 KINDS = {"onnx": ".onnx", "torch": ".pt2"}
-# Weights and predictions belong together where so many test images keep their class: other hardware rounds otherwise.
+# The share of test images whose class has to match the stored predictions: other hardware rounds differently.
 _LEAST_SAME = 0.999
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A file that was written, or checked.
+    """A file that was exported or checked.
 
     Args:
         path: of the file.
         kind: `onnx` or `torch`.
         size_bytes: of the file.
-        metadata: what it says of itself.
+        metadata: the metadata stored in it.
         parity: how it agrees with modelzero on the test split.
     """
 
@@ -54,22 +53,22 @@ def export(
     data: ImageData | str | Path | None = None,
     data_dir: str | Path | None = None,
 ) -> Exported:
-    """Write the model of a run with all that belongs to it: raw images in, calibrated probabilities out.
+    """Export the model of a run as one file: raw images in, calibrated probabilities out.
 
-    The file takes uint8 `images` [N, C, H, W] for any N, of the size that the run was trained on, and returns float32
-    `probabilities` [N, classes]; scaling and temperature are within it. Before it gets its name, it is asked for every
-    test image, and must give the class that modelzero gives, and each probability to within 1e-5.
+    The file takes uint8 `images` [N, C, H, W] for any N, in the size of the training images, and returns float32
+    `probabilities` [N, classes]; it includes scaling and temperature. It is kept only if it gives the class that
+    modelzero gives for every test image, and each probability to within 1e-5.
 
     Args:
         run: a finished run.
-        path: of the file; None takes `model.onnx` or `model.pt2` in the run's folder. A file that is there is replaced.
+        path: the file to write or replace; None means `model.onnx` or `model.pt2` in the run's folder.
         to: `onnx`, or `torch` for a program of `torch.export`.
-        data: the images that the run was trained and tested on, where the record does not say where they are.
-        data_dir: where named sets are looked for first.
+        data: the images of the run, if the record does not say where they are.
+        data_dir: the folder to search first for named datasets.
 
     Raises:
-        InputError: a run that cannot be exported, or whose test images are not there.
-        ExportError: the file does not compute what the run computes; it was not kept.
+        InputError: the run cannot be exported, or its test images are not available.
+        ExportError: the file does not compute what the run computes; it is not kept.
     """
     if to not in KINDS:
         raise SettingError(f"no export to {to[:40]!r}: {nearest(to, KINDS)}")
@@ -78,14 +77,11 @@ def export(
     target = run.path / f"model{KINDS[to]}" if path is None else Path(path)
     if target.suffix in KINDS.values() and target.suffix != KINDS[to]:
         raise SettingError(
-            f"{target} is to be written as {to}: a name that ends with {KINDS[to]} is needed, or another --to"
+            f"{target} does not fit --to {to}: expected a name that ends with {KINDS[to]}, or another --to"
         )
     check_writable(target, [KINDS[to]])
     predictor, images, own = _own(run, data, data_dir)
-    model = predictor.model
-    if not isinstance(model, nn.Module):
-        raise ModelError(f"run {run.id} fitted a classifier that is no torch model: it cannot be written as a graph")
-    graph = as_graph(model, predictor.temperature)
+    graph = Graph(predictor.learner.as_graph(), predictor.temperature).eval()
     told = metadata(run, predictor)
     try:
         with replacing(target, [KINDS[to]]) as temporary:
@@ -113,40 +109,42 @@ def check(
     data: ImageData | str | Path | None = None,
     data_dir: str | Path | None = None,
 ) -> Exported:
-    """Check an ONNX file that is there against a run, as it was checked when it was written.
+    """Check an existing ONNX file against a run, as `export` does.
 
     Raises:
-        InputError: as for `export`; or a torch program, since reading one may run code that is in it.
+        InputError: as for `export`; or the file is a torch program, and reading one may run its code.
         ExportError: the file is of another run, damaged, or does not compute what the run computes.
     """
     path = Path(path)
     if path.suffix == KINDS["torch"]:
         raise SettingError(
-            f"{path} is a torch program, and reading one that may have been changed can run any code: only ONNX files "
-            "can be checked; export it again"
+            f"{path} is a torch program, and reading an untrusted one can run any code: only ONNX files can be "
+            "checked; export it again"
         )
     onnx.check_installed()
     if not path.is_file():
-        raise DataError(f"{path} is no file: one that was exported is needed")
+        raise DataError(f"{path} is no file: expected an exported ONNX file")
     told, asked = onnx.read(path)
     predictor, images, own = _own(run, data, data_dir)
     for key, needed in metadata(run, predictor).items():
         if key != "modelzero" and told.get(key) != needed:
             found = told.get(key, "nothing")
-            raise ExportError(f"{path} is of another run or was changed: its {key} is {found[:80]}, not {needed[:80]}")
+            raise ExportError(
+                f"{path} is of another run or was changed: found {key} {found[:80]}, expected {needed[:80]}"
+            )
     parity = compare(own, ask(asked, images))
     refuse(parity, str(path))
     return Exported(path, "onnx", path.stat().st_size, told, parity)
 
 
 def metadata(run: Run, predictor: Predictor) -> dict[str, str]:
-    """Return what a file says of itself; lists and numbers as JSON."""
+    """Return the metadata of an exported file; lists and numbers as JSON."""
     return {
         "modelzero": __version__,
         "run": run.id,
-        "model": str(run.record["model"]),
-        "data": str(run.record["data"]["name"]),
-        "fingerprint": str(run.record["data"]["fingerprint"]),
+        "model": str(run.record.model),
+        "data": str(run.record.data.name),
+        "fingerprint": str(run.record.data.fingerprint),
         "classes": json.dumps(predictor.classes),
         "image_shape": json.dumps(predictor.image_shape),
         "temperature": json.dumps(predictor.temperature),
@@ -156,25 +154,20 @@ def metadata(run: Run, predictor: Predictor) -> dict[str, str]:
 def _own(
     run: Run, data: ImageData | str | Path | None, data_dir: str | Path | None
 ) -> tuple[Predictor, NDArray[np.uint8], NDArray[np.float32]]:
-    """Return how to ask the run, its test images, and the probabilities that it gives for them."""
+    """Return the predictor of the run, its test images, and its probabilities for them."""
     predictor = Predictor.of(run)
-    described = run.record["data"]
-    if isinstance(data, ImageData):
-        found: ImageData | None = data if data.fingerprint == described["fingerprint"] else None
-        why = f"those given have the fingerprint {data.fingerprint[:12]}"
-    else:
-        found, why = load_again(described, data, data_dir)
+    found, why = find_again(run.record.data, data, data_dir)
     if found is None:
         raise DataError(
-            f"the test images of run {run.id} ({described['name']}, fingerprint {described['fingerprint'][:12]}) are "
-            f"needed, for nothing is exported unchecked: {why}"
+            f"test images of run {run.id} ({run.record.data.name}, fingerprint {run.record.data.fingerprint[:12]}) not "
+            f"found: {why}; nothing is exported unchecked"
         )
     logits = predictor.logits(found.test.images)
     stored = run.test_logits
     same = (logits.argmax(1) == stored.argmax(1)).float().mean().item() if len(logits) == len(stored) else 0.0
     if same < _LEAST_SAME and round((1 - same) * len(logits)) > 1:
         raise RunError(
-            f"{run.path} is damaged: its weights give another class than its stored predictions for "
-            f"{1 - same:.1%} of the test images; train it again"
+            f"{run.path} is damaged: its weights and its stored predictions give different classes for {1 - same:.1%} "
+            "of the test images; train it again"
         )
     return predictor, found.test.images.numpy(), calibrated(logits, predictor.temperature).numpy()

@@ -1,4 +1,4 @@
-"""A graph as an ONNX file, and an ONNX file asked for probabilities."""
+"""Write a graph as an ONNX file, and run an ONNX file."""
 
 from __future__ import annotations
 
@@ -28,16 +28,14 @@ _MOST_BYTES = 2**31 - 1  # of a protobuf message
 
 
 def check_installed() -> None:
-    """Make sure that what writes and runs ONNX files is there.
+    """Check that the packages that write and run ONNX files are installed.
 
     Raises:
-        SettingError: it is not; the extra is named.
+        SettingError: one is missing; the message names the extra.
     """
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        raise SettingError(
-            f"ONNX needs {', '.join(missing)}, not installed here: install it with pip install 'modelzero[onnx]'"
-        )
+        raise SettingError(f"ONNX requires {', '.join(missing)}, not installed here: pip install 'modelzero[onnx]'")
 
 
 def write(graph: Graph, image_shape: tuple[int, int, int], told: Mapping[str, str], path: Path) -> None:
@@ -45,12 +43,12 @@ def write(graph: Graph, image_shape: tuple[int, int, int], told: Mapping[str, st
 
     Args:
         graph: what to write.
-        image_shape: channels, height and width of its images; their number stays open.
-        told: goes into the file's metadata.
-        path: of the file.
+        image_shape: channels, height and width of its images; their number stays variable.
+        told: the metadata of the file.
+        path: the file to write.
 
     Raises:
-        ModelError: a model that torch cannot write down, or one of more than 2 GB.
+        ModelError: torch cannot export the model, or it has more than 2 GB.
     """
     import onnx
 
@@ -77,15 +75,15 @@ def write(graph: Graph, image_shape: tuple[int, int, int], told: Mapping[str, st
     model.doc_string = "uint8 images [N, C, H, W] in, calibrated probabilities [N, classes] out"
     onnx.helper.set_model_props(model, dict(told))
     if model.ByteSize() > _MOST_BYTES:
-        raise ModelError(f"the model has {model.ByteSize():,} bytes: an ONNX file has less than 2 GB; take --to torch")
+        raise ModelError(f"the model has {model.ByteSize():,} bytes: an ONNX file holds less than 2 GB; use --to torch")
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
 def read(path: Path) -> tuple[dict[str, str], Asked]:
-    """Read an ONNX file: its metadata, and a function that asks it.
+    """Read an ONNX file; return its metadata, and a function that runs it.
 
     Raises:
-        ExportError: it is no ONNX file of this kind, or refers to other files.
+        ExportError: it is no such ONNX file, or refers to other files.
     """
     import onnx
     import onnxruntime
@@ -102,12 +100,12 @@ def read(path: Path) -> tuple[dict[str, str], Asked]:
     except (ExportError, MemoryError):
         raise
     except OSError as error:
-        raise ExportError(f"{path} cannot be read ({error.strerror}): an ONNX file is needed") from None
+        raise ExportError(f"{path} cannot be read ({error.strerror}): expected an ONNX file") from None
     except Exception as error:  # of protobuf and of onnxruntime
         words = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise ExportError(f"{path} is no ONNX file, or a damaged one ({words}): export again") from None
     if (inputs, outputs) != ([INPUT], [OUTPUT]):
-        raise ExportError(f"{path} takes {inputs} and returns {outputs}: needed are {INPUT!r} and {OUTPUT!r}")
+        raise ExportError(f"{path} takes {inputs} and returns {outputs}: expected {INPUT!r} and {OUTPUT!r}")
 
     def asked(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         answer: NDArray[np.float32] = session.run([OUTPUT], {INPUT: images})[0]
@@ -117,16 +115,16 @@ def read(path: Path) -> tuple[dict[str, str], Asked]:
 
 
 def _check_whole(model: Any, path: Path) -> None:
-    """Refuse a graph that reads numbers from other files, which may be any."""
+    """Refuse a graph that reads tensors from other files."""
     import onnx
 
     tensors = (each for each in _messages(model) if isinstance(each, onnx.TensorProto))
     if any(each.external_data or each.data_location == onnx.TensorProto.EXTERNAL for each in tensors):
-        raise ExportError(f"{path} takes numbers from other files: one file is needed; export it again")
+        raise ExportError(f"{path} reads tensors from other files: expected a single file; export it again")
 
 
 def _messages(message: Any) -> Iterator[Any]:
-    """Go through a message and all within it, so that no branch, function or sparse tensor is forgotten."""
+    """Yield a message and all messages within it: branches, functions and sparse tensors too."""
     yield message
     for field, value in message.ListFields():
         if field.message_type is not None:
@@ -135,7 +133,7 @@ def _messages(message: Any) -> Iterator[Any]:
 
 
 def _strip(model: Any) -> None:
-    """Take out where the code lay on this machine, which torch notes at each node."""
+    """Remove the paths of the code on this machine, which torch stores with each node."""
     del model.graph.metadata_props[:]
     for each in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
         del each.metadata_props[:]
@@ -144,7 +142,7 @@ def _strip(model: Any) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep back what torch's exporters say of libraries that are not there and of their own insides."""
+    """Silence the warnings of torch's exporters about missing libraries and their own internals."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     before = [logger.level for logger in loggers]
     try:

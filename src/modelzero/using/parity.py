@@ -1,4 +1,4 @@
-"""Whether a file computes what modelzero computes, image by image."""
+"""Check that a file computes what modelzero computes, image by image."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Parity:
     """How two sets of probabilities of the same images differ.
 
     Args:
-        images: how many there are.
-        other_classes: of these have another predicted class, ties not counted.
-        ties: of these have another one where modelzero itself gives both classes the same probability to within 1e-5.
-        largest: the largest difference of any probability; NaN where one of them is no number.
-        beyond: images with a difference above 1e-5, or without a number.
+        pictures: number of images.
+        other_classes: images with another predicted class, ties not counted.
+        ties: images with another predicted class, to which modelzero gives the same probability to within 1e-5.
+        largest: the largest difference of any probability; NaN if one of them is NaN.
+        beyond: images with a difference above 1e-5, or with NaN.
     """
 
     pictures: int
@@ -45,13 +45,13 @@ def compare(own: NDArray[np.float32], other: NDArray[np.float32]) -> Parity:
 
     >>> own = np.array([[0.75, 0.25], [0.5, 0.5]], np.float32)
     >>> compare(own, own[:, ::-1])
-    Parity(images=2, other_classes=1, ties=0, largest=0.5, beyond=1)
+    Parity(pictures=2, other_classes=1, ties=0, largest=0.5, beyond=1)
 
     Raises:
-        ExportError: another shape.
+        ExportError: the shapes differ.
     """
     if other.shape != own.shape:
-        raise ExportError(f"the file returns {list(other.shape)}: needed are probabilities of shape {list(own.shape)}")
+        raise ExportError(f"the file returns {list(other.shape)}: expected probabilities of shape {list(own.shape)}")
     differences = np.abs(own.astype(np.float64) - other).max(axis=1)
     rows = np.arange(len(own))
     mine, theirs = own.argmax(axis=1), other.argmax(axis=1)
@@ -66,10 +66,10 @@ def compare(own: NDArray[np.float32], other: NDArray[np.float32]) -> Parity:
 
 
 def ask(function: Asked, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Put images [N, C, H, W] to a file, in batches, the first image alone: it must take any number.
+    """Run a file on images [N, C, H, W], in batches, the first image alone: it must take any number.
 
     Raises:
-        ExportError: it fails, or returns something else than numbers for each image.
+        ExportError: it fails, or does not return probabilities for each image.
     """
     return np.concatenate(list(_answers(function, images)))
 
@@ -84,14 +84,14 @@ def _answers(function: Asked, images: NDArray[np.uint8]) -> Iterator[NDArray[np.
             raise ExportError(f"the file fails on images of shape {list(batch.shape)}: {words}") from None
         if answer.ndim != 2 or len(answer) != len(batch) or answer.dtype != np.float32:
             raise ExportError(
-                f"for {len(batch)} images the file returns {answer.dtype} {list(answer.shape)}: needed are float32 "
+                f"for {len(batch)} images the file returns {answer.dtype} {list(answer.shape)}: expected float32 "
                 "probabilities [N, classes]"
             )
         yield answer
 
 
 def refuse(parity: Parity, what: str) -> None:
-    """Refuse a file that does not agree.
+    """Refuse a file that disagrees with the run.
 
     Raises:
         ExportError: with the figures.

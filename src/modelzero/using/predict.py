@@ -1,41 +1,41 @@
-"""New images in memory, and what a run says of them: calibrated probabilities."""
+"""Predict calibrated probabilities for images in memory."""
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from modelzero.data.dataset import Split
 from modelzero.data.decoding.pixels import as_array, to_pixels
-from modelzero.errors import DataError, ModelZeroError, RunError
+from modelzero.errors import DataError, ModelZeroError, RunError, counted
+from modelzero.io.processes import available_cores
 from modelzero.models.build import describe
-from modelzero.models.classifier import Classifier, rows_of, scores
+from modelzero.models.learner import Learner
 from modelzero.results.calibrated import temperature_of
-from modelzero.runs.record import Run
+from modelzero.runs.run import Run
 from modelzero.statistics.calibration import softmax
-from modelzero.training.device import available_cores, use_threads
-from modelzero.training.loop import predict_logits
+from modelzero.training.device import use_threads
+from modelzero.using.files import Decoder, Preprocessing, find_images
 
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
-    """The trained model of a run with what it takes to ask it, made once for many images.
+    """The trained model of a run, ready to predict many images.
 
     Args:
-        model: the model, in evaluation mode.
+        learner: the model, in evaluation mode.
         classes: class names in label order.
         image_shape: channels, height and width of its images.
-        temperature: what its logits are divided by.
-        threads: that it computes with: as many as in training, so that the same bits come out.
+        temperature: divides its logits.
+        threads: number of threads, as in training: then results are equal to the bit.
     """
 
-    model: nn.Module | Classifier
+    learner: Learner
     classes: tuple[str, ...]
     image_shape: tuple[int, int, int]
     temperature: float
@@ -43,44 +43,39 @@ class Predictor:
 
     @classmethod
     def of(cls, run: Run) -> Predictor:
-        """Build the model of a run, fit its temperature, and try both.
+        """Build the model of a run, fit its temperature, and test both.
 
         >>> import tempfile, modelzero as mz
         >>> Predictor.of(mz.train("digits", "majority", runs_dir=tempfile.mkdtemp())).image_shape
         (1, 8, 8)
 
         Raises:
-            RunError: the run is not finished, or its files are damaged or do not belong together.
-            ModelError: its model cannot be built again: a classifier of scikit-learn, or one of the user's own.
+            RunError: the run is not finished, or its files are damaged or inconsistent.
+            ModelError: its model cannot be rebuilt: it is a scikit-learn classifier, or the user's own.
         """
         if run.status != "finished":
-            raise RunError(f"run {run.id} is {run.status}: a finished one is needed; {run.what_to_do}")
+            raise RunError(f"run {run.id} is {run.status}: expected a finished run; {run.what_to_do}")
         try:
-            channels, height, width = map(int, run.record["data"]["image_shape"])
-            threads = max(1, min(int(run.record["environment"]["threads"]), available_cores()))
-            classes = tuple(map(str, run.record["data"]["classes"]))
-            built = cls(run.model, classes, (channels, height, width), temperature_of(run), threads)
+            channels, height, width = run.record.data.image_shape
+            threads = max(1, min(run.record.environment.threads, available_cores()))
+            classes = run.record.data.classes
+            built = cls(run.learner, classes, (channels, height, width), temperature_of(run), threads)
             tried = built.logits(torch.zeros(1, channels, height, width, dtype=torch.uint8))
             fits = tried.shape == (1, len(classes)) and run.test_logits.shape[1] == len(classes)
         except ModelZeroError:
             raise
-        except Exception as error:  # whatever stands in a record or a file that somebody changed
+        except Exception as error:  # a changed record or file may raise anything
             raise RunError(
-                f"{run.path} is damaged: its model cannot be put together ({describe(error)}); train it again"
+                f"{run.path} is damaged: its model cannot be rebuilt ({describe(error)}); train it again"
             ) from None
         if not fits:
-            raise RunError(f"{run.path} is damaged: its files are of another number of classes; train it again")
+            raise RunError(f"{run.path} is damaged: its files disagree on the number of classes; train it again")
         return built
 
     def logits(self, images: Tensor) -> Tensor:
         """Return the logits, float32 [N, classes], of images uint8 [N, C, H, W] of the model's shape."""
         with use_threads(self.threads):
-            if not isinstance(self.model, nn.Module):
-                return scores(self.model, rows_of(images), len(self.classes))
-            held = next(itertools.chain(self.model.parameters(), self.model.buffers()), None)
-            if held is not None:
-                images = images.to(held.device)
-            return predict_logits(self.model, Split(images, torch.zeros(len(images), dtype=torch.int64)))
+            return self.learner.logits(images)
 
     def probabilities(self, images: Tensor) -> Tensor:
         """Return the calibrated probabilities, float32 [N, classes], of images uint8 [N, C, H, W], N at least 1."""
@@ -88,45 +83,82 @@ class Predictor:
 
 
 def predict(run: Run, images: Any) -> Tensor:
-    """Say how probable each class is for images in memory; see `Run.predict`."""
+    """Return the calibrated probability of each class for images in memory or in files.
+
+    >>> import tempfile, modelzero as mz
+    >>> data = mz.load("digits")
+    >>> run = mz.train(data, "softmax", runs_dir=tempfile.mkdtemp())
+    >>> probabilities = mz.predict(run, data.test.images[:3])
+    >>> probabilities.shape, [data.classes[label] for label in probabilities.argmax(1)]
+    (torch.Size([3, 10]), ['7', '6', '3'])
+
+    Args:
+        run: a finished one.
+        images: uint8 [N, C, H, W] of the shape that the run was trained on, as a tensor, an array or a list; also
+            [N, H, W, C], grey ones [N, H, W], or one image. Or paths: a file, a folder, or a list of them; files are
+            resized as in training.
+
+    Returns:
+        float32 [N, classes]; the largest value of a row is that of the class that the model predicts.
+
+    Raises:
+        RunError: the run is not finished, or damaged.
+        ModelError: its model cannot be built again.
+        DataError: images of another shape or type, or files that cannot be read.
+    """
     predictor = Predictor.of(run)
-    pictures = shaped(images, predictor.image_shape)
-    if not len(pictures):
+    paths = [images] if isinstance(images, str | Path) else images
+    if isinstance(paths, list | tuple) and paths and all(isinstance(each, str | Path) for each in paths):
+        given = _decoded(run, [str(path) for path in paths])
+    else:
+        given = shaped(images, predictor.image_shape)
+    if not len(given):
         return torch.empty(0, len(predictor.classes))
-    return predictor.probabilities(pictures)
+    return predictor.probabilities(given)
+
+
+def _decoded(run: Run, paths: list[str]) -> Tensor:
+    """Decode files, all or none."""
+    files = list(find_images(paths))
+    with Decoder(Preprocessing.of(run.record.data)) as decoder:
+        images, _, bad = decoder.decode(files)
+    if bad:
+        name, why = bad[0]
+        raise DataError(f"{counted(len(bad), 'unreadable file')} of {len(files):,}, such as {name}: {why}")
+    return torch.from_numpy(images)
 
 
 def calibrated(logits: Tensor, temperature: float) -> Tensor:
-    """Turn logits [N, classes] into probabilities, float32, of which the largest belongs to the largest logit.
+    """Turn logits [N, classes] into float32 probabilities; the largest logit gets the largest probability.
 
     >>> calibrated(torch.tensor([[0.0, 1e-9]]), 1.0).argmax(1)
     tensor([1])
     """
     values = softmax(logits.numpy(), temperature).astype(np.float32)
     predicted = logits.numpy().argmax(axis=1)
-    even = np.flatnonzero(values.argmax(axis=1) != predicted)  # two that float32 cannot tell apart
+    even = np.flatnonzero(values.argmax(axis=1) != predicted)  # two that are equal in float32
     values[even, predicted[even]] = np.nextafter(values[even].max(axis=1), np.float32(np.inf))
     return torch.from_numpy(values)
 
 
 def shaped(images: Any, image_shape: tuple[int, int, int]) -> Tensor:
-    """Bring images in memory to uint8 [N, C, H, W], or say why that cannot be.
+    """Convert images in memory to uint8 [N, C, H, W].
 
     >>> shaped(np.zeros((28, 28), np.uint8), (1, 28, 28)).shape
     torch.Size([1, 1, 28, 28])
 
     Args:
-        images: as `Run.predict` takes them.
-        image_shape: channels, height and width that are needed.
+        images: as `predict` takes them.
+        image_shape: the expected channels, height and width.
 
     Raises:
-        DataError: another shape, type or range.
+        DataError: the shape, type or range is unexpected.
     """
     channels, height, width = image_shape
-    needed = f"needed is uint8 [N, {channels}, {height}, {width}], as in training"
+    needed = f"expected uint8 [N, {channels}, {height}, {width}], as in training"
     if isinstance(images, list | tuple) and images and all(isinstance(each, Tensor) for each in images):
         images = [each.numpy(force=True) for each in images]
-    array = as_array(images, "pictures")
+    array = as_array(images, "images")
     if array.ndim and len(array) == 0:
         return torch.empty(0, *image_shape, dtype=torch.uint8)
     one, grey = array.shape, channels == 1
@@ -137,10 +169,10 @@ def shaped(images: Any, image_shape: tuple[int, int, int]) -> Tensor:
     first, last = array.shape[1:] == image_shape, array.shape[1:] == (height, width, channels)
     if array.ndim != 4 or not (first or last) or not math.prod(array.shape):
         raise DataError(
-            f"images of type {array.dtype} and shape {list(one)}: {needed}; modelzero predict brings files to it"
+            f"images of type {array.dtype} and shape {list(one)}: {needed}; 'modelzero predict' converts image files"
         )
-    if channels not in (1, 3):  # of a data set that was put together by hand
+    if channels not in (1, 3):  # of a dataset assembled by hand
         if array.dtype != np.uint8:
             raise DataError(f"images of type {array.dtype}: {needed}")
         return torch.from_numpy(np.ascontiguousarray(array if first else array.transpose(0, 3, 1, 2)))
-    return to_pixels(array, not first, "pictures", [])
+    return to_pixels(array, not first, "images", [])

@@ -1,4 +1,4 @@
-"""A graph as a torch program (`torch.export`), for Python without modelzero, and for what torch compiles from it."""
+"""Write a graph as a torch program (`torch.export`), for Python without modelzero and for torch's compilers."""
 
 from __future__ import annotations
 
@@ -22,24 +22,23 @@ TOLD = "modelzero.json"
 def write(graph: Graph, image_shape: tuple[int, int, int], told: str, path: Path) -> None:
     """Write a graph as a .pt2 file.
 
-    Not as TorchScript: torch has declared that deprecated, and it traces one path through a model, or needs the
-    model's source in a language of its own.
+    Not as TorchScript, which is deprecated, and traces one path through a model or compiles a subset of Python.
 
     Args:
         graph: what to write.
-        image_shape: channels, height and width of its images; their number stays open.
-        told: JSON that goes into the file beside it.
-        path: of the file.
+        image_shape: channels, height and width of its images; their number stays variable.
+        told: the metadata of the file, as JSON.
+        path: the file to write.
 
     Raises:
-        ModelError: a model that torch cannot write down.
+        ModelError: torch cannot export the model.
     """
     example = torch.zeros(2, *image_shape, dtype=torch.uint8)
     try:
         with quiet():
             program = torch.export.export(graph, (example,), dynamic_shapes=({0: torch.export.Dim("N")},))
             for node in program.graph.nodes:
-                node.meta.pop("stack_trace", None)  # where the code lay on this machine
+                node.meta.pop("stack_trace", None)  # paths of the code on this machine
             written = io.BytesIO()
             torch.export.save(program, written, extra_files={TOLD: told})
     except Exception as error:
@@ -48,7 +47,7 @@ def write(graph: Graph, image_shape: tuple[int, int, int], told: str, path: Path
 
 
 def read(path: Path) -> Asked:
-    """Read a .pt2 file that was just written here, for `torch.export.load` may run code that is in a file."""
+    """Read a .pt2 file that was just written here; `torch.export.load` may run the code in a file."""
     with quiet(), path.open("rb") as file:
         module = torch.export.load(file).module()
 

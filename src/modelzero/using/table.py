@@ -1,4 +1,4 @@
-"""Predicted classes as CSV and as JSON."""
+"""Write predicted classes as CSV and as JSON."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ def header(top: int) -> list[str]:
     """Return the columns of the CSV.
 
     >>> header(2)
-    ['image', 'class', 'probability', 'class_2', 'probability_2']
+    ['picture', 'class', 'probability', 'class_2', 'probability_2']
     """
     more = (f"{what}_{rank}" for rank in range(2, top + 1) for what in ("class", "probability"))
     return ["picture", "class", "probability", *more]
 
 
 def most_probable(probabilities: Tensor, classes: Sequence[str], top: int) -> list[list[tuple[str, float]]]:
-    """Return class and probability of the `top` most probable classes of each image, the likeliest first.
+    """Return class and probability of the `top` most probable classes of each image, the most probable first.
 
-    Of equally probable classes the first counts as likelier, as it does everywhere else.
+    Of equally probable classes the first one wins, as everywhere else.
 
     >>> import torch
     >>> most_probable(torch.tensor([[0.25, 0.5, 0.25]]), ("a", "b", "c"), 2)
@@ -35,8 +35,8 @@ def most_probable(probabilities: Tensor, classes: Sequence[str], top: int) -> li
 
 
 def write_rows(file: IO[str], names: Sequence[str], ranked: Sequence[Sequence[tuple[str, float]]]) -> None:
-    """Write a line of CSV for each image; probabilities with six decimals."""
-    # csv quotes a lone carriage return only where lines end with one.
+    """Write one CSV row for each image, with probabilities of six decimals."""
+    # csv quotes a lone carriage return only if lines end with one.
     plain, quoting = (csv.writer(file, lineterminator="\n", quoting=how) for how in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
     for name, row in zip(names, ranked, strict=True):
         cells = [name, *(cell for each, value in row for cell in (_encodable(each), f"{value:.6f}"))]
@@ -44,7 +44,7 @@ def write_rows(file: IO[str], names: Sequence[str], ranked: Sequence[Sequence[tu
 
 
 def as_dicts(names: Sequence[str], ranked: Sequence[Sequence[tuple[str, float]]]) -> list[dict[str, Any]]:
-    """Return the same for JSON; probabilities with eight decimals, which is what float32 holds."""
+    """Return the same for JSON, with probabilities of eight decimals, the precision of float32."""
     return [
         {
             "picture": name,
@@ -57,7 +57,7 @@ def as_dicts(names: Sequence[str], ranked: Sequence[Sequence[tuple[str, float]]]
 
 
 def _encodable(name: str) -> str:
-    """Escape halves of surrogate pairs that stand for no byte of a file name."""
+    """Escape lone surrogates that encode no byte of a file name."""
     try:
         name.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:

@@ -75,13 +75,13 @@ def test_sentences_name_what_was_found(planted):
     said = "\n".join(mz.audit(planted).sentences())
     for words in (
         "Brought to 10 x 10.",
-        "could not be read: 1 file",
+        "1 unreadable file skipped.",
         "2 images are of one colour, such as train/20.png and test 6.",
         "1 image is nearly of one colour, such as train/21.png.",
         "1 train image is repeated within that split, such as train/3.png and train/5.png.",
         "2 test images are also in train, such as train/10.png and test 0.",
         "1 validation image is also in train",
-        "2 images are there under different labels, such as train/12.png and test 1.",
+        "2 images are found under different labels, such as train/12.png and test 1.",
         "1 test image is nearly the same as a training image, such as test 2 and train/14.png.",
         "3 of 20 test images were seen in training",
     ):

@@ -80,8 +80,8 @@ def test_near_duplicates_are_a_hint_from_two_percent():
     assert hint == GroupHint("near duplicates", None, 2, 5, 100, ("test 3", "test 7"))
     assert hint.sentence() == (
         "5 of 100 test images are nearly equal to another test image (in 2 clusters, such as 'test 3' and 'test 7'): "
-        "images of one group are not independent, so intervals would be too short; if they belong together, say how "
-        "with --group, or groups= and test_groups= for arrays."
+        "images of one group are not independent, so intervals would be too short; if they belong together, give "
+        "--group, or groups= and test_groups= for arrays."
     )
     assert hint_of(data_of(60), [(3, 7), (10, 20)]) is None  # a pair or two among few images
     named = data_of(100, frames(100, 5), test_names=frames(100, 5, 5))

@@ -90,7 +90,7 @@ def test_whole_numbers_of_which_nobody_knows_the_white(refuses, kind):
     deep = np.random.default_rng(0).integers(256, size=(4, 6)).astype(kind)
     file = io.BytesIO()
     tifffile(file, deep)
-    with refuses(mz.DataError, "signed or of 32 bits"):
+    with refuses(mz.DataError, "signed or 32-bit"):
         read_header(file.getvalue())
 
 
@@ -180,8 +180,8 @@ def test_shrinking_a_jpeg_early_is_near_to_shrinking_it_late():
     ("content", "reason"),
     [
         (b"", "empty"),
-        (b"hello, I am no image", "no image"),
-        (b"%PDF-1.4 " + bytes(100), "no image"),
+        (b"hello, I am no image", "unrecognised image format"),
+        (b"%PDF-1.4 " + bytes(100), "unrecognised image format"),
         (stored(Image.fromarray(noise((50, 50, 3))), "PNG")[:2000], "damaged"),
         (stored(Image.fromarray(noise((50, 50, 3))), "JPEG")[:900], "damaged"),
         (stored(Image.fromarray(noise((50, 50, 3))), "BMP")[:900], "damaged"),

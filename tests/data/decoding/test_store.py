@@ -119,8 +119,8 @@ def test_mixed_sizes_get_the_median_one_and_a_note(tmp_path):
     decoded = load(items)
     assert decoded.images.shape == (10, 3, 32, 64)
     (note,) = decoded.notes
-    assert "10 of 10 images were brought to 32 x 64 pixels" in note
-    assert "heights from 30 to 100" in note
+    assert "10 of 10 images were resized to 32 x 64 pixels" in note
+    assert "heights were 30 to 100" in note
 
 
 def test_an_unreadable_file_is_left_out_by_name(tmp_path):
@@ -143,14 +143,14 @@ def test_an_unreadable_file_is_left_out_by_name(tmp_path):
 def test_too_many_unreadable_files_are_an_error(tmp_path, refuses):
     items = make(tmp_path / "p", 50)
     Path(items[3].content).write_bytes(b"no image")
-    with refuses(mz.DataError, "1 of 50 images cannot be read", "003.png: no image", "--allow-unreadable"):
+    with refuses(mz.DataError, "1 of 50 images cannot be read", "003.png: unrecognised", "--allow-unreadable"):
         load(items)
     assert len(load(items, allow_unreadable=True).images) == 49
     with refuses(mz.DataError, "1 of 50"):  # also from the cache
         load(items)
     for item in items:
         Path(item.content).write_bytes(b"")
-    with refuses(mz.DataError, "50 of 50", "and 47 more", "at least one is needed"):
+    with refuses(mz.DataError, "50 of 50", "and 47 more", "at least one readable image"):
         load(items, allow_unreadable=True)
 
 
@@ -162,7 +162,7 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path):
     os.mkfifo(items[1].content)
     Path(items[2].content).mkdir()
     decoded = load(items)
-    assert decoded.unreadable == (("001.png", "it is no regular file"), ("002.png", "it is no regular file"))
+    assert decoded.unreadable == (("001.png", "not a regular file"), ("002.png", "not a regular file"))
 
 
 def test_a_damaged_cache_is_made_anew(tmp_path, cache):

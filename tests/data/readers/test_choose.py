@@ -169,9 +169,9 @@ def test_format_overrides_looking(forms, tmp_path, refuses):
         mz.load(forms["csv"], format="folder")
     with refuses(DataError, "is a folder", "as csv"):
         mz.load(forms["folder"], format="csv")
-    with refuses(DataError, "is damaged or no Parquet"):
+    with refuses(DataError, "is damaged or not a Parquet file"):
         mz.load(forms["csv"], format="parquet")
-    with refuses(DataError, "is damaged or no archive"):
+    with refuses(DataError, "is damaged or not an archive"):
         mz.load(forms["csv"], format="archive")
 
 

@@ -63,7 +63,7 @@ def test_splits_within_classes(tree):
     ]  # fmt: skip
     mixed = read_folder(tree("owl/1.png"))
     assert {split for _, _, split in found(mixed)} == {None}
-    assert any("not taken for splits" in note for note in mixed.notes)
+    assert any("not used as splits" in note for note in mixed.notes)
 
 
 def test_a_class_called_train(tree):
@@ -77,7 +77,7 @@ def test_a_split_beside_the_classes_is_no_class(tree, refuses):
     root = tree("cat/1.png", "dog/1.png", "test/1.png")
     listing = read_folder(root)
     assert listing.classes == ("cat", "dog", "test")
-    assert listing.notes == ("taken for classes, since there is no train/: 'test'",)
+    assert listing.notes == ("read as classes, since there is no train/: 'test'",)
     for name, cat in (("test", "cat"), ("val", "cat"), ("test", "Cat")):
         tree(f"{name}/{cat}/2.png", f"{name}/owl/2.png")
         with refuses(DataError, repr(name), "train/"):
@@ -111,7 +111,7 @@ def test_what_systems_leave_behind_is_passed_over(tree):
 def test_pictures_without_a_class(tree, refuses):
     """Beside classes they are passed over and said; alone they are an error that says what is needed."""
     root = tree("1.png", "2.png")
-    with refuses(DataError, root, "2 images but no folders of classes", "'1.png'", "table"):
+    with refuses(DataError, root, "2 images but no class folders", "'1.png'", "table"):
         read_folder(root)
     assert any("2 images" in note for note in read_folder(tree("cat/1.png", "dog/1.png")).notes)
 
@@ -122,7 +122,7 @@ def test_pictures_without_a_class(tree, refuses):
         (["notes.txt", "cat/data.csv"], ["has no images", "train/"]),
         (["test/cat/1.png", "val/dog/1.png"], ["no images in train/"]),
         (["train/cat/1.png", "val/cat/1.png", "valid/cat/2.png"], ["'val', 'valid'", "same split"]),
-        (["train/1.png", "test/2.png"], ["2 images but no folders of classes"]),
+        (["train/1.png", "test/2.png"], ["2 images but no class folders"]),
     ],
 )
 def test_folders_that_cannot_be_read(tree, refuses, paths, words):
@@ -140,7 +140,7 @@ def test_links_that_lead_out_are_refused(tree, tmp_path, refuses):
         root = tree("cat/1.png", "dog/1.png")
         link = root / "cat" / f"link{k}"
         link.symlink_to(tmp_path / target)
-        with refuses(DataError, root, f"'cat/link{k}'", "leads out of it", target):
+        with refuses(DataError, root, f"'cat/link{k}'", "outside the folder", target):
             read_folder(root)
         link.unlink()
 

@@ -141,7 +141,7 @@ def test_truncated_content_says_how_much_is_missing(written, refuses):
 def test_over_long_file(written, refuses, extra, pack):
     """A single byte more than the header announces is refused."""
     path = written(pack(PIXELS + bytes(extra)))
-    with refuses(DataError, path, "over-long", "at least 25 bytes", "announces 24"):
+    with refuses(DataError, path, "too long", "at least 25 bytes", "announces 24"):
         read_idx(path)
 
 

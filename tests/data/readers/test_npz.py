@@ -96,7 +96,7 @@ def test_pickles_are_refused(tmp_path, refuses):
     with zipfile.ZipFile(tmp_path / "y.npz", "w") as packed:
         packed.writestr("images.npy", pickle.dumps(Evil()))
         packed.writestr("labels.npy", b"")
-    with refuses(DataError, tmp_path / "y.npz", "images", "no .npy array"):
+    with refuses(DataError, tmp_path / "y.npz", "images", "not an .npy array"):
         read_npz(tmp_path / "y.npz", RULE)
 
 
@@ -160,7 +160,7 @@ def test_files_that_cannot_be_used(tmp_path, refuses, arrays, words):
 def test_files_that_are_no_npz(tmp_path, refuses, content):
     """Said by name."""
     (tmp_path / "x.npz").write_bytes(content)
-    with refuses(DataError, tmp_path / "x.npz", "damaged or no .npz"):
+    with refuses(DataError, tmp_path / "x.npz", "damaged or not an .npz file"):
         read_npz(tmp_path / "x.npz", RULE)
 
 
@@ -169,7 +169,7 @@ def test_an_array_alone_is_truncated_or_over_long(tmp_path, refuses):
     np.save(tmp_path / "labels.npy", LABELS)
     for content, word in (
         (header((20, 6, 5), content=bytes(599)), "truncated"),
-        (header((2, 1, 1), content=b"abc"), "over-long"),
+        (header((2, 1, 1), content=b"abc"), "too long"),
     ):
         (tmp_path / "images.npy").write_bytes(content)
         with refuses(DataError, tmp_path / "images.npy", word):

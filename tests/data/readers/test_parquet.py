@@ -87,17 +87,17 @@ def test_shards_of_which_some_have_no_split(tmp_path, refuses):
 
 
 BAD = {
-    "no row": ({"image": pa.array([], pa.binary()), "label": pa.array([], pa.string())}, None, ["no row"]),
+    "no row": ({"image": pa.array([], pa.binary()), "label": pa.array([], pa.string())}, None, ["no rows"]),
     "no label column": ({"image": [b"1"], "b": [1]}, None, ["'image', 'b'", "labels"]),
-    "no image column": ({"a": [1], "label": [1]}, None, ["'a', 'label'", "pictures"]),
+    "no image column": ({"a": [1], "label": [1]}, None, ["'a', 'label'", "images"]),
     "numbers as images": ({"image": [1], "label": [1]}, None, ["int64", "paths"]),
     "null label": ({"image": [b"1", b"2"], "label": [1, None]}, None, ["row 2", "no label"]),
     "label of no class": ({"image": [b"1"], "label": [2]}, ["a", "b"], ["row 1", "label 2", "0 to 1"]),
     "unlabelled": ({"image": [b"1"], "label": [-1]}, ["a", "b"], ["row 1", "label -1"]),
     "fraction": ({"image": [b"1"], "label": [0.5]}, None, ["row 1", "0.5", "float"]),
     "null image": ({"image": [{"bytes": None, "path": None}], "label": [1]}, None, ["row 1", "no image"]),
-    "way out": ({"image": ["a.png", "../b.png"], "label": [1, 2]}, None, ["row 2", "'../b.png'", "leads out"]),
-    "absolute": ({"image": [{"bytes": None, "path": "/etc/passwd"}], "label": [1]}, None, ["row 1", "leads out"]),
+    "way out": ({"image": ["a.png", "../b.png"], "label": [1, 2]}, None, ["row 2", "'../b.png'", "unsafe path"]),
+    "absolute": ({"image": [{"bytes": None, "path": "/etc/passwd"}], "label": [1]}, None, ["row 1", "unsafe path"]),
     "null byte": ({"image": ["a\0.png"], "label": [1]}, None, ["row 1"]),
     "no group": ({"image": [b"1"], "label": [1], "group": pa.array([None], pa.string())}, None, ["row 1", "no group"]),
 }  # fmt: skip

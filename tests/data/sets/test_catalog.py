@@ -241,7 +241,7 @@ def test_one_wrong_byte_is_refused(publish, tmp_path, refuses, name):
             with refuses(DataError, folder / wrong):
                 mz.load(name, data_dir=folder)
         else:
-            with refuses(DataError, folder / wrong, "wrong content", "replace or delete it"):
+            with refuses(DataError, folder / wrong, "checksum mismatch", "replace or delete it"):
                 mz.load(name, data_dir=folder)
 
 
@@ -339,14 +339,14 @@ def link(name, target, kind=tarfile.SYMTYPE):
 
 TRAIN, TEST = "cifar-100-binary/train.bin", "cifar-100-binary/test.bin"
 BAD_TARS = {
-    "no archive": (b"<html>", "no whole tar.gz"),
-    "gzip of something": (gzip.compress(b"x" * 2000), "no whole tar.gz"),
-    "cut": (tar_gz([(TRAIN, ONE * 50), (TEST, ONE)])[:3000], "no whole tar.gz"),
+    "no archive": (b"<html>", "not a complete tar.gz"),
+    "gzip of something": (gzip.compress(b"x" * 2000), "not a complete tar.gz"),
+    "cut": (tar_gz([(TRAIN, ONE * 50), (TEST, ONE)])[:3000], "not a complete tar.gz"),
     "without test": (tar_gz([(TRAIN, ONE)]), f"lacks {TEST}"),
     "elsewhere": (tar_gz([("../" + TRAIN, ONE), ("/" + TEST, ONE)]), f"lacks {TRAIN}, {TEST}"),
-    "link": (tar_gz([link(TRAIN, "/etc/passwd"), (TEST, ONE)]), "no plain file"),
-    "hard link": (tar_gz([(TEST, ONE), link(TRAIN, TEST, tarfile.LNKTYPE)]), "no plain file"),
-    "folder": (tar_gz([link(TRAIN, "", tarfile.DIRTYPE), (TEST, ONE)]), "no plain file"),
+    "link": (tar_gz([link(TRAIN, "/etc/passwd"), (TEST, ONE)]), "not a regular file"),
+    "hard link": (tar_gz([(TEST, ONE), link(TRAIN, TEST, tarfile.LNKTYPE)]), "not a regular file"),
+    "folder": (tar_gz([link(TRAIN, "", tarfile.DIRTYPE), (TEST, ONE)]), "not a regular file"),
     "half a record": (tar_gz([(TRAIN, ONE + ONE[:9]), (TEST, ONE)]), "whole records of 3074"),
     "empty": (tar_gz([(TRAIN, b""), (TEST, ONE)]), "whole records of 3074"),
     "many files": (tar_gz([(f"{i}", b"") for i in range(101)]), "more than 100 files"),
@@ -388,12 +388,12 @@ def emnist_with(**members):
 
 
 BAD_ZIPS = {
-    "no archive": (b"<html>", "no whole zip"),
-    "cut": (emnist_with()[:-300], "no whole zip"),
+    "no archive": (b"<html>", "not a complete zip"),
+    "cut": (emnist_with()[:-300], "not a complete zip"),
     "without test labels": (emnist_with(test_labels=None), "lacks gzip/emnist-digits-test-labels"),
-    "member that is no gzip": (emnist_with(train_images=b"<html>"), "no whole zip"),
+    "member that is no gzip": (emnist_with(train_images=b"<html>"), "not a complete zip"),
     "member that is no IDX": (emnist_with(train_images=gzip.compress(b"<html>")), "not an IDX file"),
-    "member that is cut": (emnist_with(train_images=idx_images(pictures(6, 1, 28, 0))[:-40]), "no whole zip"),
+    "member that is cut": (emnist_with(train_images=idx_images(pictures(6, 1, 28, 0))[:-40]), "not a complete zip"),
     "terabytes announced": (
         emnist_with(train_images=gzip.compress(struct.pack(">4I", 0x0803, 1 << 20, 1 << 10, 1 << 10))),
         "announces 1099511627776 bytes",
@@ -414,23 +414,23 @@ def test_bad_emnist_archive(publish, tmp_path, refuses, archive, why):
 GOOD = pictures(4, 3, 32, 0)
 WHOLE = mat(GOOD, [1, 2, 3, 4])
 BAD_MATS = {
-    "no MATLAB file": (b"<html>" * 100, "no whole MATLAB 5 file"),
-    "empty": (b"", "no whole MATLAB 5 file"),
+    "no MATLAB file": (b"<html>" * 100, "not a complete MATLAB 5 file"),
+    "empty": (b"", "not a complete MATLAB 5 file"),
     "MATLAB 7.3": (
         b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM" + b"\x89HDF\r\n\x1a\n" * 100,
-        "no whole MATLAB 5 file",
+        "not a complete MATLAB 5 file",
     ),
     "cut": (WHOLE[:-2000], "y is missing"),
-    "garbled": (WHOLE[:5000] + bytes(1000) + WHOLE[6000:], "no whole MATLAB 5 file"),
+    "garbled": (WHOLE[:5000] + bytes(1000) + WHOLE[6000:], "not a complete MATLAB 5 file"),
     "cut, not compressed": (mat(GOOD, [1, 2, 3, 4], compressed=False)[:-60], "y is missing"),
     "X of one dimension": (mat(GOOD, [1, 2, 3, 4], X=np.zeros(3, np.uint8)), "X is uint8 [1, 3]"),
     "X of floats": (mat(GOOD, [1, 2, 3, 4], X=np.zeros((32, 32, 3, 4))), "X is double"),
     "X a struct": (mat(GOOD, [1, 2, 3, 4], X={"a": 1}), "X is struct"),
     "X of objects": (mat(GOOD, [1, 2, 3, 4], X=np.array([[{}, "a"]], object)), "X is cell"),
     "X of another size": (mat(GOOD, [1, 2, 3, 4], X=np.zeros((28, 28, 3, 4), np.uint8)), "X is uint8 [28, 28, 3, 4]"),
-    "labels of others": (mat(GOOD, [1, 2, 3]), "y is uint8 [3, 1]: needed is uint8 [4, 1]"),
+    "labels of others": (mat(GOOD, [1, 2, 3]), "y is uint8 [3, 1]: expected uint8 [4, 1]"),
     "labels of text": (mat(GOOD, [1, 2, 3, 4], y="abcd"), "y is char"),
-    "label 11": (mat(GOOD, [1, 2, 3, 11]), "labels from 1 to 11: needed are 1 to 10"),
+    "label 11": (mat(GOOD, [1, 2, 3, 11]), "labels from 1 to 11: expected 1 to 10"),
     "label 0": (mat(GOOD, [1, 2, 3, 4], y=np.zeros((4, 1), np.uint8)), "labels from 0 to 0"),
 }
 

@@ -271,7 +271,7 @@ def test_cut_then_the_range_that_was_not_asked_for(mirror, target):
 def test_later_call_resumes(mirror, target, refuses):
     """A mirror that cuts again and again is given up in the end; the next call goes on from there."""
     bad, asked = mirror(cut(100_000))
-    with refuses(DataError, bad, "cut after 400000 of 600000 bytes"):
+    with refuses(DataError, bad, "interrupted after 400000 of 600000 bytes"):
         fetch(target, bad)
     assert asked == [None, "bytes=100000-", "bytes=200000-", "bytes=300000-"]
     assert not target.exists()

@@ -1,1 +1,1 @@
-"""What could make a result wrong: duplicates, groups, labels that contradict each other."""
+"""Find what could make a result wrong: duplicates, groups, contradictory labels."""

@@ -1,4 +1,4 @@
-"""The audit: what in a set of images could make a result wrong, found before anything is trained."""
+"""Audit a dataset: find what could make a result wrong before anything is trained."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from modelzero.data.auditing.near import NearPair, near_duplicates, near_duplica
 from modelzero.data.dataset import ImageData, Split
 from modelzero.errors import DataError
 
-# Where the largest class has more than this many times the images of the smallest, accuracy alone misleads.
+# Accuracy alone misleads if the largest class has more than this many times the images of the smallest.
 IMBALANCED = 10.0
-# Lists in `as_dict` end here; the counts beside them do not.
+# `as_dict` cuts lists to this length, but not the counts beside them.
 MOST_LISTED = 100
 
 Place = tuple[str, int]  # a split's name and a position in it
@@ -25,18 +25,18 @@ Place = tuple[str, int]  # a split's name and a position in it
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found in a set of images.
+    """The findings of an audit.
 
     Args:
-        data: the set.
+        data: the dataset.
         constant: images of one colour.
-        faint: images that are nearly so; they are not searched for near duplicates.
+        faint: images of nearly one colour; they are not searched for near duplicates.
         same: groups of images with equal pixels, over all splits.
-        near: test images that are nearly a training image; None where nobody searched.
+        near: test images that are nearly a training image; None if the search was skipped.
         test_clusters: positions of test images that are equal or nearly equal to one another, directly or through
-            others; None where nobody searched.
-        grouping: test images that seem to belong together; None where none do, or where groups were given.
-        seconds: what the audit took.
+            others; None if the search was skipped.
+        grouping: test images that seem to belong together; None if there are none, or if groups were given.
+        seconds: the duration of the audit.
     """
 
     data: ImageData = field(repr=False)
@@ -61,7 +61,7 @@ class Audit:
         return max(present) / min(present)
 
     def within(self, split: str) -> list[tuple[Place, ...]]:
-        """Return the groups of equal images of one split, those with one member left out."""
+        """Return the groups of two or more equal images within one split."""
         groups = (tuple(place for place in group if place[0] == split) for group in self.same)
         return [group for group in groups if len(group) > 1]
 
@@ -87,7 +87,7 @@ class Audit:
 
     @property
     def grouping_hint(self) -> dict[str, Any] | None:
-        """The hint at groups as a record keeps it; None where there is none."""
+        """The hint at groups as stored in a record; None if there is none."""
         return None if self.grouping is None else asdict(self.grouping)
 
     def label(self, place: Place) -> int:
@@ -95,7 +95,7 @@ class Audit:
         return int(_splits(self.data)[place[0]].labels[place[1]])
 
     def name(self, place: Place) -> str:
-        """Return what an image is called: its own name, or split and position, counted from 0."""
+        """Return the name of an image, or else its split and position, counted from 0."""
         names = _splits(self.data)[place[0]].names
         return f"{place[0]} {place[1]}" if names is None else names[place[1]]
 
@@ -105,11 +105,11 @@ class Audit:
         return self.across("train", "test") + [(("train", pair.train), ("test", pair.test)) for pair in near]
 
     def sentences(self) -> list[str]:
-        """Say what was found, one thing a sentence; nothing is said of what is in order."""
+        """Describe the findings, one sentence each; return nothing about what is in order."""
         said = list(self.data.notes)
         if self.data.left_out:
             files = len(self.data.left_out)
-            said.append(f"Left out, for they could not be read: {files:,} file{'s' * (files > 1)}.")
+            said.append(f"{files:,} unreadable file{'s' * (files > 1)} skipped.")
         missing = [name for name, count in zip(self.data.classes, self.counts["train"], strict=True) if not count]
         if missing:
             said.append(f"{_count(len(missing), 'class', 'classes')} without a training image, such as {missing[0]!r}.")
@@ -123,25 +123,23 @@ class Audit:
         if self.imbalance > IMBALANCED:
             said.append(
                 f"Imbalanced: the largest class has {self.imbalance:,.0f} times the training images of the smallest; "
-                "compare accuracies with that of the rung 'majority', and look at each class."
+                "compare accuracies with that of the rung 'majority', and check each class."
             )
         for kind, places in (("of one colour", self.constant), ("nearly of one colour", self.faint)):
             if places:
-                said.append(f"{_count(len(places), 'picture')} {kind}{self._such_as(places)}.")
+                said.append(f"{_count(len(places), 'image')} {kind}{self._such_as(places)}.")
         for split in _splits(self.data):
             groups = self.within(split)
             if groups:
                 again = sum(len(group) - 1 for group in groups)
-                said.append(
-                    f"{_count(again, f'{split} picture')} repeated within that split{self._such_as(groups[0])}."
-                )
+                said.append(f"{_count(again, f'{split} image')} repeated within that split{self._such_as(groups[0])}.")
         for first, second in combinations(_splits(self.data), 2):
             pairs = self.across(first, second)
             if pairs:
-                said.append(f"{_count(len(pairs), f'{second} picture')} also in {first}{self._such_as(pairs[0])}.")
+                said.append(f"{_count(len(pairs), f'{second} image')} also in {first}{self._such_as(pairs[0])}.")
         if self.contradictions:
             said.append(
-                f"{_count(len(self.contradictions), 'picture')} there under different labels"
+                f"{_count(len(self.contradictions), 'image')} found under different labels"
                 f"{self._such_as(self.contradictions[0])}."
             )
         if self.near:
@@ -156,12 +154,12 @@ class Audit:
         if self.leaked:
             said.append(
                 f"{len(self.leaked):,} of {len(self.data.test):,} test images were seen in training: "
-                "a climb also says how good each rung is without them."
+                "a climb also scores each rung without them."
             )
         return said
 
     def as_dict(self) -> dict[str, Any]:
-        """Return everything that can be written as JSON; lists end at 100, the counts beside them do not."""
+        """Return the findings as a dict for JSON; lists are cut to 100 items, the counts beside them are not."""
         splits = list(_splits(self.data))
         near = self.near or ()
         return {
@@ -212,11 +210,11 @@ class Audit:
 
 
 def audit(data: ImageData, *, near: bool = True, progress: bool | None = None) -> Audit:
-    """Look for what could make a result on these images wrong.
+    """Find what could make a result on these images wrong.
 
-    Empty images, equal images within and across the splits, equal images under different labels, and test
-    images that are nearly a training image (mirrored, moved by a pixel, brightened, compressed again). Where no
-    groups were given, also test images that seem to belong together, by their names or as near duplicates.
+    That is: empty images, equal images within and across splits, equal images under different labels, and test images
+    that are nearly a training image (mirrored, moved by a pixel, brightened, recompressed). If no groups were given,
+    also test images that seem to belong together, by their names or as near duplicates.
 
     >>> import modelzero as mz
     >>> found = mz.audit(mz.load("digits"))
@@ -224,19 +222,19 @@ def audit(data: ImageData, *, near: bool = True, progress: bool | None = None) -
     ((), (), True)
 
     Args:
-        data: the set; `mz.load` makes one.
-        near: search for near duplicates: on 60,000 + 10,000 images some ten seconds, elsewhere in proportion to the
-            product of the number of test images with that of all.
-        progress: show a bar while that goes on; None means only in a terminal.
+        data: the dataset, as returned by `mz.load`.
+        near: search for near duplicates. This takes about ten seconds for 60,000 + 10,000 images; the time is
+            proportional to the number of test images times that of all images.
+        progress: show a bar during that search; None means only in a terminal.
 
     Returns:
-        An `Audit`; its `sentences()` say what was found, its `as_dict()` has it for programs.
+        An `Audit`: `sentences()` describes the findings, `as_dict()` returns them for programs.
 
     Raises:
-        DataError: something else than an `ImageData`.
+        DataError: `data` is not an `ImageData`.
     """
     if not isinstance(data, ImageData):
-        raise DataError(f"data of type {type(data).__name__}: an ImageData is needed; mz.load makes one")
+        raise DataError(f"data of type {type(data).__name__}: expected an ImageData, as returned by mz.load")
     began = time.perf_counter()
     splits = _splits(data)
     constant: list[Place] = []
@@ -270,13 +268,13 @@ def _clusters(
 
 
 def _splits(data: ImageData) -> dict[str, Split]:
-    """Return the splits by name; images of a validation split that have another shape cannot be compared."""
+    """Return the splits by name."""
     splits = {"train": data.train, "test": data.test}
     return splits if data.validation is None else {**splits, "validation": data.validation}
 
 
 def _count(count: int, one: str, more: str | None = None) -> str:
-    """Say how many there are, with the verb.
+    """Return a count with its noun and verb.
 
     >>> _count(1, "image"), _count(1200, "file")
     ('1 image is', '1,200 files are')

@@ -1,4 +1,4 @@
-"""Images that are there more than once, by a hash of their pixels, and images without content."""
+"""Find duplicate images, by a hash of their pixels, and images without content."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-# Images that vary by less (standard deviation, grey levels) show nothing that could be recognised.
+# Images that vary by less (standard deviation in grey levels) show nothing recognisable.
 LEAST_CONTRAST = 4.0
 _BLOCK_PIXELS = 1 << 20
 
 
 def same_pixels(images: Sequence[Tensor]) -> list[list[tuple[int, int]]]:
-    """Find the images that are there more than once, in one set or across several.
+    """Find duplicate images, within one set or across several.
 
     >>> import torch
     >>> a = torch.tensor([1, 2, 1], dtype=torch.uint8).view(3, 1, 1, 1)
@@ -62,14 +62,14 @@ def constant_and_faint(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def blocks(images: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Cut a set into blocks of about a million numbers, with the position at which each begins."""
+    """Yield a set in blocks of about a million numbers, each with the position at which it begins."""
     size = max(1, _BLOCK_PIXELS // max(1, images[0].numel()))
     for start in range(0, len(images), size):
         yield start, images[start : start + size]
 
 
 def contrast(bright: Tensor) -> Tensor:
-    """Give the standard deviation of each image [n, H, W]; `Tensor.std` takes several times as long."""
+    """Return the standard deviation of each image [n, H, W]; `Tensor.std` takes several times as long."""
     centred = bright.flatten(1)
     centred = centred - centred.mean(1, keepdim=True)
     return centred.square_().mean(1).sqrt()

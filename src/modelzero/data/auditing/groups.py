@@ -1,8 +1,8 @@
-"""Groups that the names of images suggest.
+"""Suggest groups from the names of images.
 
-A name suggests a group where it is a stem and a running part, `video1_0007.png`, and where many images share each of
-many stems. Stems must have a number of their own: `cat_0007.png` is one of a class, not one of a group. Days and times,
-as cameras write them, are no such numbers, nor are those of batches, folds and classes.
+A name suggests a group if it is a stem and a running part, `video1_0007.png`, and if many images share each of many
+stems. Stems must have a number of their own: `cat_0007.png` belongs to a class, not to a group. Dates and times, as
+written by cameras, do not count, nor do the numbers of batches, folds and classes.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from modelzero.errors import DataError
 
 _LEAST_GROUPED = 0.5  # of the images must be in groups of at least two
 _LEAST_MEAN = 2.0  # images for each group, those of one image included
-_LEAST_MEAN_TELLING = 1.5  # the same where the running part tells by itself what it is
-_LEAST_GROUPS = 3  # in more than half of the classes: one stem for a class is no group
-_LEAST_PURITY = 0.8  # of the images have the label that is most frequent in their group
+_LEAST_MEAN_TELLING = 1.5  # the same if the running part itself says what it is
+_LEAST_GROUPS = 3  # in more than half of the classes: a single stem for a class is not a group
+_LEAST_PURITY = 0.8  # of the images have the most frequent label of their group
 _LEAST_NAMED = 0.9  # of the grouped images are in groups whose stem has a number of its own
-_LEAST_REPEATED = 0.1  # of the names are also among the others, where numbers begin again in each split
-_LOOKED_AT = 1000  # names, to see whether a pattern is worth trying
+_LEAST_REPEATED = 0.1  # of the names are also among the others if numbering restarts in each split
+_LOOKED_AT = 1000  # names that show whether a pattern is worth trying
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A pattern by which names fall into groups.
+    """A pattern that divides names into groups.
 
     Args:
-        pattern: for `--group`; it finds something in each of the names.
+        pattern: for `--group`; it matches each of the names.
         groups: the number of groups of at least two images.
         images: the number of images in them.
         example: two names of one group.
@@ -48,13 +48,13 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class _Kind:
-    """One way in which names are built.
+    """A naming scheme.
 
     Args:
-        running: the part that differs within a group, as a pattern; empty where a folder is the group.
-        above: how many levels of folders are above the image, up to the group's own.
-        telling: whether the running part tells what it is, so that stems may be repeated from class to class.
-        any_stem: whether the stem need not have a number of its own.
+        running: the part that differs within a group, as a pattern; empty if a folder is the group.
+        above: the number of folder levels above the image, including that of the group.
+        telling: whether the running part says what it is, so that stems may be repeated from class to class.
+        any_stem: whether the stem may lack a number of its own.
     """
 
     running: str = ""
@@ -63,7 +63,7 @@ class _Kind:
     any_stem: bool = False
 
     def patterns(self, stem: str, *, roboflow: bool) -> list[str]:
-        """Return the pattern for names that all have the running part, and one for those of which some have."""
+        """Return a pattern for names that all have the running part, and one for names of which some have it."""
         if self.above:
             return [f"{stem.replace('?', '')}{'/[^/]+' * self.above}$"]
         if roboflow:
@@ -71,7 +71,7 @@ class _Kind:
         return [rf"{stem}{self.running}\.\w+$", rf"{stem}(?:{self.running})?(?:\.[^./]*)?$"]
 
     def is_likely(self, sample: Sequence[str], stem: str, *, roboflow: bool) -> bool:
-        """Whether a sample of the names says that looking at all of them may be worth it."""
+        """Return whether a sample of the names suggests that searching all of them is worthwhile."""
         looked_at = sample if self.above else _files(sample)
         if _share_of(looked_at, "/" if self.above else self.running) < _LEAST_GROUPED / 2:
             return False
@@ -81,32 +81,32 @@ class _Kind:
 
 _GAP = r"[-_.\s]+"
 _NUMBER = _Kind(rf"{_GAP}[A-Za-z]*[-_.\s]*\d{{1,6}}")
-# Folders first, for what is in one folder belongs together at least as closely as what has one stem.
+# Folders first: images in one folder belong together at least as closely as images with one stem.
 _FOLDERS = (_Kind(above=2), _Kind(above=1))
 _KINDS = (
     *_FOLDERS,
-    _Kind(rf"{_GAP}[A-Za-z]+_?\d+{_GAP}[A-Za-z]+_?\d+"),  # as of tiles, slide7_x0_y3.png
+    _Kind(rf"{_GAP}[A-Za-z]+_?\d+{_GAP}[A-Za-z]+_?\d+"),  # such as tiles, slide7_x0_y3.png
     _NUMBER,
     _Kind(rf"{_GAP}(?i:frame|slice|patch|tile)[-_.\s]*\d+", telling=True, any_stem=True),
     _Kind(rf"{_GAP}[hv]?\d*(?i:aug|blur|bright|copy|deg|flip|mirror|nois|rot)[^/]*", telling=True),
     _Kind(r"\s?\(\d+\)", telling=True),
     _Kind(rf"{_GAP}(?i:left|right|front|back|top|bottom|side)", telling=True),
 )
-# Roboflow's exports: all its names end like that, `video1-0001_jpg.rf.<hash>.jpg`.
+# Roboflow's exports: all names end like this, `video1-0001_jpg.rf.<hash>.jpg`.
 _ROBOFLOW_ENDING = r"(?:_[A-Za-z]+)?\.rf\."
 _ROBOFLOW = (*_FOLDERS, _NUMBER, _Kind(telling=True, any_stem=True))
 
 _STEM, _PATH = "([^/]+?)", "(.+?)"
 _STEM_OF_ROW = "([^]/]+?)"  # a row of a Parquet file is called "train[7] video1_0007.png"
-# What is easier to read, and taken where it divides the names in the same way.
+# Patterns that are easier to read, preferred if they divide the names in the same way.
 _SIMPLE = (r"([^/]+)\.rf\.", "([^/]+)_", "([^/]+)-", r"(.+)\.rf\.", "(.+)_", "(.+)-")
-# What may be numbered from the beginning in each class, so that the class must be part of the group.
+# Things whose numbering may restart in each class, so that the class must be part of the group.
 _REPEATED = re.compile(
     r"(?:animal|case|cell|clip|loc(?:ation)?|movie|patient|pat|person|plant|plot|pt|scan|scene|seq(?:uence)?|series|"
     r"session|site|slide|specimen|stack|sub(?:j(?:ect)?)?|track|vid(?:eo)?|vol(?:ume)?|well)[-_.\s]*\d",
     re.IGNORECASE,
 )
-# What is numbered without being a group.
+# Things that are numbered but are not groups.
 _PORTION = re.compile(
     r"(?:^|[^a-z])(?:age|batch|category|chunk|class|cls|dataset|epoch|fold|grade|label|level|part|score|set|shard|split|"
     r"stage|step|test|train|val|version)[-_.\s]*\d+$|^n\d{8}(?!\d)",  # the latter are ImageNet's classes
@@ -122,9 +122,9 @@ _CAMERA_FOLDER = re.compile(r"1\d\d(?:[A-Z_]{5})?$")  # 100CANON/, 101_0042.JPG
 def suggest_groups(
     names: Sequence[str], labels: Sequence[int] | NDArray[np.int64], *, others: Sequence[str] = ()
 ) -> Suggestion | None:
-    r"""Find the pattern by which names fall into groups; None where they do not look like it.
+    r"""Find a pattern that divides names into groups; return None if there is no plausible one.
 
-    A pattern is taken where at least half of the images are in groups of two or more, groups have two images or more on
+    A pattern is accepted if at least half of the images are in groups of two or more, groups have two images or more on
     average, most classes have at least three groups, and most images of a group have one label.
 
     >>> pets, labels = ["cat"] * 45 + ["dog"] * 45, [0] * 45 + [1] * 45
@@ -137,9 +137,9 @@ def suggest_groups(
     >>> suggest_groups([f"{pet}/{pet}_{k}.png" for k, pet in enumerate(pets)], labels)
 
     Args:
-        names: what the images are called, such as their paths.
+        names: the names of the images, such as their paths.
         labels: the label of each.
-        others: more names from the same source, in which the pattern must find something too. Where these repeat the
+        others: more names from the same source, which the pattern must match too. If these repeat the
             file names, as `train/cat/video1_1.png` and `test/cat/video1_1.png` do, folders are part of the group.
     """
     order = np.random.default_rng(0).permutation(len(names))  # not every k-th: that may be the first of each group
@@ -151,7 +151,7 @@ def suggest_groups(
         if not kind.is_likely(sample, stem, roboflow=roboflow):
             continue
         for start in (stem, _PATH):
-            short = start == stem and not kind.above  # what is in a file's name is found faster there
+            short = start == stem and not kind.above  # searching file names alone is faster
             looked_at, others_too = (_files(names), _files(others)) if short else (names, others)
             pattern, groups = _divided(kind.patterns(start, roboflow=roboflow), looked_at, others_too)
             if groups and _accepted(groups, numbers, kind, with_path=start == _PATH):
@@ -169,13 +169,13 @@ def _files(names: Sequence[str]) -> list[str]:
 
 
 def _share_of(names: Sequence[str], pattern: str) -> float:
-    """Return the fraction of names in which a pattern finds something."""
+    """Return the fraction of names that a pattern matches."""
     compiled = re.compile(pattern)
     return sum(compiled.search(name) is not None for name in names) / max(1, len(names))
 
 
 def _divided(patterns: Iterable[str], names: Sequence[str], others: Sequence[str] = ()) -> tuple[str, list[str]]:
-    """Return the first pattern that finds something in each name, and the groups; no groups where none does."""
+    """Return the first pattern that matches every name, and the groups; no groups if none does."""
     for pattern in patterns:
         with contextlib.suppress(DataError):
             groups_by_pattern(others, pattern)
@@ -184,19 +184,19 @@ def _divided(patterns: Iterable[str], names: Sequence[str], others: Sequence[str
 
 
 def _simplest(pattern: str, sample: Sequence[str], names: Sequence[str]) -> str:
-    """Return a simple pattern that divides the names as this one does, or else this one."""
+    """Return a simple pattern that divides the names in the same way, or else the given one."""
     simple = [each for each in _SIMPLE if _alike(each, pattern, sample)]
     return next((each for each in simple if _alike(each, pattern, names)), pattern)
 
 
 def _alike(first: str, second: str, names: Sequence[str]) -> bool:
-    """Whether two patterns divide the names into the same groups."""
+    """Return whether two patterns divide the names into the same groups."""
     groups, others = (_divided([pattern], names)[1] for pattern in (first, second))
     return len(groups) == len(others) and len({*zip(groups, others, strict=True)}) == len({*groups}) == len({*others})
 
 
 def _accepted(groups: Sequence[str], labels: NDArray[np.int64], kind: _Kind, *, with_path: bool) -> bool:
-    """Whether groups are many, of several images each, and of one label; and whether their names look like groups'."""
+    """Return whether groups are many, of several images each, of one label, and have names like those of groups."""
     first: dict[str, int] = {}
     numbers = np.array([first.setdefault(group, len(first)) for group in groups])
     stems = [group.rpartition("/")[2] for group in first]
@@ -231,7 +231,7 @@ def _purity(groups: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
 
 
 def _has_number(stem: str) -> bool:
-    """Whether a stem has a number that is neither a time nor that of a batch, fold or class.
+    """Return whether a stem has a number that is neither a time nor that of a batch, fold or class.
 
     >>> [_has_number(stem) for stem in ("video1", "IMG_20210101", "fold3", "cat")]
     [True, False, False, False]
@@ -240,7 +240,7 @@ def _has_number(stem: str) -> bool:
 
 
 def _repeat(names: Sequence[str], others: Sequence[str], above: int) -> bool:
-    """Whether some names are again among the others, but for the folders above the group's."""
+    """Return whether some names recur among the others, apart from the folders above the group's."""
 
     def tail(name: str) -> str:
         return "/".join(name.split("/")[-1 - above :])

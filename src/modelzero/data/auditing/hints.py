@@ -1,4 +1,4 @@
-"""Test images that seem to belong together though nobody said so, by their names or by their pixels."""
+"""Find test images that seem to belong together, by names or pixels, although no groups were given."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from modelzero.data.dataset import ImageData
 from modelzero.data.splits import groups_by_pattern
 from modelzero.errors import counted, quoted
 
-# Of the test images, from which near duplicates are worth a hint; a pair or two among few images are not.
+# The share and number of near duplicates among test images that are worth a hint; a pair or two are not.
 LEAST_CLUSTERED, LEAST_CLUSTERED_IMAGES = 0.02, 5
 
 
@@ -25,9 +25,9 @@ class GroupHint:
         by: "names" or "near duplicates".
         pattern: for `--group`; None for near duplicates.
         groups: the number of groups that these images are in.
-        images: the test images that seem to share a group with another image.
-        test_images: all test images.
-        example: two names, or positions in words, of one group.
+        images: the number of test images that seem to share a group with another image.
+        test_images: the number of all test images.
+        example: the names of two images of one group, or their split and position.
     """
 
     by: str
@@ -38,7 +38,7 @@ class GroupHint:
     example: tuple[str, ...]
 
     def sentence(self) -> str:
-        """Say what was found, what it means and what to do.
+        """Describe what was found, what it means and what to do.
 
         >>> GroupHint("near duplicates", None, 40, 120, 500, ("test 3", "test 8")).sentence()[:79]
         '120 of 500 test images are nearly equal to another test image (in 40 clusters, '
@@ -54,12 +54,12 @@ class GroupHint:
             )
         return (
             f"{share} are nearly equal to another test image (in {counted(self.groups, 'cluster')}, such as "
-            f"{such_as}): {why}; if they belong together, say how with --group, or groups= and test_groups= for arrays."
+            f"{such_as}): {why}; if they belong together, give --group, or groups= and test_groups= for arrays."
         )
 
 
 def clusters_of(pairs: Iterable[tuple[int, int]]) -> tuple[tuple[int, ...], ...]:
-    """Join pairs into clusters: the positions that are linked with one another, directly or through others.
+    """Join pairs into clusters of positions that are linked, directly or through others.
 
     >>> clusters_of([(7, 2), (0, 9), (9, 4)])
     ((0, 4, 9), (2, 7))
@@ -77,7 +77,7 @@ def clusters_of(pairs: Iterable[tuple[int, int]]) -> tuple[tuple[int, ...], ...]
 
 
 def hint_of(data: ImageData, clusters: Sequence[Sequence[int]] | None) -> GroupHint | None:
-    """Say whether test images seem to belong together, where nobody said which do.
+    """Return a hint if test images seem to belong together and no groups were given.
 
     >>> import modelzero as mz
     >>> data = mz.load("digits")
@@ -85,8 +85,8 @@ def hint_of(data: ImageData, clusters: Sequence[Sequence[int]] | None) -> GroupH
     (True, 40)
 
     Args:
-        data: the set.
-        clusters: the positions of test images that are equal or nearly so; None where nobody searched.
+        data: the dataset.
+        clusters: the positions of test images that are equal or nearly equal; None if the search was skipped.
     """
     if data.test.groups is not None or data.grouped_by is not None:
         return None
@@ -94,7 +94,7 @@ def hint_of(data: ImageData, clusters: Sequence[Sequence[int]] | None) -> GroupH
 
 
 def _by_names(data: ImageData) -> GroupHint | None:
-    """Look at the names of the test images, and where their split was drawn also at those that it was drawn from."""
+    """Search the names of the test images; if their split was drawn, also those of the images it was drawn from."""
     test = data.test.names
     if test is None:
         return None

@@ -1,11 +1,11 @@
-"""Near duplicates: test images that are a training image mirrored, moved, brightened or compressed again.
+"""Find near duplicates: test images that are a training image mirrored, moved, brightened or recompressed.
 
 Two images are near duplicates when one of the 18 variants of the second (as it is or mirrored, and in place or moved
 by one pixel in any of 8 directions) agrees with the first:
 
 - the cosine of their mean-removed pixels is at least `LEAST_COSINE`, and
 - once both have the same mean and contrast, they differ by at most `MOST_RMS` grey levels in the root mean square and
-  by at most `MOST_DIFFERENCE` in any pixel: what a JPEG of quality 75 does. Without these two, 39 % of Fashion-MNIST's
+  by at most `MOST_DIFFERENCE` in any pixel, as after a JPEG of quality 75. Without these two, 39 % of Fashion-MNIST's
   test images would be reported, a tenth of their pairs with different labels (`benchmarks/near_duplicates.py`).
 
 Colour images are compared by their brightness; their mean colours must agree too. Comparing every pair in 18 variants
@@ -28,14 +28,14 @@ from tqdm.auto import tqdm
 from modelzero.data.auditing.duplicates import LEAST_CONTRAST, blocks, contrast
 
 LEAST_COSINE, MOST_RMS, MOST_DIFFERENCE = 0.95, 12.0, 60.0  # the latter two in grey levels of 0..255
-LEAST_PIXELS = 64  # of an image; that two smaller ones resemble each other means nothing
+LEAST_PIXELS = 64  # of an image; a resemblance of smaller ones means nothing
 _MOST_TINT = 24.0  # grey levels by which a channel's mean, relative to the brightness, may differ
 CANDIDATES = 16  # training images that are compared pixel by pixel with each test image
 
-_FREQUENCIES = 8  # along each side: 63 numbers stand for an image in the coarse view
-# Of noise a moved image keeps this much in the coarse view, where what has come in at the border counts too.
+_FREQUENCIES = 8  # along each side: 63 numbers represent an image in the coarse view
+# A moved image of noise keeps this cosine in the coarse view, which includes the pixels that enter at the border.
 _COARSE_COSINE = 0.6
-_LEAST_SIDE_TO_SHIFT = 8  # a pixel is too much of a smaller image
+_LEAST_SIDE_TO_SHIFT = 8  # in a smaller image one pixel is too much
 _SHIFTS = [(0, 0), *((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0))]
 _TEST_BLOCK, _TRAIN_BLOCK = 256, 1024  # a block of scores takes 1 MB, which stays in a core's cache
 _COMPARED_PIXELS = 1 << 20  # of the pairs that are compared at once
@@ -64,10 +64,10 @@ class NearPair:
 
 
 def near_duplicates(train: Tensor, test: Tensor, *, progress: bool | None = None) -> list[NearPair]:
-    """Find the test images that are nearly the same as a training image; those of equal pixels are left out.
+    """Find the test images that are nearly the same as a training image; those with equal pixels are excluded.
 
     Images of fewer than `LEAST_PIXELS` pixels, or with less contrast than `LEAST_CONTRAST`, are not compared.
-    Memory: 252 bytes for each training image, and some 200 MB; images are turned into floats a block at a time.
+    Memory: 252 bytes for each training image, plus about 200 MB; images are converted to floats block by block.
 
     >>> import torch
     >>> train = torch.randint(0, 256, (50, 1, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -77,10 +77,10 @@ def near_duplicates(train: Tensor, test: Tensor, *, progress: bool | None = None
     Args:
         train: uint8 [N, C, H, W].
         test: uint8 [M, C, H, W], of the same shape.
-        progress: show a bar once it takes longer than two seconds; None means only in a terminal.
+        progress: show a bar if it takes longer than two seconds; None means only in a terminal.
 
     Returns:
-        Pairs in the order of the test images, those that agree best first; at most `CANDIDATES` for each.
+        Pairs in the order of the test images, the best matches first; at most `CANDIDATES` for each.
     """
     height, width = train.shape[2:]
     if height * width < LEAST_PIXELS:
@@ -107,7 +107,7 @@ def near_duplicates(train: Tensor, test: Tensor, *, progress: bool | None = None
     bar = tqdm(
         desc="near duplicates",
         total=len(test),
-        unit="picture",
+        unit="image",
         delay=_SILENT_SECONDS,
         disable=None if progress is None else not progress,
     )
@@ -119,7 +119,7 @@ def near_duplicates(train: Tensor, test: Tensor, *, progress: bool | None = None
 
 
 def near_duplicates_within(images: Tensor, *, progress: bool | None = None) -> list[tuple[int, int]]:
-    """Find the images that are nearly the same as another one of the same split; those of equal pixels are left out.
+    """Find the images that are nearly the same as another one in the same split; those with equal pixels are excluded.
 
     >>> import torch
     >>> images = torch.randint(0, 256, (50, 1, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -138,22 +138,22 @@ def near_duplicates_within(images: Tensor, *, progress: bool | None = None) -> l
 
 
 def _side_by_side(search: Callable[[int], list[NearPair]], starts: range) -> Iterator[list[NearPair]]:
-    """Search several blocks at once, each on one thread, as many as torch may use; yield what they found in order.
+    """Search blocks in parallel, one thread each, on as many threads as torch may use; yield the results in order.
 
-    Threads that share each operation wait for one another thousands of times: where another program kept one of two
-    cores busy, that took four times as long.
+    Threads that share each operation wait for one another thousands of times: with another program on one of two cores,
+    that took four times as long.
     """
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
     try:
         yield from pool.map(search, starts)
     finally:
-        pool.shutdown(cancel_futures=True)  # after Ctrl-C nothing new is begun
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C no new block starts
         torch.set_num_threads(threads)
 
 
 def _brightness(images: Tensor) -> Tensor:
-    """Turn uint8 [n, C, H, W] into float32 [n, H, W], in grey levels."""
+    """Convert uint8 [n, C, H, W] to float32 [n, H, W], in grey levels."""
     if images.shape[1] == 1:
         return images[:, 0].to(torch.float32)
     if images.shape[1] == len(_LUMA):
@@ -162,7 +162,7 @@ def _brightness(images: Tensor) -> Tensor:
 
 
 def _coarse(bright: Tensor, shifts: Sequence[tuple[int, int]]) -> Tensor:
-    """Give the lowest frequencies of images [n, H, W], moved by each shift, without the mean: unit [shifts, n, D]."""
+    """Return the lowest frequencies of images [n, H, W], moved by each shift, without the mean: unit [shifts, n, D]."""
     height, width = bright.shape[1:]
     down, right = _cosines(height), _cosines(width)
     padded = pad(bright[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
@@ -183,15 +183,15 @@ def _cosines(size: int) -> Tensor:
 
 
 def _candidates(queries: Tensor, views: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Choose the training views that come nearest to each test image, over all its shifts, mirrored or not.
+    """Choose the training views nearest to each test image, over all its shifts, mirrored or not.
 
     Returns:
-        Positions in the queries and in the views, one pair in each place.
+        Positions in the queries and in the views, pair by pair.
     """
     columns = min(_FREQUENCIES, width)
     odd = (torch.arange(min(_FREQUENCIES, height) * columns) % columns % 2 == 1)[1:]  # those that mirroring negates
     query_even, query_odd = queries[:, :, ~odd], queries[:, :, odd]
-    # Made before the loop: small results that stay, between large ones that go, would hold a gigabyte in fragments.
+    # Allocated before the loop: small results kept between large freed ones would fragment a gigabyte of memory.
     best = torch.full((queries.shape[1], -(-len(views) // _TRAIN_BLOCK) * CANDIDATES), -1.0)
     found = torch.zeros(best.shape, dtype=torch.int64)
     for number, start in enumerate(range(0, len(views), _TRAIN_BLOCK)):
@@ -199,13 +199,13 @@ def _candidates(queries: Tensor, views: Tensor, height: int, width: int) -> tupl
         even, uneven = block[:, ~odd].T.contiguous(), block[:, odd].T.contiguous()
         scores = torch.full((queries.shape[1], len(block)), -1.0)
         for part_even, part_odd in zip(query_even, query_odd, strict=True):
-            # The better one of an image and its mirror image: a + b and a - b.
+            # The better of an image and its mirror image: a + b and a - b.
             torch.maximum(scores, (part_even @ even).add_((part_odd @ uneven).abs_()), out=scores)
         values, places = scores.topk(min(CANDIDATES, len(block)), dim=1)
         columns_of_block = slice(number * CANDIDATES, number * CANDIDATES + values.shape[1])
         best[:, columns_of_block], found[:, columns_of_block] = values, places + start
     values, order = best.topk(min(CANDIDATES, len(views)), dim=1)
-    near = values >= _COARSE_COSINE  # -1 stands where a block had fewer images than candidates
+    near = values >= _COARSE_COSINE  # it is -1 where a block had fewer images than candidates
     return torch.nonzero(near)[:, 0], found.gather(1, order)[near]
 
 
@@ -218,7 +218,7 @@ def _compared(
     for start in range(0, len(of_train), size):
         here, there = of_test[start : start + size], of_train[start : start + size]
         a, b = _brightness(test[here]), _brightness(train[there])
-        a, b = (each - each.mean((1, 2), keepdim=True) for each in (a, b))  # sums below stay small and exact
+        a, b = (each - each.mean((1, 2), keepdim=True) for each in (a, b))  # keeps the sums below small and exact
         best, which = torch.full((len(a),), -1.0), torch.zeros(len(a), dtype=torch.int64)
         variants = [(mirrored, shift) for mirrored in (False, True) for shift in shifts]
         for number, variant in enumerate(variants):
@@ -236,9 +236,9 @@ def _compared(
 
 
 def _overlap(a: Tensor, b: Tensor, mirrored: bool, shift: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Lay moved images b over images a, both [n, H, W], and cut out where both are: float [n, pixels] each.
+    """Return the overlap of images a with moved images b, both [n, H, W]: float [n, pixels] each.
 
-    What a shift moves out of an image is gone, and what it moves in is anybody's guess: so neither is compared.
+    Pixels that a shift moves out of an image are lost, and those that it moves in are unknown: neither is compared.
     """
     b = b.flip(2) if mirrored else b
     for axis, by in enumerate(shift, 1):
@@ -248,7 +248,7 @@ def _overlap(a: Tensor, b: Tensor, mirrored: bool, shift: tuple[int, int]) -> tu
 
 
 def _cosine(a: Tensor, b: Tensor) -> Tensor:
-    """Cosine of the mean-removed rows; -1 where one of them shows too little to be compared."""
+    """Return the cosine of the mean-removed rows; -1 where one of them has too little contrast."""
     n = a.shape[1]
     mean_a, mean_b = a.mean(1), b.mean(1)
     var_a, var_b = (a * a).mean(1) - mean_a**2, (b * b).mean(1) - mean_b**2
@@ -257,7 +257,7 @@ def _cosine(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _alike(a: Tensor, b: Tensor) -> bool:
-    """Whether two images [pixels] differ as little as recompression makes them, at the larger one's contrast."""
+    """Return whether two images [pixels], at the larger one's contrast, differ no more than after recompression."""
     contrasts = [each.std(correction=0) for each in (a, b)]
     a, b = ((each - each.mean()) / contrast for each, contrast in zip((a, b), contrasts, strict=True))
     difference = (a - b) * max(contrasts)
@@ -265,7 +265,7 @@ def _alike(a: Tensor, b: Tensor) -> bool:
 
 
 def _tints_agree(a: Tensor, b: Tensor) -> bool:
-    """Whether the channels [C, H, W] of both have about the same means, relative to the mean over all channels."""
+    """Return whether the channels [C, H, W] of both have similar means, relative to the mean over all channels."""
     tints = []
     for each in (a, b):
         means = each.to(torch.float32).mean((1, 2))

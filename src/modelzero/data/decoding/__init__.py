@@ -1,1 +1,1 @@
-"""Image files to pixels: isolated processes, limits, a cache."""
+"""Decode image files to pixels: in isolated processes, with limits and a cache."""

@@ -1,4 +1,4 @@
-"""What a process does that reads and decodes images, bundle by bundle. It imports little, to start quickly."""
+"""Read and decode bundles of images in a worker process. Imports little, so that the process starts quickly."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from modelzero.errors import DataError
 
 
 def read_content(content: str | bytes) -> bytes:
-    """Read the bytes of an item: of a regular file only, since a pipe or a device may never end.
+    """Read the bytes of an item, from regular files only: a pipe or a device may never end.
 
     Raises:
-        DataError: the reason why not.
+        DataError: the file cannot be read; the message is the reason.
     """
     if isinstance(content, bytes):
         return content
     try:
-        status = os.stat(content)  # noqa: PTH116 - text it came as, and a Path is made for nothing
+        status = os.stat(content)  # noqa: PTH116 - it is a string; a Path would only cost time
         if not stat.S_ISREG(status.st_mode):
-            raise DataError("it is no regular file")
+            raise DataError("not a regular file")
         with open(content, "rb") as file:  # noqa: PTH123
-            # Room for as much as there is: for all that may be would be 256 MB of fresh memory for each image.
+            # Allocate only the size of the file: reading up to the limit would allocate 256 MB for each image.
             read = file.read(min(status.st_size, MOST_BYTES) + 1)
-            if len(read) > status.st_size:  # it grew meanwhile
+            if len(read) > status.st_size:  # the file grew meanwhile
                 read += file.read(MOST_BYTES)
     except (OSError, ValueError) as error:
-        raise DataError(f"it cannot be opened: {getattr(error, 'strerror', None) or error}") from None
+        raise DataError(f"cannot be opened: {getattr(error, 'strerror', None) or error}") from None
     return read
 
 
 def look_at_files(contents: list[str | bytes]) -> list[tuple[str, Header | str]]:
-    """Hash some files and read their headers; runs in a process of its own."""
+    """Hash some files and read their headers; runs in a worker process."""
     answers: list[tuple[str, Header | str]] = []
     for each in contents:
         digest = "unreadable"
@@ -49,13 +49,13 @@ def look_at_files(contents: list[str | bytes]) -> list[tuple[str, Header | str]]
 
 
 def decode_files(jobs: list[tuple[str | bytes, int, str, tuple[int, ...], str]]) -> list[str | None]:
-    """Decode some files into their places of the common file; runs in a process of its own.
+    """Decode some files into their rows of the shared file; runs in a worker process.
 
     Args:
-        jobs: for each image its file, its place, the path of the common file, [n, C, H, W] and `fit`.
+        jobs: for each image its file, its row, the path of the shared file, [n, C, H, W] and `fit`.
 
     Returns:
-        None for what was decoded, else the reason.
+        None for each decoded image, else the reason.
     """
     answers: list[str | None] = []
     target = None

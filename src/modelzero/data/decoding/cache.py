@@ -1,4 +1,4 @@
-"""Where downloads and decoded images are kept."""
+"""The cache folder for downloads and decoded images, and its temporary files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def cache_folder() -> Path:
 
 @contextlib.contextmanager
 def temporary_file(folder: Path, what: str) -> Iterator[Path]:
-    """Make an empty file that goes at the end of the block; until then it is locked, so that `sweep` lets it be.
+    """Create an empty file and delete it after the block; meanwhile it is locked, so that `sweep` keeps it.
 
     >>> import tempfile
     >>> with temporary_file(Path(tempfile.mkdtemp()), "decoding") as path:
@@ -31,7 +31,7 @@ def temporary_file(folder: Path, what: str) -> Iterator[Path]:
     False
 
     Raises:
-        OSError: it cannot be made.
+        OSError: the file cannot be created.
     """
     number, name = tempfile.mkstemp(".tmp", f".{what}~", folder)
     path = Path(name)
@@ -44,10 +44,10 @@ def temporary_file(folder: Path, what: str) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed processes left: files of `temporary_file` that nobody has locked any more."""
+    """Remove temporary files that killed processes left: those that are no longer locked."""
     for path in folder.glob(".*~*.tmp"):
         with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime < _JUST_MADE_SECONDS:  # and perhaps not yet locked
+            if time.time() - path.stat().st_mtime < _JUST_MADE_SECONDS:  # it may not be locked yet
                 continue
             with path.open("rb") as file:
                 if _lock(file.fileno()):
@@ -55,7 +55,7 @@ def sweep(folder: Path) -> None:
 
 
 def _lock(number: int) -> bool:
-    """Lock a file that is open, for as long as it is open; say whether that was possible. A killed process has none."""
+    """Lock an open file until it is closed; return whether that worked. A killed process loses its locks."""
     try:
         import fcntl
 

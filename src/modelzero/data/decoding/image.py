@@ -1,6 +1,6 @@
-"""One image: from the bytes of a file to uint8 numbers, or a reason why not.
+"""Decode the bytes of an image file to uint8 pixels, or give the reason why not.
 
-Nothing here imports torch: the processes that decode start quickly.
+Nothing here imports torch, so that decoding processes start quickly.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import (  # importing a plugin makes its format known
+from PIL import (  # importing a plugin registers its format
     BmpImagePlugin,
     GifImagePlugin,
     Image,
@@ -27,7 +27,7 @@ from PIL import (  # importing a plugin makes its format known
 from modelzero.errors import DataError
 from modelzero.text import reason
 
-# Told apart by content. The MPO files of many telephones begin as JPEG and are opened as such.
+# Detected from the content. MPO files, which many phones write, begin as JPEG and are opened as such.
 _PLUGINS = (
     PngImagePlugin.PngImageFile,
     JpegImagePlugin.JpegImageFile,
@@ -38,14 +38,14 @@ _PLUGINS = (
 )
 FORMATS = tuple(str(plugin.format) for plugin in _PLUGINS)
 MOST_PIXELS, MOST_BYTES = 50_000_000, 256 << 20
-# Its library and Pillow together hold up to 20 bytes for each pixel of a WebP, where other formats make do with 8.
+# For WebP, its library and Pillow together hold up to 20 bytes per pixel; for other formats it is 8.
 MOST_PIXELS_OF_WEBP = 24_500_000
-# Wider numbers and blended colours are made of so many pixels at once: of 50 million they would take a gigabyte.
+# Pixels that are widened or blended at once: for 50 million that would take a gigabyte.
 _BAND_PIXELS = 1_000_000
 _DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 _GREY = ("1", "L", "LA", "La", "F", *_DEEP)
 _ORIENTATION = 0x0112
-# How the EXIF orientations from 2 to 8 are undone.
+# How to undo the EXIF orientations 2 to 8.
 _UNDO = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -63,15 +63,15 @@ _ASIDE = (
 
 @dataclass(frozen=True)
 class Header:
-    """What an image says of itself before its pixels are decoded.
+    """What the header of an image says, before its pixels are decoded.
 
     Args:
-        height: in pixels, as it is to be looked at: after the EXIF orientation.
+        height: in pixels, after applying the EXIF orientation.
         width: likewise.
-        grey: whether all its colours are greys, as far as its mode or palette says.
+        grey: whether all its colours are grey, judging by mode or palette.
         mode: Pillow's name for the kind of its pixels.
         alpha: whether it has transparency.
-        turned: whether the EXIF orientation turns or mirrors it.
+        turned: whether the EXIF orientation rotates or mirrors it.
     """
 
     height: int
@@ -92,7 +92,7 @@ def read_header(content: bytes) -> Header:
         Header(height=2, width=3, grey=True, mode='L', alpha=False, turned=False)
 
     Raises:
-        DataError: no image of a known format, one that is too large, or a damaged one; the message is the reason.
+        DataError: an unrecognised format, an image that is too large, or a damaged one; the message is the reason.
     """
     with _opened(content) as image:
         return _header(image)
@@ -101,10 +101,10 @@ def read_header(content: bytes) -> Header:
 def decode(
     content: bytes, *, channels: int | None = None, size: tuple[int, int] | None = None, fit: str = "pad"
 ) -> NDArray[np.uint8]:
-    """Decode an image; of several frames the first.
+    """Decode an image, or the first of several frames.
 
-    16 bits are cut to the upper 8, transparency is laid onto white, the EXIF orientation is followed. An image that
-    has the size already is left as it is, to the bit.
+    16-bit pixels are reduced to the upper 8 bits, transparency is blended onto white, and the EXIF orientation is
+    applied. An image that already has the size keeps its exact pixels.
 
     >>> import io
     >>> from PIL import Image
@@ -113,16 +113,16 @@ def decode(
     [[0, 0, 0, 0], [200, 200, 200, 200], [200, 200, 200, 200], [0, 0, 0, 0]]
 
     Args:
-        content: of the file.
+        content: the bytes of the file.
         channels: 1 or 3; None takes 1 for grey images and 3 for others.
-        size: height and width in pixels to bring it to; None leaves them.
-        fit: `pad` fits the longer side and fills up with black, `crop` fits the shorter one and cuts to the middle.
+        size: height and width in pixels to resize it to; None keeps its size.
+        fit: `pad` fits the longer side and pads with black, `crop` fits the shorter side and crops to the middle.
 
     Returns:
         uint8 [C, H, W].
 
     Raises:
-        DataError: as `read_header`, or pixels that cannot be read, all of them.
+        DataError: as for `read_header`, or some pixels cannot be read.
     """
     with _opened(content) as image:
         header = _header(image)
@@ -134,7 +134,7 @@ def decode(
         mode = "L" if (channels or (1 if header.grey else 3)) == 1 else "RGB"
         picture = _plain(image, header.alpha, mode)
         if picture is not image:
-            image.close()  # its pixels are not needed any more, and may be 200 MB
+            image.close()  # frees its pixels, up to 200 MB
         if size is not None:
             aside = undo in _ASIDE
             picture = _fitted(picture, extent, size[::-1] if aside else size, fit)
@@ -147,11 +147,11 @@ def decode(
 
 @contextmanager
 def _opened(content: bytes) -> Iterator[Image.Image]:
-    """Open an image; whatever Pillow raises while it is open becomes a reason."""
+    """Open an image; turn whatever Pillow raises while it is open into a reason."""
     if not content:
         raise DataError("the file is empty")
     if len(content) > MOST_BYTES:
-        raise DataError(f"more than {MOST_BYTES:,} bytes: at most so many are read of one image")
+        raise DataError(f"more than {MOST_BYTES:,} bytes, the maximum for an image")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -161,26 +161,26 @@ def _opened(content: bytes) -> Iterator[Image.Image]:
     except DataError:
         raise
     except UnidentifiedImageError:
-        raise DataError("no image, or of an unknown format: PNG, JPEG, WebP, BMP, GIF and TIFF are read") from None
+        raise DataError("unrecognised image format: expected PNG, JPEG, WebP, BMP, GIF or TIFF") from None
     except Image.DecompressionBombError:
-        raise DataError(f"far more pixels than the {MOST_PIXELS:,} that are decoded") from None
+        raise DataError(f"too many pixels: expected at most {MOST_PIXELS:,}") from None
     except MemoryError:
-        raise DataError("it takes more memory than an image is given") from None
+        raise DataError("decoding takes more memory than allowed for an image") from None
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, EOFError and others
         raise DataError(f"damaged: {reason(error)}") from None
 
 
 def _check_pixels(image: Image.Image) -> None:
-    if image.mode == "I" and image.format == "TIFF":  # nobody knows which of them is white
-        raise DataError("whole numbers that are signed or of 32 bits: unsigned ones of 8 or 16 bits are read")
-    most, of = (MOST_PIXELS_OF_WEBP, " of a WebP") if image.format == "WEBP" else (MOST_PIXELS, "")
+    if image.mode == "I" and image.format == "TIFF":  # which number is white is unknown
+        raise DataError("signed or 32-bit whole numbers: expected unsigned ones of 8 or 16 bits")
+    most, of = (MOST_PIXELS_OF_WEBP, " in a WebP") if image.format == "WEBP" else (MOST_PIXELS, "")
     if image.width * image.height > most:
-        raise DataError(f"{image.width} x {image.height} pixels: at most {most:,} are decoded{of}")
+        raise DataError(f"{image.width} x {image.height} pixels: expected at most {most:,}{of}")
 
 
 def _header(image: Image.Image) -> Header:
     orientation = _orientation(image)
-    # Pillow has turned the size of a TIFF already, and will turn its pixels.
+    # Pillow has already applied the orientation to the size of a TIFF, and will apply it to the pixels.
     sides = image.size if orientation >= 5 and image.format != "TIFF" else image.size[::-1]
     alpha = image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
     return Header(*sides, _is_grey(image), image.mode, alpha, orientation > 1)
@@ -189,13 +189,13 @@ def _header(image: Image.Image) -> Header:
 def _orientation(image: Image.Image) -> int:
     try:
         number = int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # a damaged EXIF block is no reason to lose the image
+    except Exception:  # a damaged EXIF block is no reason to reject the image
         return 1
     return number if number in _UNDO else 1
 
 
 def _bands(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
-    """Cut a large image across its longer side into boxes of `_BAND_PIXELS` or somewhat more."""
+    """Divide the longer side of a large image into boxes of about `_BAND_PIXELS`."""
     width, height = size
     step = -(-_BAND_PIXELS // min(size))
     for start in range(0, max(size), step):
@@ -211,20 +211,20 @@ def _is_grey(image: Image.Image) -> bool:
 
 
 def _draft(image: Image.Image, header: Header, size: tuple[int, int]) -> tuple[float, float]:
-    """Let a JPEG decoder leave out what shrinking would throw away: never below the size that is needed.
+    """Let a JPEG decoder skip detail that shrinking would discard, but never decode below the target size.
 
     Returns:
-        Width and height of the image as it will be decoded, to the fraction: a last pixel may be there in part only.
+        Width and height of the image as it will be decoded, not rounded: the last pixel may be a partial one.
     """
     if image.format not in ("JPEG", "MPO"):
         return image.size
-    needed = max(size[0] / header.height, size[1] / header.width)  # what `crop` needs, and `pad` no more
+    needed = max(size[0] / header.height, size[1] / header.width)  # the scale for `crop`; `pad` never requires more
     made = image.draft(None, (int(image.width * needed + 1), int(image.height * needed + 1)))
     return image.size if made is None else made[1][2:]
 
 
 def _plain(image: Image.Image, alpha: bool, mode: str) -> Image.Image:
-    """Bring deep pixels to 8 bits, transparent ones onto white, and all to a mode."""
+    """Reduce deep pixels to 8 bits, blend transparent ones onto white, and convert all to a mode."""
     if image.mode == mode and not alpha:
         return image
     if image.width * image.height > 2 * _BAND_PIXELS:
@@ -235,7 +235,7 @@ def _plain(image: Image.Image, alpha: bool, mode: str) -> Image.Image:
     if image.mode in _DEEP:
         numbers = np.asarray(image).astype(np.int64)
         if numbers.size and not 0 <= numbers.min() <= numbers.max() <= 0xFFFF:
-            raise DataError(f"pixels from {numbers.min()} to {numbers.max()}: 0 to 65535 are read")
+            raise DataError(f"pixels from {numbers.min()} to {numbers.max()}: expected 0 to 65535")
         grey = (numbers >> 8).astype(np.uint8)
         clear = image.info.get("transparency") if alpha else None
         if isinstance(clear, int):
@@ -244,7 +244,7 @@ def _plain(image: Image.Image, alpha: bool, mode: str) -> Image.Image:
     if image.mode == "F":
         numbers = np.asarray(image)
         if not (numbers.size and 0 <= numbers.min() <= numbers.max() <= 1):
-            raise DataError("pixels that are fractions outside 0 to 1: scale them, or store 8 or 16 bits")
+            raise DataError("floating-point pixels outside 0 to 1: scale them, or store 8 or 16 bits")
         return Image.fromarray(np.rint(numbers * 255).astype(np.uint8)).convert(mode)
     if alpha:
         image = image.convert("RGBA")
@@ -254,7 +254,7 @@ def _plain(image: Image.Image, alpha: bool, mode: str) -> Image.Image:
 
 
 def _as_array(picture: Image.Image) -> NDArray[np.uint8]:
-    """Return the pixels, uint8 [C, H, W]; of a large image piece by piece, for Pillow copies them twice."""
+    """Return the pixels, uint8 [C, H, W]; convert a large image in bands, because Pillow copies pixels twice."""
     if picture.width * picture.height <= _BAND_PIXELS:
         small = np.asarray(picture, np.uint8)
         return small[None] if small.ndim == 2 else np.ascontiguousarray(small.transpose(2, 0, 1))
@@ -266,11 +266,11 @@ def _as_array(picture: Image.Image) -> NDArray[np.uint8]:
 
 
 def _fitted(picture: Image.Image, extent: tuple[float, float], size: tuple[int, int], fit: str) -> Image.Image:
-    """Bring an image to a size: to both sides of it for `crop`, to at least one of them for `pad`.
+    """Resize an image to fit a size: both sides for `crop`, at least one side for `pad`.
 
     Args:
-        image: what to shrink or enlarge.
-        extent: how much of it is image, as width and height.
+        picture: the image to shrink or enlarge.
+        extent: the width and height of the part that holds the image.
         size: height and width.
         fit: `pad` or `crop`.
     """
@@ -286,12 +286,12 @@ def _fitted(picture: Image.Image, extent: tuple[float, float], size: tuple[int, 
         scale = min(width / right, height / bottom)
         sides = min(width, max(1, round(right * scale))), min(height, max(1, round(bottom * scale)))
     box = (max(0.0, left), max(0.0, top), min(right, picture.width), min(bottom, picture.height))
-    # Pillow's bilinear filter looks at all pixels when it shrinks.
+    # Pillow's bilinear filter uses all pixels when it shrinks.
     return picture.resize(sides, Image.Resampling.BILINEAR, box, reducing_gap=2.0)
 
 
 def _padded(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Lay an image into the middle of a black one."""
+    """Centre an image on a black one of the given size."""
     height, width = size
     padded = Image.new(picture.mode, (width, height))
     padded.paste(picture, ((width - picture.width) // 2, (height - picture.height) // 2))

@@ -1,13 +1,13 @@
-"""Decode once: the images of a listing become one uint8 file in the cache, which later loads map into memory.
+"""Decode the images of a listing once, into a uint8 file in the cache that later loads map into memory.
 
     decoded/<content>.npy    uint8 [n, C, H, W]
-    decoded/<content>.json   which images these are, which could not be read, what was decided, hashes of the pixels;
+    decoded/<content>.json   which images these are, the unreadable ones, what was decided, hashes of the pixels;
                              written last
-    decoded/<looks>.seen     the content that files of these names, sizes and times had
+    decoded/<looks>.seen     the value of `content` for files of these names, sizes and times
 
 `content` is a hash of the bytes of all files and of the settings, so the same images are decoded once wherever they
-lie. Reading all bytes to compute it would take longer than need be; so names, sizes and times of the files lead to it,
-and where one of them has changed, all are read again.
+are. Reading all bytes on each load would be slow, so `looks`, a hash of the names, sizes and times of the files, leads
+to `content`. If one of them has changed, all files are read again.
 """
 
 from __future__ import annotations
@@ -34,30 +34,30 @@ from modelzero.data.decoding.cache import cache_folder, sweep, temporary_file
 from modelzero.data.decoding.image import Header
 from modelzero.data.readers.listing import Item
 from modelzero.errors import DataError, quoted
-from modelzero.io.processes import Processes, in_bundles
+from modelzero.io.processes import Processes, available_cores, in_bundles
 
-# Changes whenever the same bytes would be decoded to other numbers.
+# Changes whenever the same bytes would be decoded to different pixels.
 VERSION = 2
-LARGEST_SIDE = 64  # of the size that is chosen where none is asked for
+LARGEST_SIDE = 64  # of the size that is chosen by default
 MOST_UNREADABLE = 0.01  # as a share of the images
-_SECONDS = 10.0  # that one image may take
-_FEW = 200  # images that are not worth a second process
-# What a process is handed at once: images, and bytes to look at or pixels to decode, which takes about half a second.
+_SECONDS = 10.0  # limit for one image
+_FEW = 200  # images; fewer are not worth a second process
+# Limits of one bundle for a worker: images, and bytes to read or pixels to decode in about half a second.
 _PICTURES_AT_ONCE, _BYTES_AT_ONCE, _PIXELS_AT_ONCE = 100, 100 << 20, 20_000_000
-_BLOCK = 8 << 20  # bytes of pixels under one hash
+_BLOCK = 8 << 20  # bytes of pixels in one hash
 # A file that changed so recently may change again without its time changing.
 _SETTLED_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """Images that were decoded.
+    """Decoded images.
 
     Args:
-        images: uint8 [n, C, H, W], mapped from a file; what is written into it stays in this process.
-        kept: int64 [n], which items these are.
+        images: uint8 [n, C, H, W], mapped from a file; writes to it stay in this process.
+        kept: int64 [n], the positions of their items.
         unreadable: name and reason of the others.
-        notes: what was decided, a sentence each.
+        notes: what was decided, one sentence each.
     """
 
     images: NDArray[np.uint8]
@@ -69,24 +69,24 @@ class Decoded:
 def decode_items(
     items: Sequence[Item], *, size: tuple[int, int] | None, fit: str, allow_unreadable: bool, progress: bool | None
 ) -> Decoded:
-    """Decode the images of a listing, in parallel, or find them decoded in the cache.
+    """Decode the images of a listing in parallel, or map them from the cache.
 
     Args:
         items: the images.
-        size: height and width that all are brought to; None chooses: that of the images where all have one of at most
-            64 pixels, else the median height and width, shrunk to 64 pixels for the longer side.
+        size: height and width to resize all images to. None keeps the size of the images if all have the same, of at
+            most 64 pixels; else it takes the median height and width, shrunk to 64 pixels for the longer side.
         fit: `pad` or `crop`; see `decode`.
-        allow_unreadable: go on where more than 1 % cannot be read.
+        allow_unreadable: accept more than 1 % of unreadable images.
         progress: show a bar; None means only in a terminal.
 
     Raises:
-        DataError: nothing can be read, or too much cannot, or there is no room for the result.
+        DataError: all or too many images are unreadable, or there is no disk space for the result.
     """
     folder = cache_folder() / "decoded"
     looks, sizes, settled = _looks(items, size, fit)
     found = _read_seen(folder, looks)
     if found is None:
-        with Processes(1 if len(items) < _FEW else _cores()) as processes:
+        with Processes(1 if len(items) < _FEW else available_cores()) as processes:
             digests, headers, reasons = _look_at(items, sizes, processes, progress)
             content = _digest([VERSION, size, fit, digests])
             found = _read_stored(folder, content) or _decode(
@@ -111,7 +111,7 @@ def decode_items(
 
 
 def _looks(items: Sequence[Item], size: tuple[int, int] | None, fit: str) -> tuple[str, list[int], bool]:
-    """Hash what the files look like from outside; say also their sizes, and whether all were at rest for a while."""
+    """Hash names, sizes and times of the files; also return the sizes, and whether no file changed recently."""
     looks: list[object] = [VERSION, size, fit]
     sizes = []
     newest = 0.0
@@ -122,7 +122,7 @@ def _looks(items: Sequence[Item], size: tuple[int, int] | None, fit: str) -> tup
             sizes.append(len(item.content))
             continue
         try:
-            status = os.stat(item.content)  # noqa: PTH116 - a Path of each would be made for nothing
+            status = os.stat(item.content)  # noqa: PTH116 - a Path for each would only cost time
         except (OSError, ValueError):
             looks.append(["missing", item.content])
             sizes.append(0)
@@ -137,7 +137,7 @@ def _looks(items: Sequence[Item], size: tuple[int, int] | None, fit: str) -> tup
 def _look_at(
     items: Sequence[Item], sizes: Sequence[int], processes: Processes, progress: bool | None
 ) -> tuple[list[str], dict[int, Header], dict[int, str]]:
-    """Read all files: the hash of each one's bytes, what its header says, or why it cannot be read."""
+    """Read all files; return the hash of each one's bytes, and its header or the reason why it is unreadable."""
     digests, headers, reasons = [""] * len(items), {}, {}
     jobs = [item.content for item in items]
     bundles = in_bundles(sizes, _PICTURES_AT_ONCE, _BYTES_AT_ONCE)
@@ -168,7 +168,7 @@ def _decode(
     allow_unreadable: bool,
     progress: bool | None,
 ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
-    """Decode everything into one file, and put it into the cache where that can be written."""
+    """Decode everything into one file, and move it into the cache if that is writable."""
     bad = tuple((items[place].name, reasons[place]) for place in sorted(reasons))
     _check_share(bad, len(items), allow_unreadable=allow_unreadable)
     height, width = size or chosen_size(list(headers.values()))
@@ -214,28 +214,28 @@ def chosen_size(headers: Sequence[Header]) -> tuple[int, int]:
 
 
 def _told(headers: Sequence[Header], size: tuple[int, int], fit: str, *, asked: bool) -> list[str]:
-    """Say what was done to the images."""
+    """Describe what was done to the images."""
     notes = []
     heights, widths = ([getattr(header, side) for header in headers] for side in ("height", "width"))
     changed = sum((header.height, header.width) != size for header in headers)
     if changed:
-        how = "fitted into it and padded with black" if fit == "pad" else "cropped to the middle"
+        how = "padded with black" if fit == "pad" else "cropped to the middle"
         why = "" if asked else ", the median of the sizes found"
         why += "" if asked or max(size) < LARGEST_SIDE else f", the longer side at most {LARGEST_SIDE}"
         notes.append(
-            f"{changed:,} of {len(headers):,} images were brought to {size[0]} x {size[1]} pixels (height x width"
-            f"{why}) and {how}; found were heights from {min(heights)} to {max(heights)} and widths from {min(widths)} "
-            f"to {max(widths)}"
+            f"{changed:,} of {len(headers):,} images were resized to {size[0]} x {size[1]} pixels (height x width"
+            f"{why}) and {how}; their heights were {min(heights)} to {max(heights)}, their widths {min(widths)} to "
+            f"{max(widths)}"
         )
     modes = Counter(header.mode for header in headers)
     if len(modes) > 1:
         listed = ", ".join(f"{count:,} {mode}" for mode, count in modes.most_common())
-        kind = "greys" if all(header.grey for header in headers) else "three colours"
-        notes.append(f"images of several kinds ({listed}) were brought to {kind}")
+        kind = "grey" if all(header.grey for header in headers) else "RGB"
+        notes.append(f"images of several modes ({listed}) were converted to {kind}")
     for count, what in (
-        (sum(header.alpha for header in headers), "with transparency were laid onto white"),
-        (sum(header.turned for header in headers), "were turned or mirrored as their EXIF orientation says"),
-        (sum(header.mode.startswith("I") for header in headers), "of 16 bits were cut to the upper 8"),
+        (sum(header.alpha for header in headers), "with transparency were blended onto white"),
+        (sum(header.turned for header in headers), "were rotated or mirrored according to their EXIF orientation"),
+        (sum(header.mode.startswith("I") for header in headers), "of 16 bits were reduced to the upper 8"),
     ):
         if count:
             notes.append(f"{count:,} images {what}")
@@ -243,28 +243,28 @@ def _told(headers: Sequence[Header], size: tuple[int, int], fit: str, *, asked: 
 
 
 def _check_share(unreadable: Sequence[tuple[str, str]], count: int, *, allow_unreadable: bool) -> None:
-    """Refuse where too much cannot be read."""
+    """Raise DataError if too many images are unreadable."""
     most = count - 1 if allow_unreadable else MOST_UNREADABLE * count
     if len(unreadable) <= most:
         return
     first = "; ".join(f"{_shown(name)}: {why}" for name, why in unreadable[:3])
     more = f"; and {len(unreadable) - 3:,} more" if len(unreadable) > 3 else ""
     needed = (
-        "at least one is needed"
+        "expected at least one readable image"
         if len(unreadable) == count
-        else f"more than {MOST_UNREADABLE:.0%} are refused; mend or remove them, or give --allow-unreadable"
+        else f"expected at most {MOST_UNREADABLE:.0%}; repair or remove them, or give --allow-unreadable"
     )
     raise DataError(f"{len(unreadable):,} of {count:,} images cannot be read ({first}{more}): {needed}")
 
 
 def _shown(name: str) -> str:
-    """Return a name as it is, or quoted where it is long or cannot be printed."""
+    """Return a name unchanged, or quoted if it is long or not printable."""
     return name if name.isprintable() and len(name) <= 200 else quoted(name, 200)
 
 
 @contextlib.contextmanager
 def _room(folder: Path, shape: tuple[int, ...]) -> Iterator[Path]:
-    """Make the file that the images are decoded into: in the cache, or else among the temporary files."""
+    """Create the file to decode into: in the cache, or else in the folder for temporary files."""
     sweep(folder)
     trouble: OSError | None = None
     for place in (folder, Path(tempfile.gettempdir())):
@@ -273,9 +273,7 @@ def _room(folder: Path, shape: tuple[int, ...]) -> Iterator[Path]:
                 place.mkdir(parents=True, exist_ok=True)
                 path = stack.enter_context(temporary_file(place, "decoding"))
                 np.lib.format.open_memmap(path, "w+", np.uint8, shape)
-                with path.open(
-                    "r+b"
-                ) as file:  # a hole in a file on a full disk would end the process that writes there
+                with path.open("r+b") as file:  # on a full disk, writing into a hole of a file kills the process
                     if hasattr(os, "posix_fallocate"):
                         os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
             except OSError as error:
@@ -285,13 +283,13 @@ def _room(folder: Path, shape: tuple[int, ...]) -> Iterator[Path]:
             return
     assert trouble is not None
     raise DataError(
-        f"no room for {np.prod(shape) / 1e6:,.0f} MB of decoded images in {folder} or {tempfile.gettempdir()} "
-        f"({trouble.strerror or trouble}): make room, or choose a smaller --size"
+        f"no disk space for {np.prod(shape) / 1e6:,.0f} MB of decoded images in {folder} or {tempfile.gettempdir()} "
+        f"({trouble.strerror or trouble}): free some space, or choose a smaller --size"
     )
 
 
 def _drop(path: Path, shape: tuple[int, ...], failed: dict[int, str]) -> None:
-    """Close the gaps that images left which turned out to be unreadable."""
+    """Close the gaps of images that turned out to be unreadable."""
     images = np.load(path, mmap_mode="r+")
     kept = [row for row in range(shape[0]) if row not in failed]
     for row, place in enumerate(kept):
@@ -307,14 +305,14 @@ def _drop(path: Path, shape: tuple[int, ...], failed: dict[int, str]) -> None:
         np.lib.format.write_array_header_1_0(
             file, {"descr": dtype.str, "fortran_order": False, "shape": (len(kept), *shape[1:])}
         )
-        assert file.tell() == start  # numpy keeps room for a growing first dimension
+        assert file.tell() == start  # numpy reserves space for a growing first dimension
         file.truncate(start + len(kept) * int(np.prod(shape[1:])))
 
 
 def _keep(
     temporary: Path, folder: Path, content: str, told: dict[str, Any], shape: tuple[int, ...]
 ) -> NDArray[np.uint8]:
-    """Give the file its name in the cache, then its description; map it."""
+    """Give the file its name in the cache, write its description, and map it."""
     if temporary.parent == folder:
         try:
             _sync(temporary)
@@ -322,8 +320,8 @@ def _keep(
             os.replace(temporary, target)
             images = _mapped(target)
             _write(folder / f"{content}.json", json.dumps(told | {"shape": shape, "blocks": _hashes(images)}).encode())
-            return images  # noqa: TRY300 - what follows is for a cache that cannot be written
-        except OSError:  # it can be used all the same, once
+            return images  # noqa: TRY300 - the code below is for a cache that is not writable
+        except OSError:  # this load can still use it
             if not temporary.exists():
                 return _mapped(folder / f"{content}.npy")
     return _mapped(temporary)
@@ -338,14 +336,14 @@ def _read_seen(folder: Path, looks: str) -> tuple[NDArray[np.uint8], dict[str, A
 
 
 def _read_stored(folder: Path, content: str) -> tuple[NDArray[np.uint8], dict[str, Any]] | None:
-    """Map what was decoded before; None where nothing was, or where it is damaged."""
+    """Map images that were decoded earlier; return None if there are none or they are damaged."""
     try:
         told = json.loads((folder / f"{content}.json").read_text(encoding="utf-8"))
         images = _mapped(folder / f"{content}.npy")
         if list(images.shape) != told["shape"] or images.dtype != np.uint8 or len(told["kept"]) != len(images):
             return None
         _ = told["unreadable"], told["notes"]
-        if _hashes(images) != told["blocks"]:  # a disk that lost some of it, or somebody's hand
+        if _hashes(images) != told["blocks"]:  # damaged by the disk, or edited
             return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -353,10 +351,10 @@ def _read_stored(folder: Path, content: str) -> tuple[NDArray[np.uint8], dict[st
 
 
 def _hashes(images: NDArray[np.uint8]) -> list[str]:
-    """Hash the pixels block by block, on all cores: as fast as they come from memory, near enough."""
+    """Hash the pixels block by block, on all cores: nearly as fast as memory can be read."""
     pixels = images.reshape(-1)
     blocks = [pixels[start : start + _BLOCK] for start in range(0, len(pixels), _BLOCK)]
-    with ThreadPoolExecutor(_cores()) as pool:
+    with ThreadPoolExecutor(available_cores()) as pool:
         return list(pool.map(lambda block: hashlib.sha256(block.data).hexdigest(), blocks))
 
 
@@ -366,7 +364,7 @@ def _mapped(path: Path) -> NDArray[np.uint8]:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a small file whole, or not at all."""
+    """Write a small file atomically."""
     with temporary_file(path.parent, path.name) as temporary:
         with temporary.open("wb") as file:
             file.write(content)
@@ -382,10 +380,6 @@ def _sync(path: Path) -> None:
 
 def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _bar(what: str, total: int, progress: bool | None) -> Any:

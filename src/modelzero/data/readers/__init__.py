@@ -1,1 +1,1 @@
-"""One file for each way in which images are stored; `choose` finds the one that fits."""
+"""Readers, one for each format in which images are stored; `choose` picks the one that fits."""

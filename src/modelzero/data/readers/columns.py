@@ -1,4 +1,4 @@
-"""What the columns of a table mean, told by their names, and how its cells become items."""
+"""Recognise the columns of a table by their names, and turn its cells into items."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from modelzero.data.readers.archive import safe_name
 from modelzero.data.readers.folder import SPLIT_NAMES, is_inside
 from modelzero.errors import DataError, quoted, some
 
-# In this order: the first that a table has is taken.
+# In order of preference: the first one that a table has is used.
 PATHS = ("path", "file", "filename", "file_name", "filepath", "file_path", "image_path", "image_file", "image", "img",
          "picture", "image_id", "name")  # fmt: skip
 LABELS = ("label", "labels", "class", "class_name", "label_name", "category", "target", "fine_label", "y")
@@ -21,13 +21,13 @@ GROUPS = ("group", "groups")
 
 @dataclass(frozen=True)
 class Columns:
-    """Which column is which, by its place.
+    """The positions of the columns that are used.
 
     Args:
-        image: paths of images, or the images themselves.
+        picture: paths of images, or the images themselves.
         label: class names or numbers.
-        split: `train`, `test` or `validation`; None where the table does not say.
-        group: what must stay on one side of a split; None where there is none.
+        split: `train`, `test` or `validation`; None if there is no such column.
+        group: what must stay on one side of a split; None if there is no such column.
     """
 
     picture: int
@@ -39,24 +39,24 @@ class Columns:
 def choose_columns(
     names: Sequence[str], source: object, *, group: str | None = None, pictures: Sequence[int] | None = None
 ) -> tuple[Columns, str]:
-    """Find the columns by their names; return also a sentence on which were taken.
+    """Find the columns by their names; also return a sentence that says which are used.
 
     >>> choose_columns(["File", "label", "patient"], "x.csv", group="patient")[1]
-    "of the columns 'File', 'label', 'patient' these were taken: images 'File', labels 'label', groups 'patient'"
+    "columns used: images 'File', labels 'label', groups 'patient' (found: 'File', 'label', 'patient')"
 
     Args:
         names: the header.
-        source: what messages call the table.
-        group: the column of groups, if it is one.
-        images: the columns that hold images, where the table can say.
+        source: the name of the table in messages.
+        group: the column of groups; ignored if there is no such column.
+        pictures: the columns that hold images; None if the table does not say.
 
     Raises:
-        DataError: two columns of one name, or none for images or labels.
+        DataError: two columns have the same name, or there is none for images or labels.
     """
     plain = [name.strip().casefold() for name in names]
     twice = next((name for k, name in enumerate(plain) if name in plain[:k]), None)
     if twice is not None:
-        raise DataError(f"{source} has two columns {quoted(twice)}: needed is one; rename or delete the other")
+        raise DataError(f"{source} has two columns {quoted(twice)}: expected one; rename or delete the other")
 
     def find(candidates: Sequence[str]) -> int | None:
         return next((plain.index(name) for name in candidates if name in plain), None)
@@ -69,31 +69,31 @@ def choose_columns(
     for place, kind, candidates in ((picture, "images or their paths", PATHS), (label, "labels", LABELS)):
         if place is None:
             raise DataError(
-                f"{source} has the columns {some(list(names), 12)}: needed is one of {kind}, called "
-                f"{', '.join(map(repr, candidates[:6]))} or the like; rename it"
+                f"{source} has the columns {some(list(names), 12)}: expected one of {kind}, named "
+                f"{', '.join(map(repr, candidates[:6]))} or similar; rename it"
             )
     assert picture is not None
     assert label is not None
     columns = Columns(picture, label, find(SPLITS), find((group.strip().casefold(),) if group else GROUPS))
-    taken = {"pictures": picture, "labels": label, "splits": columns.split, "groups": columns.group}
+    taken = {"images": picture, "labels": label, "splits": columns.split, "groups": columns.group}
     told = ", ".join(f"{kind} {quoted(names[place])}" for kind, place in taken.items() if place is not None)
-    return columns, f"of the columns {some(list(names), 12)} these were taken: {told}"
+    return columns, f"columns used: {told} (found: {some(list(names), 12)})"
 
 
 def split_of(value: object, where: str) -> str:
     """Return the split that a cell names.
 
     Raises:
-        DataError: it names none; `where` is how the message begins.
+        DataError: it names no split; `where` begins the message.
     """
     split = SPLIT_NAMES.get(str(value).strip().casefold()) if isinstance(value, str) else None
     if split is None:
-        raise DataError(f"{where}: split {quoted(str(value))}: needed is 'train', 'test' or 'validation'")
+        raise DataError(f"{where}: split {quoted(str(value))}: expected 'train', 'test' or 'validation'")
     return split
 
 
 class Inside:
-    """Finds the files that a table names, below the table's folder and nowhere else."""
+    """Find the files that a table names, only below the table's folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -101,28 +101,28 @@ class Inside:
         self._checked: set[str] = set()
 
     def find(self, name: str, where: str) -> tuple[str, str]:
-        """Return the plain name and the path of a file.
+        """Return the normalised name and the path of a file.
 
         Raises:
-            DataError: the name leads out of the folder, also through a link; `where` is how the message begins.
+            DataError: the name points outside the folder, directly or through a link; `where` begins the message.
         """
         try:
             return self._find(name, where)
         except (OSError, ValueError) as error:  # such as a name that is too long
             why = getattr(error, "strerror", None) or error
-            raise DataError(f"{where}: {quoted(name)} cannot be looked up ({why}): needed is a file's path") from None
+            raise DataError(f"{where}: invalid path {quoted(name)} ({why}): expected the path of a file") from None
 
     def _find(self, name: str, where: str) -> tuple[str, str]:
         plain = safe_name(name.strip(), where)
-        if "\\" in name and "/" not in name and (self.folder / name).is_file():  # where it is a letter like others
+        if "\\" in name and "/" not in name and (self.folder / name).is_file():  # where backslashes are not separators
             plain = name
         path = self.folder / plain
-        # Resolving costs a look at each level; folders repeat, so only the file itself is looked at each time.
+        # Resolving a path reads each of its levels. Folders repeat, so each of them is resolved only once.
         folder = str(path.parent)
         if path.is_symlink() or folder not in self._checked:
             if not all(is_inside(os.path.realpath(each), self.real_root) for each in (folder, path)):
                 raise DataError(
-                    f"{where}: {quoted(name, 200)} leads through a link out of {self.folder}: needed are files below it"
+                    f"{where}: {quoted(name, 200)} is a link that points outside {self.folder}: expected files below it"
                 )
             self._checked.add(folder)
         return plain, str(path)

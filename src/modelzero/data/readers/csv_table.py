@@ -1,4 +1,4 @@
-"""Tables of images in CSV: a header, a column of paths, a column of labels, and if there, splits and groups."""
+"""Read CSV tables of images: a header, a column of paths, a column of labels, optionally splits and groups."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def read_csv(path: Path, *, group: str | None = None) -> Listing:
     """List the images that a CSV table names.
 
     Args:
-        path: the table, in UTF-8; commas, semicolons or tabs between columns, told by the header.
-        group: the column of what must stay on one side of a split; a name that is no column is left to others.
+        path: the table, in UTF-8, separated by commas, semicolons or tabs (detected from the header).
+        group: the column of what must stay on one side of a split; ignored if there is no such column.
 
     Raises:
-        DataError: not a table, columns that are not there, a row that cannot be used (its line is named), or a path
-            that leads out of the table's folder.
+        DataError: not a table, a missing column, an invalid row (the message gives its line), or a path outside the
+            table's folder.
     """
     text = _text(path)
     delimiter = _delimiter(text, path)
@@ -35,37 +35,37 @@ def read_csv(path: Path, *, group: str | None = None) -> Listing:
     try:
         header = next((row for row in rows if row), None)
         if header is None:
-            raise DataError(f"{path} is empty: needed is a header and a row for each image")
+            raise DataError(f"{path} is empty: expected a header and a row for each image")
         columns, note = choose_columns(header, path, group=group)
         for row in rows:
             if not row:
                 continue
             where = f"{path}, line {rows.line_num}"
             if len(row) != len(header):
-                raise DataError(f"{where}: {len(row)} columns, but the header has {len(header)}: needed are as many")
+                raise DataError(f"{where}: {len(row)} columns: expected {len(header)}, as in the header")
             name, label = row[columns.picture].strip(), row[columns.label].strip()
             if not name:
-                raise DataError(f"{where}: no path: needed is that of an image")
+                raise DataError(f"{where}: no path: expected the path of an image")
             if not label:
-                raise DataError(f"{where}: {quoted(name)} has no label: needed is one in each row")
+                raise DataError(f"{where}: {quoted(name)} has no label: expected one in each row")
             plain, file = inside.find(name, where)
             split = None if columns.split is None else split_of(row[columns.split], where)
             of = None if columns.group is None else row[columns.group].strip()
             if of == "":
-                raise DataError(f"{where}: {quoted(name)} has no group: needed is one in each row")
+                raise DataError(f"{where}: {quoted(name)} has no group: expected one in each row")
             items.append(Item(plain, label, split, of, file))
             if len(items) > MOST_FILES:
-                raise DataError(f"{path} has more than {MOST_FILES:,} rows: needed is a smaller table")
+                raise DataError(f"{path} has more than {MOST_FILES:,} rows: use a smaller table")
     except csv.Error as error:
-        raise DataError(f"{path}, line {rows.line_num}: {error}: needed is a CSV table; check its quotes") from None
+        raise DataError(f"{path}, line {rows.line_num}: {error}: expected a CSV table; check its quotes") from None
     if not items:
-        raise DataError(f"{path} has a header and no row: needed is one for each image")
+        raise DataError(f"{path} has a header but no rows: expected one for each image")
     classes = class_order(item.label for item in items)
     return Listing(path.stem, str(path), tuple(items), classes, (note,))
 
 
 def looks_like_csv(path: Path) -> bool:
-    """Whether a file begins with a line of text that has one of the delimiters and the name of a path column."""
+    """Return whether the first line of a file has a delimiter and the name of a path column."""
     with path.open("rb") as file:
         start = file.read(1 << 16)
     line = start.decode("utf-8-sig", "replace").partition("\n")[0]
@@ -80,28 +80,28 @@ def _text(path: Path) -> str:
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}): check the path and its permissions") from None
     if len(content) > MOST_BYTES:
-        raise DataError(f"{path} has more than {MOST_BYTES:,} bytes: needed is a table of paths, not of pixels")
+        raise DataError(f"{path} has more than {MOST_BYTES:,} bytes: expected a table of paths, not of pixels")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 (byte {error.start}): save the table as UTF-8") from None
     if "\0" in text:
-        raise DataError(f"{path} has null bytes: needed is a table in UTF-8; save it as CSV")
+        raise DataError(f"{path} has null bytes: expected a table in UTF-8; save it as CSV")
     return text
 
 
 def _delimiter(text: str, path: Path) -> str:
-    """Choose the delimiter by the header: the one that cuts it into most columns."""
-    # Not splitlines(), which also cuts at characters that csv takes for text. Blank lines may stand before it.
+    """Choose the delimiter that splits the header into the most columns."""
+    # Not splitlines(), which also splits at characters that csv treats as text. Blank lines may precede the header.
     header = text.lstrip("\r\n").replace("\r", "\n").partition("\n")[0]
     try:
         counts = {each: len(next(csv.reader([header], delimiter=each), [])) for each in _DELIMITERS}
     except csv.Error as error:
-        raise DataError(f"{path}, line 1: {error}: needed is a header of names") from None
+        raise DataError(f"{path}, line 1: {error}: expected a header of column names") from None
     best = max(_DELIMITERS, key=lambda each: counts[each])
     if header.strip() and counts[best] < 2:
         raise DataError(
-            f"{path} has one column, {quoted(header)}: needed are at least two, paths and labels, with commas, "
-            "semicolons or tabs between"
+            f"{path} has one column, {quoted(header)}: expected at least two, paths and labels, separated by "
+            "commas, semicolons or tabs"
         )
     return best

@@ -1,6 +1,6 @@
-"""Folders of images, one for each class, with or without `train/`, `test/` and `val/` above them.
+"""Read folders of images, one for each class, with or without `train/`, `test/` and `val/` above them.
 
-`arrange` decides what the levels of paths mean; archives use it too, so that both read alike.
+`arrange` decides what each level of a path means. Archives use it too, so both are read in the same way.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SPLIT_NAMES = {
 MOST_FILES = 2_000_000
 _JUNK = re.compile(r"(?:^|/)(?:\.|__macosx(?:/|$)|thumbs\.db$|desktop\.ini$)", re.IGNORECASE)
 _NUMBER = re.compile("[0-9]+")
-# What never holds an image. Any other ending is tried, since content decides.
+# Extensions that are never images. Files with any other extension are tried: their content decides.
 _OTHERS = """
     .txt .json .jsonl .csv .tsv .md .rst .xml .yaml .yml .toml .ini .cfg .html .htm .css .js .py .ipynb .sh .m .log .pdf
     .doc .docx .xls .xlsx .npy .npz .mat .h5 .hdf5 .parquet .arrow .pkl .pickle .pt .pth .ckpt .onnx .safetensors .zip
@@ -36,30 +36,30 @@ def read_folder(root: Path) -> Listing:
     """List the images of a folder of class folders.
 
     Raises:
-        DataError: no class folders, a folder that cannot be read, a link that leads out of `root`, too many files.
+        DataError: no class folders, an unreadable folder, a link to outside `root`, or too many files.
     """
     paths, links = _walk(root)
     arranged, notes = arrange(paths, str(root))
     if links:
-        notes.append(f"passed over: {counted(len(links), 'link')} to folders around them: {some(sorted(links))}")
+        notes.append(f"skipped {counted(len(links), 'link')} to a parent folder: {some(sorted(links))}")
     items = tuple(Item(path, label, split, None, f"{root}/{path}") for path, label, split in arranged)
     classes = class_order(item.label for item in items)
     return Listing(root.resolve().name or "folder", str(root), items, classes, tuple(notes))
 
 
 def arrange(paths: Iterable[str], source: str) -> tuple[list[tuple[str, str, str | None]], list[str]]:
-    """Decide from their paths of which class and split images are.
+    """Find the class and split of each image from its path.
 
     >>> arrange(["train/cat/1.png", "train/dog/x/2.png", "val/cat/3.png", "train/LICENSE.txt"], "pets")[0]
     [('train/cat/1.png', 'cat', 'train'), ('val/cat/3.png', 'cat', 'validation'), ('train/dog/x/2.png', 'dog', 'train')]
 
     Args:
         paths: below the source, with slashes.
-        source: what messages call it.
+        source: its name in messages.
 
     Returns:
-        Path, class and split (None where there are no levels of splits) of each image, sorted by class and then by
-        path, numbers in paths by their value; and notes on what was passed over.
+        Path, class and split (None without split folders) of each image, sorted by class and then by path, numbers in
+        paths by value; and notes on what was skipped.
 
     Raises:
         DataError: there are no class folders.
@@ -69,11 +69,11 @@ def arrange(paths: Iterable[str], source: str) -> tuple[list[tuple[str, str, str
     others = Counter(ending(path) for path, _ in kept if not may_be_picture(path))
     if others:
         endings = ", ".join(sorted(others, key=lambda name: (-others[name], name))[:3])
-        notes.append(f"passed over: {counted(others.total(), 'file')} with other endings ({endings})")
+        notes.append(f"skipped {counted(others.total(), 'file')} with other extensions ({endings})")
     kept = [(path, parts) for path, parts in kept if may_be_picture(path)] if others else kept
     if not kept:
         raise DataError(
-            f"{source} has no images: needed is a folder of images for each class, with or without train/ and "
+            f"{source} has no images: expected a folder of images for each class, with or without train/ and "
             "test/ above them, or the four files of an IDX set, or images.npy and labels.npy, or Parquet files"
         )
     depth = _wrapped(kept, notes)
@@ -83,12 +83,11 @@ def arrange(paths: Iterable[str], source: str) -> tuple[list[tuple[str, str, str
     kept = [(path, parts) for path, parts in kept if len(parts) > level + 1]
     if not kept:
         raise DataError(
-            f"{source} has {counted(len(loose), 'image')} but no folders of classes, such as "
-            f"{quoted(loose[0])}: needed is a "
-            "folder for each class, or a table (CSV or Parquet) of paths and labels"
+            f"{source} has {counted(len(loose), 'image')} but no class folders (first image: {quoted(loose[0])}): "
+            "expected a folder for each class, or a table (CSV or Parquet) of paths and labels"
         )
     if loose:
-        notes.append(f"passed over: {counted(len(loose), 'image')} in no class's folder: {some(loose)}")
+        notes.append(f"skipped {counted(len(loose), 'image')} outside the class folders: {some(loose)}")
     found: list[tuple[str, str, str | None]] = [
         (path, parts[level], None if splits is None else splits[parts[depth]]) for path, parts in kept
     ]
@@ -101,12 +100,12 @@ def arrange(paths: Iterable[str], source: str) -> tuple[list[tuple[str, str, str
 
 
 def natural(path: str) -> str:
-    """Return what to sort a path by, so that 2.png comes before 10.png.
+    """Return a sort key for a path, so that 2.png comes before 10.png.
 
     >>> sorted(["a/10.png", "a/2.png", "a b/1.png"], key=natural)
     ['a/2.png', 'a/10.png', 'a b/1.png']
     """
-    # A number is its length and its digits, before all letters; a slash is before everything.
+    # A number becomes its length and digits, which sort before letters; a slash sorts before everything.
     return _NUMBER.sub(_spelled, path).replace("/", "\0") + "\0" + path
 
 
@@ -116,65 +115,61 @@ def _spelled(number: re.Match[str]) -> str:
 
 
 def is_junk(path: str) -> bool:
-    """Whether a file is hidden, in a hidden folder, or one of those that systems leave behind."""
+    """Return whether a file is hidden, in a hidden folder, or left behind by an operating system."""
     return _JUNK.search(path) is not None
 
 
 def may_be_picture(path: str) -> bool:
-    """Whether the ending does not speak against it."""
+    """Return whether the extension of a path allows an image."""
     return ending(path) not in _OTHER_ENDINGS
 
 
 def ending(path: str) -> str:
-    """Return the ending of a path in small letters, or nothing."""
+    """Return the extension of a path in lower case, or an empty string."""
     stem, dot, text = path[path.rfind("/") + 1 :].rpartition(".")
     return f".{text.casefold()}" if dot and stem and text else ""
 
 
 def _wrapped(kept: Sequence[tuple[str, list[str]]], notes: list[str]) -> int:
-    """Count the folders around everything, as archives have them: down to where there is a choice."""
+    """Count the folders that wrap everything, as in many archives, down to the first level with several."""
     depth = 0
     while all(len(parts) > depth + 2 for _, parts in kept) and len({parts[depth] for _, parts in kept}) == 1:
         if kept[0][1][depth].casefold() in SPLIT_NAMES:
             break
         depth += 1
     if depth:
-        notes.append(f"everything lies in {quoted('/'.join(kept[0][1][:depth]))}, which was taken as the folder")
+        notes.append(f"everything is in {quoted('/'.join(kept[0][1][:depth]))}, which was read as the root folder")
     return depth
 
 
 def _split_level(kept: list[tuple[str, list[str]]], depth: int, source: str, notes: list[str]) -> dict[str, str] | None:
-    """Map the names of folders to splits where this level is one of splits, and drop what lies beside them."""
+    """Map folder names to splits if this level holds splits, and drop everything beside them."""
     names = {parts[depth] for _, parts in kept if len(parts) > depth + 1}
     splits = {name: SPLIT_NAMES[name.casefold()] for name in sorted(names) if name.casefold() in SPLIT_NAMES}
     others = sorted(names - splits.keys())
     if "train" not in splits.values():
         if splits and not others:
-            raise DataError(
-                f"{source} has {some(list(splits))}, but no images in train/: needed are images to train on"
-            )
+            raise DataError(f"{source} has {some(list(splits))}, but no images in train/: expected images to train on")
         called = {name.casefold() for name in names}
         for name in splits:
             within = (parts[depth + 1] for _, parts in kept if parts[depth] == name and len(parts) > depth + 2)
             if any(each.casefold() in called for each in within):
                 raise DataError(
-                    f"{source} has {quoted(name)} with folders that are called as folders beside it are: needed is a "
-                    "folder train/ for those, or another name for this one"
+                    f"{source} has folders of the same names inside {quoted(name)} and beside it: move those beside it "
+                    "into train/, or rename this folder"
                 )
         if splits:
-            notes.append(f"taken for classes, since there is no train/: {some(list(splits))}")
+            notes.append(f"read as classes, since there is no train/: {some(list(splits))}")
         return None
-    # Beside other folders, a folder 'train' without class folders in it is a class, as it is among cars and ships.
+    # Beside other folders, a folder 'train' without class folders in it is a class, as among cars and ships.
     if others and len(splits) == 1 and any(len(p) <= depth + 2 for _, p in kept if p[depth] in splits):
         return None
     twice = [name for name, count in Counter(splits.values()).items() if count > 1]
     if twice:
         both = [name for name, split in splits.items() if split == twice[0]]
-        raise DataError(
-            f"{source} has {some(both)}, which mean the same split: needed is one of them; rename the other"
-        )
+        raise DataError(f"{source} has {some(both)}, which mean the same split: expected one of them; rename the other")
     if others:
-        notes.append(f"passed over: {counted(len(others), 'folder')} beside {some(list(splits))}: {some(others)}")
+        notes.append(f"skipped {counted(len(others), 'folder')} beside {some(list(splits))}: {some(others)}")
         kept[:] = [each for each in kept if len(each[1]) <= depth + 1 or each[1][depth] in splits]
     return splits
 
@@ -182,25 +177,25 @@ def _split_level(kept: list[tuple[str, list[str]]], depth: int, source: str, not
 def _inner_splits(
     found: list[tuple[str, str, str | None]], level: int, notes: list[str]
 ) -> list[tuple[str, str, str | None]]:
-    """Take splits that lie within the classes, cat/train/1.png, where all images are in such folders."""
+    """Use split folders within the classes, as in cat/train/1.png, if all images are in such folders."""
     inner = []
     for path, _, _ in found:
         parts = path.split("/")
         inner.append(SPLIT_NAMES.get(parts[level + 1].casefold()) if len(parts) > level + 2 else None)
     if "train" in inner and all(inner):
-        notes.append("the splits are taken from the folders within the classes")
+        notes.append("the splits were read from the folders within the classes")
         return [(path, label, split) for (path, label, _), split in zip(found, inner, strict=True)]
     if any(inner):
         path = min(path for (path, _, _), split in zip(found, inner, strict=True) if split)
         notes.append(
-            f"folders within classes that are called as splits are ({quoted(path)}) were not taken for splits, since "
-            "not every image lies in one"
+            f"folders within classes that have the name of a split ({quoted(path)}) were not used as splits, since "
+            "not every image is in one"
         )
     return found
 
 
 def _walk(root: Path) -> tuple[list[str], list[str]]:
-    """List the files below a folder that are not hidden, and links to folders around them; links stay inside."""
+    """List the visible files below a folder, and links to parent folders; refuse links to outside."""
     real_root = os.path.realpath(root)
     paths: list[str] = []
     loops: list[str] = []
@@ -217,8 +212,8 @@ def _walk(root: Path) -> tuple[list[str], list[str]]:
                     real = os.path.realpath(entry.path) if link else os.path.join(around[-1], entry.name)  # noqa: PTH118
                     if link and not is_inside(real, real_root):
                         raise DataError(
-                            f"{quoted(path, 200)} in {root} is a link that leads out of it, to {quoted(real, 200)}: "
-                            "needed are files within the folder; copy what it points to, or delete it"
+                            f"{quoted(path, 200)} in {root} is a link to {quoted(real, 200)}, outside the folder: "
+                            "expected files inside it; copy the target of the link, or delete the link"
                         )
                     if not _is_folder(entry):
                         paths.append(path)
@@ -227,7 +222,7 @@ def _walk(root: Path) -> tuple[list[str], list[str]]:
                     else:
                         stack.append((f"{path}/", (*around, real)))
                     if len(paths) + len(stack) > MOST_FILES:
-                        raise DataError(f"{root} holds more than {MOST_FILES:,} files: needed is a smaller folder")
+                        raise DataError(f"{root} holds more than {MOST_FILES:,} files: use a smaller folder")
         except OSError as error:
             where = quoted(below or str(root), 200)
             raise DataError(f"the folder {where} cannot be read ({error.strerror}): check its permissions") from None
@@ -235,7 +230,7 @@ def _walk(root: Path) -> tuple[list[str], list[str]]:
 
 
 def has_class_folders(root: Path) -> bool:
-    """Whether images, by their endings, lie in at least two folders below this one."""
+    """Return whether at least two folders below this one contain images, judging by extensions."""
     found = set()
     for folder, folders, files in os.walk(root):
         folders[:] = [name for name in folders if not is_junk(name)]
@@ -254,5 +249,5 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def is_inside(real: str, real_root: str) -> bool:
-    """Whether one resolved path is another, or lies below it."""
+    """Return whether a resolved path is the root or below it."""
     return real == real_root or real.startswith(real_root.rstrip(os.sep) + os.sep)

@@ -24,7 +24,7 @@ _MOST_NUMBERS = 1 << 48
 
 
 def read_idx(path: str | Path) -> NDArray[Any]:
-    """Read one IDX file, plain or gzipped (told apart by content, not by name).
+    """Read one IDX file, plain or gzipped (detected from its content, not its name).
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "labels.idx"
@@ -33,19 +33,19 @@ def read_idx(path: str | Path) -> NDArray[Any]:
     array([7, 8, 9], dtype=uint8)
 
     Args:
-        path: the file. Its name plays no part.
+        path: the file; its name does not matter.
 
     Returns:
         The array in the file's shape, in the machine's byte order: u1, i1, i2, i4, f4 or f8.
 
     Raises:
-        DataError: the file cannot be read, is not IDX, is truncated or over-long, or its gzip breaks off.
+        DataError: the file cannot be read, is not IDX, is truncated or too long, or its gzip is damaged.
     """
     return parse_idx(*read_content(path))
 
 
 def read_content(path: str | Path) -> tuple[bytearray, str]:
-    """Return the decompressed bytes of an IDX file, never more than its header announces and one, and its path."""
+    """Return the decompressed bytes of an IDX file, at most one more than its header announces, and its path."""
     path = Path(path)
     try:
         with path.open("rb") as raw:
@@ -57,7 +57,7 @@ def read_content(path: str | Path) -> tuple[bytearray, str]:
                 return read_announced(unzipped, str(path)), str(path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(
-            f"{path}: its gzip breaks off or is damaged ({error}): needed is a whole file; fetch it again"
+            f"{path}: its gzip is truncated or damaged ({error}): expected a complete file; fetch it again"
         ) from None
     except OSError as error:
         raise DataError(
@@ -66,12 +66,12 @@ def read_content(path: str | Path) -> tuple[bytearray, str]:
 
 
 def parse_idx(content: bytearray, name: str) -> NDArray[Any]:
-    """Turn the bytes of an IDX file into an array; `name` is what error messages call it."""
+    """Turn the bytes of an IDX file into an array; `name` is its name in messages."""
     dtype, shape, start = _header(content, name)
     announced = math.prod(shape) * dtype.itemsize
     found = len(content) - start
     if found != announced:
-        trouble = "is truncated" if found < announced else "is over-long"
+        trouble = "is truncated" if found < announced else "is too long"
         more = "" if found < announced else "at least "
         raise DataError(
             f"{name} {trouble}: {more}{found} bytes of content, but its header announces {announced} "
@@ -82,17 +82,17 @@ def parse_idx(content: bytearray, name: str) -> NDArray[Any]:
 
 
 def _header(content: bytearray, name: str) -> tuple[np.dtype[Any], tuple[int, ...], int]:
-    """Type of the numbers, shape, and where the content starts."""
+    """Return the number type, the shape and the offset of the content."""
     magic = content[:4]
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in TYPES or magic[3] == 0:
         codes = ", ".join(f"{code:02x}" for code in TYPES)
         raise DataError(
-            f"{name} is not an IDX file: it begins with '{magic.hex(' ')}', needed are two zero bytes, a type code "
+            f"{name} is not an IDX file: it begins with '{magic.hex(' ')}', expected two zero bytes, a type code "
             f"({codes}) and a number of dimensions; check that this is the right file"
         )
     if magic[3] > _MOST_DIMENSIONS:
         raise DataError(
-            f"{name} announces {magic[3]} dimensions: at most {_MOST_DIMENSIONS} make sense; is it an IDX file?"
+            f"{name} announces {magic[3]} dimensions: expected at most {_MOST_DIMENSIONS}; is it an IDX file?"
         )
     start = 4 + 4 * magic[3]
     if len(content) < start:
@@ -100,23 +100,23 @@ def _header(content: bytearray, name: str) -> tuple[np.dtype[Any], tuple[int, ..
             f"{name} is truncated: {len(content)} bytes, but its header alone takes {start}; fetch the file again"
         )
     shape = tuple(np.frombuffer(content, ">u4", count=magic[3], offset=4).tolist())
-    # A size of 0 would hide an absurd one beside it, and numpy counts the bytes of the others.
+    # A size of 0 would hide an absurd one beside it; numpy still counts the bytes of the others.
     if math.prod(max(size, 1) for size in shape) > _MOST_NUMBERS:
-        raise DataError(f"{name} announces the shape {list(shape)}, which no memory holds; fetch the file again")
+        raise DataError(f"{name} announces shape {list(shape)}, too large for any memory; fetch the file again")
     return np.dtype(TYPES[magic[2]]), shape, start
 
 
 def read_announced(file: IO[bytes] | gzip.GzipFile, name: str, *, most_bytes: int = sys.maxsize) -> bytearray:
-    """Read what the header announces and one byte more (to notice an over-long file), piece by piece.
+    """Read what the header announces plus one byte (to detect a file that is too long), in chunks.
 
-    Piece by piece, because a header may announce terabytes: only what is really there is ever held.
+    In chunks, because a header may announce terabytes: only bytes that exist are held in memory.
     """
     content = bytearray(file.read(4))
     content += file.read(4 * content[3] if len(content) == 4 else 0)
     dtype, shape, _ = _header(content, name)
     missing = math.prod(shape) * dtype.itemsize + 1
     if missing > most_bytes:
-        raise DataError(f"{name} announces {missing - 1} bytes of content: at most {most_bytes} are read")
+        raise DataError(f"{name} announces {missing - 1} bytes of content: expected at most {most_bytes}")
     while missing > 0 and (piece := file.read(min(missing, _CHUNK))):
         content += piece
         missing -= len(piece)

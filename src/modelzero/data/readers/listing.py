@@ -1,4 +1,4 @@
-"""What a reader finds before any image is decoded: which images there are, of which class, in which split."""
+"""What a reader finds before any image is decoded: the images, their classes and their splits."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ SPLITS = ("train", "test", "validation")
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One image that is still a file, or the bytes of one.
+    """One image that is not decoded yet: a file or its bytes.
 
     Args:
-        name: what messages, audits and predictions call it: its path below the source, or the table's row.
+        name: its name in messages, audits and predictions: the path below the source, or the row of the table.
         label: the name of its class.
-        split: `train`, `test` or `validation`; None where the source does not say.
-        group: what must stay on one side of a split, such as a patient or a video; None where nothing must.
-        content: the file's path, or its bytes where it lies within another file.
+        split: `train`, `test` or `validation`; None if the source does not say.
+        group: what must stay on one side of a split, such as a patient or a video; None if there is none.
+        content: the path of the file, or its bytes if it is inside another file.
     """
 
     name: str
@@ -31,11 +31,11 @@ class Listing:
     """The images that a reader found, in the order in which the source has them.
 
     Args:
-        name: what tables and records call the set.
-        source: where the images come from, in words.
+        name: the name of the dataset in tables and records.
+        source: a description of where the images come from.
         items: the images; a folder's are sorted by class, then by name.
         classes: class names in label order, also of classes without an image.
-        notes: what the user should know of how the source was read, a sentence each.
+        notes: what the user should know about how the source was read, one sentence each.
     """
 
     name: str

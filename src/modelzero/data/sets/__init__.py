@@ -1,1 +1,1 @@
-"""The named sets, where they are published, and how they are fetched."""
+"""The named datasets: where they are published and how they are downloaded."""

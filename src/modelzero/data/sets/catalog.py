@@ -1,9 +1,9 @@
-"""The named sets of images: a plain list with their files, addresses and checksums.
+"""The named datasets: a plain list with their files, URLs and checksums.
 
-Where the SHA-256 and the sizes come from: `tensorflow_datasets/url_checksums/<set>.txt` of the repository
-tensorflow/datasets (in the text below: TFDS), of the very files named here. Those of mnist, kmnist, qmnist and svhn
-are the same in `torchvision/prototype/datasets/_builtin` of pytorch/vision. Fashion-MNIST's are of the decompressed
-content, which Debian's package shares with its publisher's files.
+The SHA-256 checksums and the sizes come from `tensorflow_datasets/url_checksums/<set>.txt` in the repository
+tensorflow/datasets (TFDS below), for the files named here. Those of mnist, kmnist, qmnist and svhn are the same in
+`torchvision/prototype/datasets/_builtin` of pytorch/vision. The checksums of Fashion-MNIST are of the decompressed
+content, which is the same in Debian's package and in the publisher's files.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DIGITS = tuple(string.digits)
 def _files(
     sums: Sequence[tuple[str, int, str]], folders: Sequence[str], *, of_content: bool = False
 ) -> tuple[File, ...]:
-    """Build the files of a set from their (name, bytes, SHA-256) and the folders that all of them can be had from."""
+    """Build the files of a dataset from their (name, bytes, SHA-256) and the URLs of the folders that hold them."""
     return tuple(
         File(name, sha256, tuple(folder + name for folder in folders), most_bytes, of_content)
         for name, most_bytes, sha256 in sums
@@ -43,7 +43,7 @@ FASHION_MNIST = NamedSet(
         "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
     ),
     _files(
-        [  # the sizes are limits: whoever offers the files may compress them in another way
+        [  # the sizes are limits: mirrors may compress the files differently
             (IDX_FILES[0] + ".gz", 64 << 20, "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"),
             (IDX_FILES[1] + ".gz", 1 << 20, "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"),
             (IDX_FILES[2] + ".gz", 64 << 20, "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"),
@@ -58,7 +58,7 @@ FASHION_MNIST = NamedSet(
     read_idx_files,
     folder="fashion-mnist",
     system_folder=Path("/usr/share/datasets/fashion-mnist"),
-    hint="on Debian 'apt-get install dataset-fashion-mnist' brings it, or use --data-dir",
+    hint="on Debian run 'apt-get install dataset-fashion-mnist', or use --data-dir",
 )  # fmt: skip
 
 MNIST = NamedSet(
@@ -71,7 +71,7 @@ MNIST = NamedSet(
             (IDX_FILES[2] + ".gz", 1648877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
             (IDX_FILES[3] + ".gz", 4542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
         ],
-        (  # LeCun's own server asks programs to use copies, so the copies of PyTorch and of CVDF come first
+        (  # LeCun's own server asks programs to use mirrors, so those of PyTorch and CVDF come first
             "https://ossci-datasets.s3.amazonaws.com/mnist/",
             "https://storage.googleapis.com/cvdf-datasets/mnist/",
             "http://yann.lecun.com/exdb/mnist/",
@@ -127,7 +127,7 @@ QMNIST = NamedSet(
     ),
     read_idx_files,
     folder="qmnist",
-    notes=("The first 10,000 test images of qmnist are those of mnist, reconstructed; the other 50,000 are its own.",),
+    notes=("The first 10,000 test images of qmnist are reconstructions of those of mnist; the other 50,000 are new.",),
 )
 
 _EMNIST_FILES = (
@@ -141,7 +141,7 @@ _EMNIST_FILES = (
         561753746,
     ),
 )
-# Fifteen small letters that look like their capitals share a class with them.
+# Fifteen lower-case letters that look like their capitals share a class with them.
 _MERGED = (*string.digits, *string.ascii_uppercase, *"abdefghnqrt")
 
 
@@ -152,7 +152,7 @@ def _emnist(name: str, variant: str, classes: Sequence[str], first_label: int = 
         _EMNIST_FILES,
         partial(read_emnist, variant=variant, first_label=first_label),
         folder="emnist",
-        notes=("EMNIST's files hold each image with rows and columns swapped; they were put upright.",),
+        notes=("EMNIST's files store each image with rows and columns swapped; the images were turned upright.",),
     )
 
 
@@ -217,7 +217,7 @@ SVHN = NamedSet(
     ),
     read_svhn,
     folder="svhn",
-    notes=("The 531,131 images of SVHN's split 'extra' are left out; training is on 'train' alone.",),
+    notes=("SVHN's split 'extra' (531,131 images) is not used; training uses 'train' only.",),
 )
 
 SETS = {known.name: known for known in (FASHION_MNIST, MNIST, KMNIST, QMNIST, *EMNIST, CIFAR_10, CIFAR_100, SVHN)}

@@ -1,4 +1,4 @@
-"""The binary version of CIFAR-10 and CIFAR-100: a tar archive of records of labels and pixels, no pickle.
+"""Read the binary version of CIFAR-10 and CIFAR-100: a tar archive of records of labels and pixels, no pickle.
 
 Format: https://www.cs.toronto.edu/~kriz/cifar.html. A record is one byte for each label, then 3,072 bytes of pixels:
 red, green and blue, each row by row.
@@ -30,15 +30,14 @@ def read_cifar(
 
     Args:
         files: the archive.
-        paths: where it lies.
+        paths: its path.
         folder: the folder within the archive.
         train: the names of the record files of the training split, in order.
-        test: likewise of the test split.
-        labels: how many labels a record has; the last one is the class (CIFAR-100 has a coarse one before).
+        test: likewise for the test split.
+        labels: the number of labels in a record; the last one is the class (CIFAR-100 has a coarse one before it).
 
     Raises:
-        DataError: an archive that has not the published content, breaks off, lacks a file, or holds one that is no
-            whole number of records.
+        DataError: a checksum mismatch, a truncated archive, a missing file, or a file with an incomplete record.
     """
     (file,), (path,) = files, paths
     check(file, path)
@@ -48,20 +47,20 @@ def read_cifar(
 
 
 def _members(path: Path, names: Sequence[str], record_bytes: int) -> dict[str, NDArray[np.uint8]]:
-    """Read the wanted members of a tar archive in one pass, each as [records, bytes of a record]."""
+    """Read the given members of a tar archive in one pass, each as [records, bytes of a record]."""
     found: dict[str, NDArray[np.uint8]] = {}
     try:
         with tarfile.open(path, "r|gz") as archive:
             for count, member in enumerate(archive):
                 if count >= _MOST_MEMBERS:
-                    raise DataError(f"{path} holds more than {_MOST_MEMBERS} files: it is not CIFAR's archive")
+                    raise DataError(f"{path} contains more than {_MOST_MEMBERS} files: expected the CIFAR archive")
                 if member.name in names:
                     found[member.name] = _records(archive, member, path, record_bytes)
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        raise DataError(f"{path} is no whole tar.gz archive ({error}): fetch it again") from None
+        raise DataError(f"{path} is not a complete tar.gz archive ({error}): fetch it again") from None
     missing = [name for name in names if name not in found]
     if missing:
-        raise DataError(f"{path} lacks {', '.join(missing)}: needed is the binary version of CIFAR as published")
+        raise DataError(f"{path} lacks {', '.join(missing)}: expected the binary version of CIFAR as published")
     return found
 
 
@@ -69,10 +68,10 @@ def _records(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path, reco
     shown = f"{member.name} in {path}"
     opened = archive.extractfile(member) if member.isreg() else None
     if opened is None:
-        raise DataError(f"{shown} is no plain file: needed is the binary version of CIFAR as published")
+        raise DataError(f"{shown} is not a regular file: expected the binary version of CIFAR as published")
     if member.size == 0 or member.size % record_bytes or member.size > _MOST_MEMBER_BYTES:
         raise DataError(
-            f"{shown} has {member.size} bytes: needed are whole records of {record_bytes}, "
+            f"{shown} has {member.size} bytes: expected whole records of {record_bytes}, "
             f"at most {_MOST_MEMBER_BYTES} bytes"
         )
     with opened:
@@ -80,7 +79,7 @@ def _records(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path, reco
 
 
 def _split(parts: Sequence[NDArray[np.uint8]], labels: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Join the records of a split and take them apart into images and classes."""
+    """Join the records of a split and separate them into images and classes."""
     images = np.empty((sum(map(len, parts)), *_SHAPE), np.uint8)
     classes = np.concatenate([part[:, labels - 1] for part in parts]).astype(np.int64)
     start = 0

@@ -1,4 +1,4 @@
-"""Fetch one file from the first mirror that gives the right content."""
+"""Download a file from the first mirror that has the right content."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tqdm.auto import tqdm
 from modelzero.errors import DataError
 
 _CHUNK = 1 << 18
-_TRIES_PER_MIRROR = 4  # each goes on where the one before was cut
-_SLOWEST_BYTES_PER_SECOND = 1000  # the largest set would take a week: whoever is slower is as good as silent
+_TRIES_PER_MIRROR = 4  # each resumes where the previous one was interrupted
+_SLOWEST_BYTES_PER_SECOND = 1000  # the largest dataset would take a week; slower counts as silent
 
 
 def download(
@@ -33,24 +33,24 @@ def download(
     timeout_seconds: float = 20,
     progress: bool | None = None,
 ) -> str:
-    """Fetch `target` from the first of `urls` whose content passes `check`.
+    """Download `target` from the first of `urls` whose content passes `check`.
 
-    The bytes go into `<target>.part`, which gets its final name only after the check. A `.part` that was cut is
-    resumed, by this call or by a later one; one that fails the check is deleted and fetched anew.
+    The bytes go into `<target>.part`, which gets its final name only after the check. An interrupted `.part` is
+    resumed, by this call or by a later one; one that fails the check is deleted and downloaded again.
 
     Args:
         urls: the mirrors, the preferred one first.
-        target: the file to make. Its folder is made where it is missing.
-        check: raises DataError when the file that it is given is not the right one.
-        max_bytes: a file that grows beyond this many bytes cannot be the right one.
-        timeout_seconds: how long a server may stay silent, or send hardly anything.
+        target: the file to create. Its folder is created if it is missing.
+        check: raises DataError if the file that it is given is not the right one.
+        max_bytes: a file that grows beyond this many bytes is refused.
+        timeout_seconds: how long a server may send nothing, or hardly anything.
         progress: show a bar; None means only in a terminal.
 
     Returns:
-        The address that gave it.
+        The URL that the file came from.
 
     Raises:
-        DataError: no mirror gave the right content; the message names each with its reason.
+        DataError: no mirror has the right content; the message names each with its reason.
     """
     part = target.with_name(target.name + ".part")
     try:
@@ -68,7 +68,7 @@ def download(
 
 
 def _lock_path(target: Path) -> Path:
-    """Put the lock where temporary files go: a lock file cannot be deleted safely, and the cache stays clean."""
+    """Return the path of a lock among the temporary files, since a lock file cannot be deleted safely."""
     digest = hashlib.sha256(str(target.resolve()).encode()).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"modelzero-{digest}.lock"
 
@@ -82,7 +82,7 @@ def _fetch_checked(
     timeout_seconds: float,
     progress: bool | None,
 ) -> str | None:
-    """Fetch from one mirror; return None when `target` is in place, else why it is not."""
+    """Download from one mirror; return None if `target` is complete, else the reason."""
     reason = ""
     for _ in range(_TRIES_PER_MIRROR):
         before = part.stat().st_size if part.exists() else 0
@@ -91,11 +91,11 @@ def _fetch_checked(
             check(part)
         except DataError as error:  # the wrong content
             part.unlink(missing_ok=True)
-            reason = f"not the right content: {error}"
+            reason = f"wrong content: {error}"
             if before == 0:
                 return reason
         except (OSError, http.client.HTTPException, ValueError) as error:  # no content, or not all of it
-            # An HTTPError's text has the number, an URLError's reason is clearer than its text.
+            # The text of an HTTPError has the status code; the reason of a URLError is clearer than its text.
             cause = error if isinstance(error, urllib.error.HTTPError) else getattr(error, "reason", error)
             reason = str(cause) or type(error).__name__
             after = part.stat().st_size if part.exists() else 0
@@ -108,7 +108,7 @@ def _fetch_checked(
 
 
 def _fetch(url: str, part: Path, max_bytes: int, timeout_seconds: float, progress: bool | None) -> None:
-    """Append what is missing of `url` to `part`, or start anew where the server cannot resume."""
+    """Append the missing bytes of `url` to `part`, or start over if the server cannot resume."""
     have = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "modelzero", "Accept-Encoding": "identity"}
     if have:
@@ -144,24 +144,24 @@ def _fetch(url: str, part: Path, max_bytes: int, timeout_seconds: float, progres
                 have += len(piece)
                 bar.update(len(piece))
                 if have > max_bytes:
-                    raise DataError(f"more than {max_bytes} bytes arrived: this is not the file")
+                    raise DataError(f"more than {max_bytes} bytes received: this is not the right file")
             file.flush()
             os.fsync(file.fileno())
     if total is not None and have < total:
-        raise ConnectionError(f"cut after {have} of {total} bytes")
+        raise ConnectionError(f"interrupted after {have} of {total} bytes")
 
 
 class _Paced(io.RawIOBase):
-    """What comes from a socket, until it is too slow.
+    """A stream from a socket that raises TimeoutError if it is too slow.
 
-    A socket's own timeout is for silence: a server that sends a byte now and then would hold us for ever, in the
-    headers as in the content. So each stretch of that time has to bring a little more than that.
+    A socket's own timeout only detects silence: a server that sends a byte now and then could block us for ever, in
+    headers or content. So each interval of that length must bring a minimum of bytes.
     """
 
     def __init__(self, raw: io.RawIOBase, timeout_seconds: float) -> None:
         self._raw = raw
         self._timeout_seconds = timeout_seconds
-        self._begin: float | None = None  # of this stretch; the first one begins with the first byte
+        self._begin: float | None = None  # of this interval; the first one begins with the first byte
         self._bytes = 0
 
     def readable(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a named set of images is: the files that its publisher offers, their checksums, and who reads them."""
+"""Named datasets: their published files, the checksums, and the functions that read them."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from modelzero.errors import DataError, DataUnavailableError
 # Training images uint8 [N, C, H, W] and labels int64 [N], then the test split's.
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
 
-_BLOCK = 4096  # images that are turned at once
+_BLOCK = 4096  # images that are transposed at once
 
 
 @dataclass(frozen=True)
 class File:
-    """One file of a named set.
+    """One file of a named dataset.
 
     Args:
-        name: what it is called at its publisher's, and in every folder where it is looked for.
-        sha256: of the file as it is published.
-        urls: where it can be downloaded, the preferred address first.
-        most_bytes: a download that grows beyond cannot be this file.
-        of_content: the checksum is that of the decompressed content. Then the file may also lie there without its
-            ".gz", and whoever offers it may have compressed it anew.
+        name: its name at the publisher, and in every folder that is searched for it.
+        sha256: of the published file.
+        urls: where it can be downloaded, the preferred URL first.
+        most_bytes: a download that grows beyond this is refused.
+        of_content: the checksum is of the decompressed content. Then the file may also be there without its ".gz", and
+            mirrors may have compressed it differently.
     """
 
     name: str
@@ -44,17 +44,17 @@ class File:
 
 @dataclass(frozen=True)
 class NamedSet:
-    """A set of images that has a name here.
+    """A dataset that can be loaded by name.
 
     Args:
-        name: what `load` knows it by.
+        name: its name for `load`.
         classes: class names in label order.
-        files: all that it needs.
+        files: all of its files.
         read: turns the files and their paths, in the order of `files`, into arrays. It checks each file first.
-        folder: the subfolder of a data folder or of the cache in which the files lie; sets may share one.
+        folder: the subfolder of a data folder or of the cache that holds the files; datasets may share one.
         system_folder: where Linux distributions install it.
-        hint: how else to get it, for the message when it is found nowhere.
-        notes: what whoever uses it should know, a sentence each.
+        hint: how else to get it, for the message when it is not found.
+        notes: what its users should know, one sentence each.
     """
 
     name: str
@@ -75,7 +75,7 @@ def check(file: File, path: Path) -> None:
     >>> _ = path.write_bytes(b"other bytes")
     >>> check(File("a.mat", sha256="0" * 64, urls=(), most_bytes=100), path)
     Traceback (most recent call last):
-    modelzero.errors.DataError: .../a.mat has the wrong content: SHA-256 ..., needed is 000000000000...
+    modelzero.errors.DataError: .../a.mat: checksum mismatch: SHA-256 is ..., expected 000000000000...
     """
     if file.of_content:
         checked_content(file, path)
@@ -91,7 +91,7 @@ def check(file: File, path: Path) -> None:
 
 
 def checked_content(file: File, path: Path) -> bytearray:
-    """Return the decompressed bytes of an IDX file, plain or gzipped, that has the published checksum."""
+    """Return the decompressed bytes of an IDX file, plain or gzipped, after checking its checksum."""
     if not file.of_content:
         check(file, path)
     content, _ = read_content(path)
@@ -101,17 +101,17 @@ def checked_content(file: File, path: Path) -> bytearray:
 
 
 def find(known: NamedSet, folder: Path) -> list[Path] | None:
-    """Return the paths of all files of a set in a folder; None where one is missing. They are not checked."""
+    """Return the paths of a dataset's files in a folder, or None if one is missing. They are not checked."""
     paths = [_lying(file, folder) for file in known.files]
     found = [path for path in paths if path is not None]
     return found if len(found) == len(paths) else None
 
 
 def fetch_missing(known: NamedSet, folder: Path, progress: bool | None) -> str:
-    """Download the files of a set that a folder lacks; return where from, in words.
+    """Download the files of a dataset that a folder lacks; return a phrase that names the hosts.
 
     Raises:
-        DataUnavailableError: no address gave the right content; the message says what else can be done.
+        DataUnavailableError: no mirror has the right content; the message says what else to do.
     """
     hosts = []
     for file in known.files:
@@ -122,16 +122,16 @@ def fetch_missing(known: NamedSet, folder: Path, progress: bool | None) -> str:
                 )
             except DataError as error:
                 names = ", ".join(file.name for file in known.files)
-                hint = known.hint or f"get {names} by other means and name their folder with --data-dir"
+                hint = known.hint or f"get {names} in another way and give their folder with --data-dir"
                 raise DataUnavailableError(f"{known.name} is not on this machine; {error}; {hint}") from None
             hosts.append(urllib.parse.urlsplit(url).netloc)
     return f"downloaded from {', '.join(dict.fromkeys(hosts))}"
 
 
 def turn(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Swap rows and columns of square images [..., H, W], within the memory that they have.
+    """Swap rows and columns of square images [..., H, W] in place.
 
-    In place, because the largest of these sets takes half a gigabyte and should not take it twice.
+    In place, because the largest of these datasets takes half a gigabyte of memory.
 
     >>> turn(np.array([[[1, 2], [3, 4]]], np.uint8)).tolist()
     [[[1, 3], [2, 4]]]
@@ -143,7 +143,7 @@ def turn(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _lying(file: File, folder: Path) -> Path | None:
-    """Find a file under the names that it may have."""
+    """Find a file in a folder, under any of its names."""
     names = (file.name.removesuffix(".gz"), file.name) if file.of_content else (file.name,)
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
@@ -151,5 +151,5 @@ def _lying(file: File, folder: Path) -> Path | None:
 def _compare(found: str, needed: str, path: Path) -> None:
     if found != needed:
         raise DataError(
-            f"{path} has the wrong content: SHA-256 {found[:12]}..., needed is {needed[:12]}...; replace or delete it"
+            f"{path}: checksum mismatch: SHA-256 is {found[:12]}..., expected {needed[:12]}...; replace or delete it"
         )

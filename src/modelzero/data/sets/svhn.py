@@ -1,7 +1,7 @@
-"""The cropped digits of Street View House Numbers: a MATLAB 5 file for each split.
+"""Read the cropped digits of Street View House Numbers: a MATLAB 5 file for each split.
 
 Format: http://ufldl.stanford.edu/housenumbers/, "Format 2". `X` is uint8 [32, 32, 3, N], `y` holds the labels 1 to 10,
-of which 10 stands for the digit 0.
+where 10 stands for the digit 0.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from modelzero.text import reason
 
 _PICTURE = (32, 32, 3)
 _MOST_PICTURES = 600_000  # "extra", the largest split, has 531,131
-_LABEL_KINDS = ("uint8", "double")  # published are bytes; MATLAB saves whole numbers as doubles if not told otherwise
+_LABEL_KINDS = ("uint8", "double")  # published as bytes; by default MATLAB saves whole numbers as doubles
 _ZERO = 10
 
 
@@ -27,7 +27,7 @@ def read_svhn(files: Sequence[File], paths: Sequence[Path]) -> Arrays:
     """Read the training split and the test split, each from its file.
 
     Raises:
-        DataError: a file that has not the published content, is no MATLAB 5 file, or holds other variables.
+        DataError: a checksum mismatch, or a file that is not MATLAB 5 or has other variables.
     """
     (train_images, train_labels), (test_images, test_labels) = (
         _split(file, path) for file, path in zip(files, paths, strict=True)
@@ -38,19 +38,18 @@ def read_svhn(files: Sequence[File], paths: Sequence[Path]) -> Arrays:
 def _split(file: File, path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     check(file, path)
     variables = _read_mat(path)
-    # MATLAB counts columns first: turned round, the array is [N, C, W, H] in the order in which it lies in memory.
+    # MATLAB is column-major: the transposed array is [N, C, W, H], contiguous in memory.
     images = turn(np.require(variables["X"].T, requirements=["C", "W"]))
     labels = variables["y"].reshape(-1).astype(np.int64)
     if labels.min() < 1 or labels.max() > _ZERO:
-        raise DataError(f"{path}: labels from {labels.min()} to {labels.max()}: needed are 1 to {_ZERO}")
+        raise DataError(f"{path}: labels from {labels.min()} to {labels.max()}: expected 1 to {_ZERO}")
     return images, labels % _ZERO
 
 
 def _read_mat(path: Path) -> dict[str, NDArray[Any]]:
-    """Read `X` and `y`, after a look at shapes and types that reads no content.
+    """Read `X` and `y`, after checking shapes and types without reading the content.
 
-    scipy's reader makes arrays, structs and strings and runs no code; two arrays of bytes are all that it is let
-    make here.
+    scipy's reader creates arrays, structs and strings and runs no code; here it may create only two arrays.
     """
     from scipy.io import loadmat, whosmat
 
@@ -60,16 +59,16 @@ def _read_mat(path: Path) -> dict[str, NDArray[Any]]:
     except DataError:
         raise
     except Exception as error:  # what scipy raises depends on where the damage is
-        raise DataError(f"{path} is no whole MATLAB 5 file ({reason(error)}): fetch it again") from None
+        raise DataError(f"{path} is not a complete MATLAB 5 file ({reason(error)}): fetch it again") from None
     return variables
 
 
 def _check_variables(found: dict[str, tuple[tuple[int, ...], str]], path: Path) -> None:
-    """Refuse variables of other shapes or types than the published ones, before memory is set aside for them."""
+    """Refuse variables whose shape or type differs from the published ones, before allocating memory."""
     shape, kind = found.get("X", ((), "missing"))
     count = shape[-1] if len(shape) == len(_PICTURE) + 1 else 0
     if (shape[:-1], kind) != (_PICTURE, "uint8") or not 1 <= count <= _MOST_PICTURES:
-        raise DataError(f"{path}: X is {kind} {list(shape)}: needed is uint8 {[*_PICTURE, 'N']}, as published")
+        raise DataError(f"{path}: X is {kind} {list(shape)}: expected uint8 {[*_PICTURE, 'N']}, as published")
     shape, kind = found.get("y", ((), "missing"))
     if shape != (count, 1) or kind not in _LABEL_KINDS:
-        raise DataError(f"{path}: y is {kind} {list(shape)}: needed is uint8 {[count, 1]}, as published")
+        raise DataError(f"{path}: y is {kind} {list(shape)}: expected uint8 {[count, 1]}, as published")

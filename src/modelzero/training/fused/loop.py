@@ -15,9 +15,10 @@ from modelzero.data.dataset import ImageData
 from modelzero.errors import RunError
 from modelzero.models.recipe import Recipe
 from modelzero.runs.record import Epoch
+from modelzero.training.bars import Progress
 from modelzero.training.checkpoint import Checkpoints
 from modelzero.training.device import Stopwatch
-from modelzero.training.loop import Progress, check_loss, finished_epoch
+from modelzero.training.loop import check_loss, finished_epoch
 
 # Multiply-adds between two looks at the losses, at progress and at Ctrl-C: less than a tenth of a second.
 _MULTIPLY_ADDS_AT_ONCE = 8_000_000_000

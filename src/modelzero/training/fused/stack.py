@@ -7,8 +7,7 @@ from torch import nn
 
 from modelzero.errors import SettingError
 from modelzero.models.recipe import Recipe
-
-ENGINES = ("auto", "torch", "fused")
+from modelzero.training.options import ENGINES
 
 
 def choose_engine(engine: str, model: nn.Module, recipe: Recipe, device: str) -> tuple[str, str]:

@@ -1,0 +1,139 @@
+"""What a record says of data: typed, read from JSON and written to it as format 1 has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from modelzero.data.options import Origin
+
+
+@dataclass(frozen=True)
+class DrawnSplit:
+    """How a test split was drawn from a source that has none.
+
+    Args:
+        rule: `stratified`, or `stratified, groups kept whole`.
+        test_share: the fraction that was asked for.
+        seed: of the draw.
+        group: what the groups come from, such as "column patient"; None where there are none.
+        reached: the fraction that was drawn.
+        groups: how many groups there are.
+    """
+
+    rule: str
+    test_share: float
+    seed: int
+    group: str | None
+    reached: float
+    groups: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as records keep it."""
+        groups = {} if self.groups is None else {"groups": self.groups}
+        settings = {name: getattr(self, name) for name in ("rule", "test_share", "seed", "group")}
+        return {**settings, **groups, "reached": self.reached}
+
+
+@dataclass(frozen=True)
+class GroupCounts:
+    """In how many groups the images of each split come.
+
+    Args:
+        by: what the groups come from, such as "column patient"; None where nobody said.
+        train: groups of the training split; None where each image is independent of the others.
+        test: of the test split.
+        validation: of the validation split.
+    """
+
+    by: str | None
+    train: int | None
+    test: int | None
+    validation: int | None
+
+
+@dataclass(frozen=True)
+class DataDescription:
+    """A data set as records describe it.
+
+    Args:
+        name: what tables call it.
+        source: where the images came from, in words.
+        fingerprint: SHA-256 of class names, labels and pixels.
+        classes: names in label order.
+        train_images: how many.
+        test_images: how many.
+        image_shape: channels, height and width.
+        split: how the test split was drawn; None where the source has one.
+        origin: what loads the same again; None for images that were handed over.
+        share: the fraction of the training split that was kept; None for all of it.
+        share_seed: of that draw.
+        validation_images: how many the source sets apart; None where it does not.
+        groups: counts of groups; None where no image belongs to one.
+        left_out: how many files were unreadable.
+        notes: what was decided while loading, a sentence each: for people only.
+        more: fields that a newer version added.
+    """
+
+    name: str
+    source: str
+    fingerprint: str
+    classes: tuple[str, ...]
+    train_images: int
+    test_images: int
+    image_shape: tuple[int, int, int]
+    split: DrawnSplit | None = None
+    origin: Origin | None = None
+    share: float | None = None
+    share_seed: int | None = None
+    validation_images: int | None = None
+    groups: GroupCounts | None = None
+    left_out: int = 0
+    notes: tuple[str, ...] = ()
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> DataDescription:
+        """Read what `as_dict` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is not that.
+        """
+        known = {each.name for each in fields(cls)} - {"more"}
+        values = {name: value for name, value in stored.items() if name in known}
+        channels, height, width = values["image_shape"]
+        values |= {
+            "image_shape": (channels, height, width),
+            "classes": tuple(values["classes"]),
+            "notes": tuple(values.get("notes", ())),
+            "split": DrawnSplit(**values["split"]) if values.get("split") else None,
+            "origin": Origin.from_dict(values["origin"]) if values.get("origin") else None,
+            "groups": GroupCounts(**values["groups"]) if values.get("groups") else None,
+        }
+        return cls(**values, more={name: value for name, value in stored.items() if name not in known})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as records keep it."""
+        described: dict[str, Any] = {
+            "name": self.name,
+            "source": self.source,
+            "fingerprint": self.fingerprint,
+            "classes": list(self.classes),
+            "train_images": self.train_images,
+            "test_images": self.test_images,
+            "image_shape": list(self.image_shape),
+            "split": None if self.split is None else self.split.as_dict(),
+            "origin": None if self.origin is None else self.origin.as_dict(),
+        }
+        if self.share is not None:
+            described |= {"share": self.share, "share_seed": self.share_seed}
+        if self.validation_images is not None:
+            described["validation_images"] = self.validation_images
+        if self.groups is not None:
+            described["groups"] = vars(self.groups)
+        if self.left_out:
+            described["left_out"] = self.left_out
+        if self.notes:
+            described["notes"] = list(self.notes)
+        return {**described, **self.more}

@@ -1,0 +1,229 @@
+"""A model seen from the training side: how it is trained, asked for logits, and stored.
+
+There are three kinds: a module trained by gradient steps, a module fitted in one go, and a scikit-learn classifier.
+Nothing outside this room asks which kind a model is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol, TypeVar
+
+from torch import Tensor, nn
+
+from modelzero.data.dataset import Split
+from modelzero.errors import ModelError
+from modelzero.models.asking import predict_logits
+from modelzero.models.build import build
+from modelzero.models.classifier import Classifier, guesses, rows_of, scores, settings
+from modelzero.models.fitted import Fitted
+from modelzero.models.graphs import exportable
+from modelzero.models.rungs import Rung
+from modelzero.models.summary import Layer, layers, parameters
+
+Epoch = TypeVar("Epoch", covariant=True)
+
+
+class Trainer(Protocol[Epoch]):
+    """What trains a learner; it yields the figures and the test logits [N, classes] of each epoch."""
+
+    def by_steps(self, module: nn.Module) -> Iterator[tuple[Epoch, Tensor]]:
+        """Train a module by gradient steps."""
+
+    def in_one_go(self, learner: Learner) -> Iterator[tuple[Epoch, Tensor]]:
+        """Fit a learner once, and ask it once."""
+
+
+class Learner:
+    """A model that can be trained, asked and stored; `learner_of` makes one.
+
+    >>> from modelzero.models.rungs import rung_named
+    >>> learner = learner_of(rung_named("majority"), (1, 1, 2), classes=3)
+    >>> learner.by_steps, learner.random, learner.settings()
+    (False, False, {})
+    >>> learner.fit(Split(torch.zeros(3, 1, 1, 2, dtype=torch.uint8), torch.tensor([0, 2, 2])))
+    >>> learner.logits(torch.zeros(1, 1, 1, 2, dtype=torch.uint8)).argmax(1)
+    tensor([2])
+
+    Args:
+        model: the module or classifier.
+        classes: how many logits it gives.
+        seed: what a fit draws its random numbers from.
+    """
+
+    kind = "stepped"  # what the recipe in a record calls it
+    by_steps = False  # whether it is trained by gradient steps: with epochs, batches and a learning rate
+    random: bool | None = None  # whether another seed gives another model; None where only trainings can tell
+
+    def __init__(self, model: Any, classes: int, seed: int) -> None:
+        self.model, self.classes, self.seed = model, classes, seed
+
+    def settings(self) -> dict[str, Any]:
+        """Return what was chosen before a fit, by name, as the record keeps it."""
+        return {}
+
+    def train(self, trainer: Trainer[Epoch]) -> Iterator[tuple[Epoch, Tensor]]:
+        """Train it; yield the figures and the test logits [N, classes] of each epoch."""
+        return trainer.in_one_go(self)
+
+    def fit(self, split: Split) -> None:
+        """Fit it to the training split, where it is fitted in one go."""
+        raise NotImplementedError
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Return the logits, float32 [N, classes], of images uint8 [N, C, H, W], on the CPU."""
+        return predict_logits(self.model, images)
+
+    def tensors(self) -> dict[str, Tensor] | None:
+        """Return what it has learned, by name; None where only a pickle could hold that.
+
+        Weights that layers share are returned once, under the first of their names. (`safetensors.torch.save_model`
+        keeps any of the names, now this one, now that one.)
+        """
+        tensors, seen = {}, set()
+        for name, tensor in self.model.state_dict().items():
+            where = _place(tensor)
+            if where not in seen or not tensor.numel():
+                tensors[name] = tensor.detach().clone()
+            seen.add(where)
+        return tensors
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put back what `tensors` returned, and turn to evaluation mode.
+
+        Raises:
+            ModelError: tensors of another model.
+        """
+        raise NotImplementedError
+
+    def parameters(self) -> int | None:
+        """Count the numbers that it learns; None where that is not known, for some kinds before a fit."""
+        return None
+
+    def guesses(self) -> bool:
+        """Tell whether it is meant to learn nothing from the images."""
+        return False
+
+    def trained(self) -> Learner:
+        """Return it in evaluation mode."""
+        self.model.eval()
+        return self
+
+    def layers(self, image_shape: tuple[int, int, int]) -> list[Layer]:  # noqa: ARG002 - the other kinds use it
+        """List the layers that an image passes; none where it has none."""
+        return []
+
+    def as_graph(self) -> nn.Module:
+        """Return a module that exporters can write down, which maps images in [0, 1] to logits, on the CPU.
+
+        Raises:
+            ModelError: there is none.
+        """
+        return exportable(self.model)
+
+
+class _Stepped(Learner):
+    """A module that is trained by gradient steps."""
+
+    by_steps = True
+    random = True  # weights and batches are drawn
+
+    def train(self, trainer: Trainer[Epoch]) -> Iterator[tuple[Epoch, Tensor]]:
+        return trainer.by_steps(self.model)
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        first: dict[Any, Tensor] = {}
+        whole = {}
+        for name, own in self.model.state_dict().items():
+            if name in tensors:
+                first.setdefault(_place(own), tensors[name])
+            whole[name] = tensors.get(name, first.get(_place(own)))
+        if tensors.keys() - whole.keys() or any(each is None for each in whole.values()):
+            raise ModelError(
+                f"stored tensors {', '.join(sorted(tensors))}: expected those of a {type(self.model).__name__}, "
+                f"{', '.join(whole)}"
+            )
+        self.model.load_state_dict(whole)
+        self.model.eval()
+
+    def parameters(self) -> int | None:
+        return parameters(self.model)
+
+    def layers(self, image_shape: tuple[int, int, int]) -> list[Layer]:
+        return layers(self.model, image_shape)
+
+
+class _Fitted(Learner):
+    """One of our own modules that are fitted in one go."""
+
+    kind = "fitted"
+
+    def __init__(self, model: Fitted, classes: int, seed: int) -> None:
+        super().__init__(model, classes, seed)
+        self.random = model.random
+
+    def settings(self) -> dict[str, Any]:
+        return dict(self.model.settings())
+
+    def fit(self, split: Split) -> None:
+        self.model.fit(split, self.seed)
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        self.model.load(tensors)
+        self.model.eval()
+
+    def parameters(self) -> int | None:
+        return sum(buffer.numel() for buffer in self.model.buffers()) or None
+
+    def guesses(self) -> bool:
+        return bool(self.model.guesses)
+
+
+class _Estimator(Learner):
+    """A classifier of scikit-learn, or one like them."""
+
+    kind = "classifier"
+    model: Classifier
+
+    def settings(self) -> dict[str, Any]:
+        return settings(self.model)
+
+    def fit(self, split: Split) -> None:
+        self.model.fit(rows_of(split.images), split.labels.numpy())
+
+    def logits(self, images: Tensor) -> Tensor:
+        return scores(self.model, rows_of(images), self.classes)
+
+    def tensors(self) -> dict[str, Tensor] | None:
+        return None
+
+    def trained(self) -> Learner:
+        return self
+
+    def guesses(self) -> bool:
+        return guesses(self.model)
+
+    def as_graph(self) -> nn.Module:
+        raise ModelError(
+            f"a {type(self.model).__name__} is a classifier of scikit-learn: expected a torch module to export; "
+            "export the classifier itself, for example with skl2onnx"
+        )
+
+
+def learner_of(
+    rung: Rung, image_shape: tuple[int, int, int], classes: int, *, hidden_units: int = 10, seed: int = 42
+) -> Learner:
+    """Build a rung's model, with the weights that follow from the seed.
+
+    Raises:
+        ModelError: see `build`.
+    """
+    model = build(rung.make, image_shape, classes, hidden_units=hidden_units, seed=seed)
+    if isinstance(model, Fitted):
+        return _Fitted(model, classes, seed)
+    return _Stepped(model, classes, seed) if isinstance(model, nn.Module) else _Estimator(model, classes, seed)
+
+
+def _place(tensor: Tensor) -> tuple[Any, ...]:
+    """Say where a tensor is in memory, by which shared weights are known."""
+    return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype

@@ -1,0 +1,1 @@
+"""Reports, charts and image sheets made from data and records."""

@@ -1,0 +1,106 @@
+"""The commands that repeat recorded trainings."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from modelzero.data.description import DataDescription
+from modelzero.data.load import NAMES
+from modelzero.data.options import LoadOptions
+from modelzero.models.recipe import HIDDEN_UNITS
+from modelzero.models.rungs import rung_named
+from modelzero.results.ladder import Ladder
+from modelzero.results.options import MARGIN
+from modelzero.runs.record import LadderRecord, RungRecord
+from modelzero.runs.run import Run
+
+_SETTINGS = ("model", "epochs", "batch_size", "learning_rate", "least_steps")  # set or ruled out by options
+_OWN_DATA = "Load the images with the original options; the notes on the data list them."
+
+
+def repeat(ladder: Ladder, *, is_ladder: bool) -> list[dict[str, str]]:
+    """List the commands, and notes where commands are not enough.
+
+    >>> import tempfile, modelzero as mz
+    >>> ladder = mz.climb("digits", ["majority", "softmax"], seeds=2, runs_dir=tempfile.mkdtemp())
+    >>> repeat(ladder, is_ladder=True)
+    [{'command': 'modelzero climb digits --rungs majority,softmax --seeds 2 --seed 42'}]
+    """
+    if is_ladder:
+        return _climb(ladder.record)
+    lines = []
+    for rung in ladder.rungs:
+        runs = [run for run in ladder.runs if run.id in rung.runs]
+        lines += _train(runs[0])
+        if len(runs) > 1:
+            rest = ", ".join(str(run.seed) for run in runs[1:11]) + (" ..." if len(runs) > 11 else "")
+            lines.append({"words": f"and the same with --seed {rest}"})
+    return lines
+
+
+def _climb(record: LadderRecord) -> list[dict[str, str]]:
+    own = [rung.name for rung in record.rungs if _is_own(rung)]
+    data, words = _data(record.data)
+    if own:
+        words.append({"words": f"Rungs that are not modelzero's own need your code: {', '.join(own)}."})
+    options = ["--rungs", ",".join(rung.name for rung in record.rungs)]
+    options += ["--seeds", str(len(record.seeds)), "--seed", str(record.seeds[0])]
+    if record.margin != MARGIN:
+        options += ["--margin", str(record.margin)]
+    if record.device != "cpu":
+        options += ["--device", record.device]
+    return [{"command": shlex.join(["modelzero", "climb", *data, *options])}, *words]
+
+
+def _is_own(rung: RungRecord) -> bool:
+    """Tell whether a rung is not one of modelzero's own as it is."""
+    return rung.model is None or rung.name != rung.model or rung_named(rung.model).recipe() != rung.recipe
+
+
+def _train(run: Run) -> list[dict[str, str]]:
+    record, recipe = run.record, run.record.recipe
+    data, words = _data(record.data)
+    if recipe["model"] is None or _is_altered(recipe):
+        words.append({"words": f"{record.model} needs your code."})
+    options = ["--model", record.model, "--seed", str(run.seed)]
+    if "optimizer" in recipe:
+        if recipe.get("hidden_units", HIDDEN_UNITS) != HIDDEN_UNITS:
+            options += ["--hidden-units", str(recipe["hidden_units"])]
+        for name in ("epochs", "batch_size", "learning_rate"):
+            options += [f"--{name.replace('_', '-')}", str(getattr(record, name))]
+        options += ["--threads", str(record.environment.threads)]
+        if record.engine:
+            options += ["--engine", record.engine]
+    return [{"command": shlex.join(["modelzero", "train", *data, *options])}, *words]
+
+
+def _is_altered(recipe: Mapping[str, Any]) -> bool:
+    """Whether a setting that no option gives differs from that of our own rung."""
+    own = rung_named(recipe["model"]).recipe()
+    return any(own[name] != recipe.get(name, own[name]) for name in own if name not in _SETTINGS)
+
+
+def _data(described: DataDescription) -> tuple[list[str], list[dict[str, str]]]:
+    """Return source and options that load the data, and words where they are not enough."""
+    origin, split = described.origin, described.split
+    if origin is not None:
+        options = origin.options
+        if split is None and described.share is None:  # nothing was drawn
+            options = replace(options, seed=LoadOptions.seed)
+        if origin.source in NAMES:
+            options = replace(options, allow_unreadable=False)
+        return [origin.source, *options.words()], []
+    seed = described.share_seed if split is None else split.seed
+    options = LoadOptions(
+        share=LoadOptions.share if described.share is None else described.share,
+        seed=LoadOptions.seed if seed is None else seed,
+        test_share=LoadOptions.test_share if split is None else split.test_share,
+    )
+    if described.name in NAMES:
+        return [described.name, *options.words()], []
+    there = "\0" not in described.source and Path(described.source).is_absolute()
+    return [described.source if there else described.name, *options.words()], [{"words": _OWN_DATA}]

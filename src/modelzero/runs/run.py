@@ -1,0 +1,280 @@
+"""`Run`: one training and what it left behind, read from its folder."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from modelzero.errors import ModelError, RunError
+from modelzero.io.json import from_json, to_json
+from modelzero.models.learner import Learner
+from modelzero.runs.notebook import run_html
+from modelzero.runs.record import (
+    FORMAT,
+    GROUPS,
+    HISTORY,
+    LADDER_RECORD,
+    MODEL,
+    NEEDED,
+    PREDICTIONS,
+    RECORD,
+    Epoch,
+    RunRecord,
+)
+from modelzero.runs.seal import DamagedError, fingerprint, unsealed
+from modelzero.runs.spec import Spec
+
+_ROWS = 1024  # test images whose logits are looked at at once
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Run:
+    """One training and what it left behind.
+
+    >>> import tempfile, modelzero as mz
+    >>> run = mz.train("digits", "model0", epochs=1, runs_dir=tempfile.mkdtemp())
+    >>> again = mz.Run.read(run.path)
+    >>> again.status, again.history == run.history
+    ('finished', True)
+
+    Args:
+        path: its folder.
+        record: the content of its `run.json`.
+        trained: the model, where it is in memory; else it is rebuilt from the stored weights.
+        logits: of the test images after the last epoch, where they are in memory.
+    """
+
+    path: Path
+    record: RunRecord
+    trained: Learner | None = None
+    logits: Tensor | None = None
+
+    @classmethod
+    def read(cls, path: str | Path, *, changed: bool = False) -> Run:
+        """Read the run in a folder.
+
+        A run whose process ended without a word, such as one that was killed, is `interrupted`.
+
+        Args:
+            path: the folder.
+            changed: take a record that was changed after it was written, too.
+
+        Raises:
+            RunError: no run there, or a damaged or newer record.
+        """
+        path = Path(path)
+        return cls(path, read_record(path, changed=changed))
+
+    @property
+    def id(self) -> str:
+        """The name of its folder."""
+        return self.record.id
+
+    @property
+    def status(self) -> str:
+        """Return `running`, `finished`, `failed` or `interrupted`."""
+        return self.record.status
+
+    @property
+    def seed(self) -> int:
+        """The seed that weights and batch order follow from."""
+        return self.record.seed
+
+    @property
+    def learned(self) -> bool | None:
+        """Whether the training learned anything; None where it has not ended, or in older records."""
+        return self.record.learned
+
+    @property
+    def not_learned(self) -> Mapping[str, Any] | None:
+        """Why the training did not learn, as `modelzero.training.learned` describes it; None if it did.
+
+        >>> import tempfile, modelzero as mz
+        >>> run = mz.train("digits", "softmax", epochs=1, seed=42, runs_dir=tempfile.mkdtemp())
+        >>> run.learned, run.not_learned
+        (True, None)
+        """
+        return self.record.not_learned
+
+    @property
+    def train_seconds(self) -> float:
+        """Time of the training steps of all epochs, evaluation not included."""
+        return self.record.train_seconds
+
+    @property
+    def history(self) -> Sequence[Epoch]:
+        """The figures of each epoch."""
+        return self.record.history
+
+    @cached_property
+    def learner(self) -> Learner:
+        """The trained model, rebuilt from the stored weights where it is not in memory.
+
+        Raises:
+            ModelError: a classifier of scikit-learn, or a model of the user's own, whose code the record lacks.
+        """
+        if self.trained is not None:
+            return self.trained
+        record = self.record
+        if record.recipe.get("kind") == "classifier":
+            raise ModelError(
+                f"run {self.id} fitted {record.model!r}, a scikit-learn classifier: it could only be stored as a "
+                "pickle, which can run any code when it is read; fit it again; its test predictions are in test_logits"
+            )
+        if record.recipe["model"] is None:
+            raise ModelError(
+                f"run {self.id} trained {record.model!r}, a model of your own: make it yourself and load "
+                f"{self.path / MODEL} into it with safetensors.torch.load_model"
+            )
+        learner = Spec.of(record).learner(record.data.image_shape, len(record.data.classes))
+        with self._reading(MODEL) as file:
+            learner.load(safetensors.torch.load_file(file))
+        return learner
+
+    @property
+    def model(self) -> nn.Module:
+        """The trained model in evaluation mode; see `learner`."""
+        model: nn.Module = self.learner.model
+        return model
+
+    @cached_property
+    def test_logits(self) -> Tensor:
+        """The logits of the test images after the last epoch, float32 [N, classes]."""
+        return self.tensors(PREDICTIONS)["logits"] if self.logits is None else self.logits
+
+    @cached_property
+    def test_predictions(self) -> Tensor:
+        """The predicted labels of the test images, int64 [N]; the logits are not kept in memory for it.
+
+        With 10,000 classes and test images they take 400 MB, and a ladder has the runs of all its seeds.
+        """
+        if self.logits is not None:
+            return self.logits.argmax(1)
+        with self._reading(PREDICTIONS) as file, safetensors.safe_open(file, "pt") as stored:
+            logits = stored.get_slice("logits")
+            starts = range(0, logits.get_shape()[0], _ROWS)
+            return torch.cat([logits[start : start + _ROWS].argmax(1) for start in starts])
+
+    @cached_property
+    def test_labels(self) -> Tensor:
+        """The true labels of the test images, int64 [N]."""
+        return self.tensors(PREDICTIONS)["labels"]
+
+    @cached_property
+    def test_groups(self) -> Tensor | None:
+        """The group of each test image, int64 [N], such as the video that a frame is of; None where it has none."""
+        with self._reading(PREDICTIONS) as file, safetensors.safe_open(file, "pt") as stored:
+            groups: Tensor | None = stored.get_tensor(GROUPS) if GROUPS in stored.keys() else None  # noqa: SIM118
+            return groups
+
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """Read one of its files of tensors, `model.safetensors` or `predictions.safetensors`.
+
+        Raises:
+            RunError: it is not there, or not what was written.
+        """
+        with self._reading(name) as file:
+            return safetensors.torch.load_file(file)
+
+    @property
+    def what_to_do(self) -> str:
+        """What makes a finished run of one that is not."""
+        if self.status == "interrupted":
+            return f"resume it: modelzero train --resume {shlex.quote(str(self.path))}"
+        return "wait for it" if self.status == "running" else "train it again"
+
+    def check_tensors(self) -> None:
+        """Make sure that weights and predictions of a finished run are what was written.
+
+        Raises:
+            RunError: one of the files is not.
+        """
+        for name in self.record.files or {}:
+            with self._reading(name):
+                pass
+
+    def check(self) -> None:
+        """Make sure that every file of a finished run is what was written.
+
+        Raises:
+            RunError: one is not.
+        """
+        self.check_tensors()
+        expected = "".join(to_json(line, indent=None) + "\n" for line in self.record.history)
+        try:
+            found = (self.path / HISTORY).read_bytes()
+        except OSError as error:
+            raise RunError(f"{self.path / HISTORY} cannot be read ({error.strerror})") from None
+        if found != expected.encode():  # byte by byte: other digits may mean the same number
+            raise RunError(f"{self.path / HISTORY} is damaged: it is not the history in {RECORD}")
+
+    @contextmanager
+    def _reading(self, name: str) -> Iterator[Path]:
+        if not (self.path / name).is_file():
+            raise RunError(
+                f"run {self.id} is {self.status} and has no {name}: expected a finished run; {self.what_to_do}"
+            )
+        try:
+            written = (self.record.files or {}).get(name)
+            if written is not None and fingerprint(self.path / name) != written:
+                raise OSError("checksum mismatch")  # noqa: TRY301 - one message for all that can be wrong
+            yield self.path / name
+        except (SafetensorError, OSError) as error:
+            raise RunError(f"{self.path / name} is damaged ({error}): train again") from None
+
+    def _repr_html_(self) -> str:
+        return run_html(self.record, self.path)
+
+    def __repr__(self) -> str:
+        last = self.history[-1] if self.history else None
+        figures = f", test_accuracy={last.test_accuracy:.4f}" if last else ""
+        return f"Run({self.id!r}, {self.status}{figures})"
+
+
+def read_record(path: Path, *, changed: bool = False) -> RunRecord:
+    """Read the record of a run, with the epochs since it was last written; see `Run.read`."""
+    try:
+        stored = unsealed((path / RECORD).read_bytes().decode(), check=not changed)
+        newer = stored["format"] > FORMAT
+        missing = [] if newer else sorted(set(NEEDED) - stored.keys())
+        if not newer and not missing:
+            if stored["status"] == "running":
+                stored["history"] = _read_history(path / HISTORY)
+                stored["train_seconds"] = sum(line["train_seconds"] for line in stored["history"])
+            record = RunRecord.from_dict(stored)
+    except OSError as error:
+        if (path / LADDER_RECORD).is_file():
+            raise RunError(f"{path} is a ladder of several runs: expected the folder of one run") from None
+        raise RunError(f"{path} holds no run ({error.strerror}): expected the folder of a run") from None
+    except DamagedError as error:
+        raise RunError(f"{path / RECORD} is damaged ({error}): train again") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise RunError(f"{path / RECORD} is damaged: expected a whole record; train again") from None
+    if newer:
+        raise RunError(
+            f"{path / RECORD} has format {stored['format']}, this modelzero reads up to {FORMAT}: update modelzero"
+        )
+    if missing:
+        raise RunError(f"{path / RECORD} is damaged: it lacks {', '.join(missing)}; train again")
+    if record.status == "running" and record.process is not None and record.process.is_alive() is False:
+        return replace(record, status="interrupted")
+    return record
+
+
+def _read_history(path: Path) -> list[dict[str, Any]]:
+    """Read the whole lines of a history; the last one may be half written."""
+    try:
+        lines = path.read_bytes().decode().split("\n")
+    except FileNotFoundError:
+        return []
+    return [from_json(line) for line in lines[:-1]]

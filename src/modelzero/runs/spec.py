@@ -1,0 +1,140 @@
+"""All that decides a run: settled before training, sent to workers, and read back from a record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from modelzero.data.dataset import ImageData
+from modelzero.errors import DataError, ModelError
+from modelzero.models.learner import Learner, learner_of
+from modelzero.models.recipe import HIDDEN_UNITS, Recipe
+from modelzero.models.rungs import Rung, as_rung, rung_named
+from modelzero.runs.process import Process
+from modelzero.runs.record import Environment, RunRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """All that decides a run besides the images.
+
+    Args:
+        rung: the model with the recipe that trains it, epochs as they are.
+        seed: of weights, batch order and dropout.
+        random: whether another seed gives another model.
+        randomness: how that is known.
+        threads: that it computes with.
+        device: where.
+        engine: `torch` or `fused`; None for models that are fitted in one go.
+        hidden_units: width of the chapter's models.
+        derived: settings that were derived from model, data and machine: the value and why.
+        ladder: the id of the ladder that it is a cell of.
+    """
+
+    rung: Rung
+    seed: int
+    random: bool | None
+    randomness: str | None
+    threads: int = 1
+    device: str = "cpu"
+    engine: str | None = None
+    hidden_units: int = HIDDEN_UNITS
+    derived: Mapping[str, str] = field(default_factory=dict)
+    ladder: str | None = None
+
+    @classmethod
+    def of(
+        cls, record: RunRecord, model: str | Rung | Callable[..., Any] | None = None, *, by: str = "mz.resume"
+    ) -> Spec:
+        """Return what a record describes.
+
+        Args:
+            record: of a run.
+            model: one of the user's own; None where the record names it.
+            by: the function that takes it, for messages.
+
+        Raises:
+            ModelError: a model of the user's own that was not given, or another one than that of the record.
+        """
+        recipe = record.recipe
+        trained = f"run {record.id} trained {record.model!r}" + ("" if recipe["model"] else ", a model of your own")
+        if model is None and recipe["model"] is None:
+            raise ModelError(
+                f"{trained}, which the record does not contain: give it with --model, or as {by}(..., model=...)"
+            )
+        rung = rung_named(recipe["model"]) if model is None else as_rung(model)
+        if rung.built_in != recipe["model"]:
+            raise ModelError(f"{trained}, but {rung.name!r} was given: expected the same model")
+        known = {each.name for each in fields(Recipe)}
+        # The recipe of a model without gradient steps has that model's own parameters, some of which are called alike.
+        settled = {key: value for key, value in recipe.items() if key in known} if record.engine else {}
+        return cls(
+            rung=replace(rung, name=record.model, **settled),
+            seed=record.seed,
+            random=record.random,
+            randomness=record.randomness,
+            threads=record.environment.threads,
+            device=record.environment.device,
+            engine=record.engine,
+            hidden_units=recipe.get("hidden_units", HIDDEN_UNITS),
+            derived=record.derived,
+            ladder=record.ladder,
+        )
+
+    def learner(self, image_shape: tuple[int, int, int], classes: int) -> Learner:
+        """Build its model, with the weights that follow from the seed.
+
+        Raises:
+            ModelError: see `modelzero.models.build.build`.
+        """
+        return learner_of(self.rung, image_shape, classes, hidden_units=self.hidden_units, seed=self.seed)
+
+    def record(self, data: ImageData, learner: Learner) -> RunRecord:
+        """Return the record of a run of it that is about to begin; its folder gives it an id."""
+        recipe: dict[str, Any] = {"model": self.rung.built_in}
+        if learner.by_steps:
+            recipe |= {"hidden_units": self.hidden_units, "loss": "cross-entropy", "optimizer": "sgd"}
+            recipe |= self.rung.recipe()
+        else:
+            recipe |= {"kind": learner.kind, **learner.settings()}
+        return RunRecord(
+            id="",
+            status="running",
+            created=datetime.now(UTC).isoformat(timespec="microseconds"),
+            process=Process.this(),
+            ladder=self.ladder,
+            model=self.rung.name,
+            seed=self.seed,
+            data=data.description,
+            environment=Environment.here(self.threads, self.device),
+            derived=self.derived,
+            epochs=self.rung.epochs if learner.by_steps else 1,
+            batch_size=self.rung.batch_size if learner.by_steps else None,
+            learning_rate=self.rung.learning_rate if learner.by_steps else None,
+            engine=self.engine,
+            recipe=recipe,
+            parameters=learner.parameters() if learner.by_steps else None,
+            warnings=None if learner.by_steps else (),
+            random=self.random,
+            randomness=self.randomness,
+        )
+
+
+def check_same_model(record: RunRecord, learner: Learner) -> None:
+    """Raise ModelError where a model that was built is not of the size that the record says."""
+    if record.engine and learner.parameters() != record.parameters:
+        raise ModelError(
+            f"run {record.id} trained {record.model!r} of {record.parameters:,} parameters, but a model of "
+            f"{learner.parameters():,} was given: expected the same model"
+        )
+
+
+def check_same_data(record: RunRecord, data: ImageData) -> None:
+    """Raise DataError where images are not those that a run was trained on."""
+    if data.fingerprint != record.data.fingerprint:
+        raise DataError(
+            f"{data.name} from {data.source} has the fingerprint {data.fingerprint[:12]}, but run {record.id} was "
+            f"trained on {record.data.fingerprint[:12]}: expected the same images, labels and class names"
+        )

@@ -1,0 +1,104 @@
+"""Settle a training before it begins: epochs, engine, threads and device, each with the reason."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+
+from modelzero.data.dataset import ImageData
+from modelzero.errors import SettingError
+from modelzero.models.learner import Learner
+from modelzero.models.randomness import randomness_of
+from modelzero.models.rungs import Rung
+from modelzero.runs.spec import Spec
+from modelzero.training.device import (
+    FUSED_THREADS_WORTH_IT,
+    THREADS_WORTH_IT,
+    choose_device,
+    default_threads,
+    use_threads,
+)
+from modelzero.training.fused.stack import choose_engine
+from modelzero.training.options import TrainOptions
+
+
+def settle(rung: Rung, learner: Learner, data: ImageData, options: TrainOptions, *, ladder: str | None = None) -> Spec:
+    """Return the spec of a training: all that decides it, with what was derived and why.
+
+    >>> import modelzero as mz
+    >>> from modelzero.models.learner import learner_of
+    >>> from modelzero.models.rungs import rung_named
+    >>> data, rung = mz.load("digits"), rung_named("softmax")
+    >>> learner = learner_of(rung, data.image_shape, len(data.classes))
+    >>> settle(rung, learner, data, TrainOptions(epochs=2)).engine
+    'fused'
+
+    Args:
+        rung: with its own recipe.
+        learner: the rung's model, just built.
+        data: what it will be trained on.
+        options: what was given.
+        ladder: the id of the ladder that it is a cell of.
+
+    Raises:
+        SettingError: a setting that this model, data or machine cannot follow.
+    """
+    given = options.recipe()
+    random, randomness = randomness_of(rung, learner)
+    spec = Spec(
+        rung=replace(rung, **given),  # type: ignore[arg-type]
+        seed=options.seed,
+        random=random,
+        randomness=randomness,
+        hidden_units=options.hidden_units,
+        ladder=ladder,
+    )
+    if not learner.by_steps:
+        needless = sorted((given.keys() - {"least_steps"}) | ({"engine"} if options.engine != "auto" else set()))
+        if needless:
+            raise SettingError(
+                f"{' and '.join(needless).replace('_', ' ')} given: {rung.name} is fitted in one go and takes none; "
+                "leave it out"
+            )
+        threads = options.threads or 1
+        derived = {"threads": f"{threads}: fitted in one go", "device": "cpu: fitted in one go"}
+        return replace(spec, threads=threads, derived=derived)
+    return _settled_by_steps(spec, learner, data, options)
+
+
+def _settled_by_steps(spec: Spec, learner: Learner, data: ImageData, options: TrainOptions) -> Spec:
+    """Choose epochs, engine, threads and device."""
+    rung, module, derived = spec.rung, learner.model, {}
+    epochs = rung.epochs_for(len(data.train))
+    if epochs > rung.epochs:
+        steps = rung.steps_per_epoch(len(data.train))
+        derived["epochs"] = f"{epochs}: {steps} steps each, and at least {rung.least_steps} steps are made"
+        rung = replace(rung, epochs=epochs)
+    engine, derived["engine"] = choose_engine(options.engine, module, rung, options.device)
+    threads = options.threads
+    if threads is None:
+        worth_it = FUSED_THREADS_WORTH_IT if engine == "fused" else THREADS_WORTH_IT
+        with own_random_numbers(engine):
+            threads, derived["threads"] = default_threads(module, data.image_shape, rung.batch_size, worth_it)
+    else:
+        derived["threads"] = f"{threads}: as asked"
+    if engine == "fused":
+        device, derived["device"] = "cpu", "cpu: the fused kernel computes there"
+    else:
+        with own_random_numbers(engine), use_threads(threads):
+            chosen, derived["device"] = choose_device(options.device, module, data, rung)
+            device = str(chosen)
+    return replace(spec, rung=rung, engine=engine, threads=threads, device=device, derived=derived)
+
+
+@contextlib.contextmanager
+def own_random_numbers(engine: str | None) -> Iterator[None]:
+    """Leave torch's random numbers as they are; the kernel draws none, and may run in several threads."""
+    if engine != "torch":
+        yield
+        return
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        yield

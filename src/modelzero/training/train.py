@@ -1,0 +1,101 @@
+"""`mz.train`: check the settings, load the data, settle the spec, execute it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from modelzero.data.dataset import ImageData
+from modelzero.data.load import load
+from modelzero.models.learner import learner_of
+from modelzero.models.rungs import Rung, as_rung
+from modelzero.runs.run import Run
+from modelzero.training.bars import Progress
+from modelzero.training.checkpoint import EVERY_SECONDS, check_every
+from modelzero.training.execute import begin, execute
+from modelzero.training.options import TrainOptions
+from modelzero.training.settle import settle
+
+
+def train(
+    data: ImageData | str | Path | Callable[[], ImageData],
+    model: str | Rung | Callable[..., Any] = "model0",
+    *,
+    epochs: int | None = TrainOptions.epochs,
+    batch_size: int | None = TrainOptions.batch_size,
+    learning_rate: float | None = TrainOptions.learning_rate,
+    seed: int = TrainOptions.seed,
+    hidden_units: int = TrainOptions.hidden_units,
+    device: str = TrainOptions.device,
+    threads: int | None = TrainOptions.threads,
+    engine: str = TrainOptions.engine,
+    runs_dir: str | Path = "runs",
+    data_dir: str | Path | None = None,
+    checkpoint_every: float | None = EVERY_SECONDS,
+    ladder: str | None = None,
+    progress: Progress | bool | None = None,
+) -> Run:
+    """Train one model on one data set with one seed, and leave its record in a new folder.
+
+    The steps are the chapter's: weights as after `torch.manual_seed(seed)`, batches in the order of a shuffling
+    DataLoader after `torch.manual_seed(seed)`, cross-entropy, SGD, an evaluation after each epoch. Models that are
+    fitted in one go, such as `knn`, are fitted and evaluated once.
+
+    >>> import tempfile, modelzero as mz
+    >>> run = mz.train("digits", "model0", epochs=2, seed=42, runs_dir=tempfile.mkdtemp())
+    >>> len(run.history), round(run.history[-1].test_accuracy, 2)
+    (2, 0.8)
+
+    Args:
+        data: an `ImageData`, or what `load` takes, or a function that returns image data; it is called after the other
+            settings have been checked.
+        model: a rung's name, a `Rung`, or a factory of a `torch.nn.Module` that maps [B, C, H, W] in [0, 1] to
+            logits [B, classes], or of a scikit-learn classifier; see `Rung` for the arguments of a factory.
+        epochs: passes over the training split; None takes the rung's recipe.
+        batch_size: images in one step; likewise.
+        learning_rate: step size; likewise.
+        seed: of weights, batch order and dropout, 0 to 2**63 - 1.
+        hidden_units: width of the models of the chapter.
+        device: `auto`, `cpu`, `cuda` or `mps`; `auto` takes the accelerator only where a short trial is faster.
+        threads: threads on the CPU; None takes one for small models and all cores for larger ones.
+        engine: `torch` is the plain loop; `fused` is one compiled kernel for stacks of linear layers, many times as
+            fast and equal to rounding; `auto` takes it wherever it can.
+        runs_dir: the folder that gets the run's folder.
+        data_dir: where `load` looks first.
+        checkpoint_every: seconds between two checkpoints, from which `resume` continues; a shorter training writes
+            none. None keeps one only when a signal ends the training.
+        ladder: the id of the ladder that this is a cell of, for the record.
+        progress: show bars; None means in terminals and notebooks. Or an object with the methods of `Progress`.
+
+    Returns:
+        The run, with its history, its record and the trained model.
+
+    Raises:
+        InputError: data, model, a setting or a folder that cannot be used; nothing was trained.
+        TrainingError: the loss became NaN or infinite, or the model failed; the run is recorded as `failed`.
+        UnfinishedError: the folder could not be written any more; what was complete before is still there.
+        Interruption: SIGINT, SIGTERM or SIGHUP; a KeyboardInterrupt. A checkpoint is written.
+    """
+    rung = as_rung(model)
+    options = TrainOptions(
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+        hidden_units=hidden_units,
+        device=device,
+        threads=threads,
+        engine=engine,
+    )
+    replace(rung, **options.recipe())  # type: ignore[arg-type]  # checked before the data are loaded
+    checkpoint_every = None if checkpoint_every is None else check_every(checkpoint_every)
+    if not isinstance(data, ImageData):
+        data = data() if callable(data) else load(data, data_dir=data_dir)
+    learner = learner_of(
+        rung, data.image_shape, len(data.classes), hidden_units=options.hidden_units, seed=options.seed
+    )
+    spec = settle(rung, learner, data, options, ladder=ladder)
+    folder = begin(spec, data, learner, runs_dir)
+    return execute(spec, data, folder, learner=learner, checkpoint_every=checkpoint_every, progress=progress)

@@ -1,0 +1,86 @@
+"""The commands of a report train again what is reported: they are typed, and the records compared."""
+
+import dataclasses
+import shlex
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import modelzero as mz
+from modelzero.cli import app
+from modelzero.models.linear import model0
+from modelzero.reporting.content import gather
+from modelzero.runs.folder import read_all
+
+
+def typed(words):
+    answer = CliRunner().invoke(app, words)
+    assert answer.exit_code == 0, answer.output
+
+
+def repeated(source):
+    """Type what the report of it says."""
+    lines = gather([source], pictures=False).as_dict()["repeat"]
+    for line in lines:
+        if "command" in line:
+            typed([*shlex.split(line["command"])[1:], "--runs-dir", "again"])
+    return [line["words"] for line in lines if "words" in line]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Images of two classes and two sizes, some of which cannot be read, in a folder with a space in its name."""
+    draws = np.random.default_rng(0)
+    for k in range(60):
+        path = tmp_path / "my own" / "ab"[k % 2] / f"{k // 4}-{k}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draws.integers(256, size=(20 + k % 3, 30, 3)).astype(np.uint8)).save(path)
+    for k in range(3):
+        (tmp_path / "my own" / "a" / f"99-{k}.png").write_bytes(b"")
+    return tmp_path / "my own"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--model model0 --hidden-units 33 --epochs 2",
+        "--model model1 --batch-size 7 --learning-rate 0.03 --epochs 1 --seed 7 --share 0.5 --split-seed 3",
+        "--model softmax --engine torch --epochs 2",
+        "--model centroid",
+    ],
+)
+def test_a_training(options):
+    """With the options that it was trained with."""
+    typed(["train", "digits", *options.split()])
+    (run,), _ = read_all("runs")
+    assert repeated(run) == []
+    (again,), _ = read_all("again")
+    assert again.record["files"] == run.record["files"]
+    assert again.record["data"] == run.record["data"]
+
+
+def test_ones_own_pictures(folder):
+    """As they were loaded: size, fit, groups, the draw of the split and what was left out."""
+    options = "--size 10x14 --fit crop --group (\\d+)- --test-share 0.3 --split-seed 5 --allow-unreadable"
+    typed(["climb", str(folder), "--rungs", "majority,centroid", "--margin", "0.2", "--seed", "3", *options.split()])
+    (ladder,) = (mz.Ladder.read(path.parent) for path in (folder.parent / "runs").glob("*/ladder.json"))
+    assert repeated(ladder) == []
+    (again,) = (mz.Ladder.read(path.parent) for path in (folder.parent / "again").glob("*/ladder.json"))
+    for key in ("data", "margin", "seeds", "family"):
+        assert again.record[key] == ladder.record[key]
+    assert [run.record["files"] for run in again.runs] == [run.record["files"] for run in ladder.runs]
+
+
+def test_a_seed_that_drew_nothing_is_left_out(digits):
+    """It would be refused, and was not always."""
+    data = dataclasses.replace(digits, origin={**digits.origin, "seed": 5, "allow_unreadable": True})
+    assert repeated(mz.train(data, "majority")) == []
+
+
+def test_what_no_command_can_say(digits):
+    """A recipe or a model of one's own is named, with code or without."""
+    for make in (model0, lambda: model0((1, 8, 8), 10)):
+        run = mz.train(digits, mz.Rung("model0", make, epochs=1, momentum=0.9))
+        assert gather([run], pictures=False).as_dict()["repeat"][1:] == [{"words": "model0 needs your code."}]
