@@ -64,7 +64,7 @@ def main():
                 assert list(path.glob("checkpoint-*.json")), "no checkpoint"
                 mz.resume(path, data, rung, progress=False)
                 same += outcome(path) == expected and not debris(runs)
-        print(f"{name}: {same} of {len(steps)} identical, engine {whole.record['engine']}")
+        print(f"{name}: {same} of {len(steps)} identical, engine {whole.record.engine}")
         right, tried = right + same, tried + len(steps)
     sys.exit(right != tried)
 

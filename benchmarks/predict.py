@@ -28,7 +28,7 @@ def read(run, paths, predictor):
     """Classify the files, or only decode them."""
     found = []
     start = time.perf_counter()
-    with Decoder(Preprocessing.of(run.record["data"])) as decoder:
+    with Decoder(Preprocessing.of(run.record.data)) as decoder:
         for at in range(0, len(paths), decoder.at_once):
             images, _, bad = decoder.decode(paths[at : at + decoder.at_once])
             assert not bad

@@ -16,10 +16,10 @@ import time
 import torch
 
 import modelzero as mz
+from modelzero.models.asking import predict_logits
 from modelzero.models.forest import Forest
 from modelzero.models.neighbours import NearestNeighbours
 from modelzero.models.trivial import Centroid, Majority
-from modelzero.models.asking import predict_logits
 from modelzero.training.loop import score
 
 FITTED_ON = 50_000

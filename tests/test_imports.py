@@ -90,3 +90,33 @@ def test_no_two_files_import_each_other():
         for module in tops:
             del left[module]
     assert not left, {module: sorted(others & left.keys()) for module, others in left.items()}
+
+
+def test_no_function_has_many_parameters():
+    """At most eight, but for `load`, `train` and `climb`, and for what numba compiles, which takes flat arrays."""
+    long = []
+    for module, tree in modules().items():
+        if module in ("training.fused.kernel", "training.fused.tiles"):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and node.name not in ("load", "train", "climb"):
+                given = node.args
+                names = [each.arg for each in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+                if len([name for name in names if name not in ("self", "cls")]) > 8:
+                    long.append(f"{module}.{node.name}")
+    assert not long
+
+
+def test_only_the_models_know_kinds_of_models():
+    """Nothing outside `models/` asks whether a model is a module, one of ours that is fitted, or a classifier."""
+    kinds = {"Module", "Fitted", "Classifier", "is_classifier"}
+    asking = [
+        f"{module}, line {node.lineno}"
+        for module, tree in modules().items()
+        if not module.startswith("models.")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("isinstance", "is_classifier")
+        for name in ast.walk(node)
+        if (getattr(name, "attr", None) or getattr(name, "id", None)) in kinds
+    ]
+    assert not asking

@@ -140,8 +140,8 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        picture = Image.fromarray(self.images[index].numpy())
-        tensor = torch.from_numpy(np.array(picture, copy=True)).view(*picture.size[::-1], len(picture.getbands()))
+        opened = Image.fromarray(self.images[index].numpy())
+        tensor = torch.from_numpy(np.array(opened, copy=True)).view(*opened.size[::-1], len(opened.getbands()))
         return tensor.permute(2, 0, 1).contiguous().to(torch.float32).div(255), int(self.targets[index])
 
 
@@ -222,8 +222,8 @@ def _speeds(data: ImageData, folder: str, repeats: int, say: Callable[[str], obj
             run = train(data, name, epochs=1, runs_dir=folder, progress=False)
             training.append(len(data.train) / run.history[0].train_seconds)
             testing.append(len(data.test) / run.history[0].test_seconds)
-        yield _measure(f"mz.train: {name}, images learned from", "pictures/s", training)
-        yield _measure(f"mz.train: {name}, images tested", "pictures/s", testing)
+        yield _measure(f"mz.train: {name}, images learned from", "images/s", training)
+        yield _measure(f"mz.train: {name}, images tested", "images/s", testing)
 
 
 def _measure(what: str, unit: str, values: list[float]) -> Measure:

@@ -101,9 +101,9 @@ def walk(data: ImageData, *, runs_dir: str | Path = "runs", say: Callable[[str],
 
 
 def _flatten(data: ImageData, expected: dict[str, Any]) -> Section:
-    picture = data.train.images[0]
-    flat = nn.Flatten()(picture)
-    before, after = list(picture.shape), list(flat.shape)
+    image = data.train.images[0]
+    flat = nn.Flatten()(image)
+    before, after = list(image.shape), list(flat.shape)
     return Section(
         "Flattening an image",
         [f"before: {before}  [channels, height, width]", f"after:  {after}  [channels, height * width]"],

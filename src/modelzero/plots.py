@@ -153,9 +153,9 @@ def data_figure(data: ImageData, columns: int = 10, most_rows: int = 20) -> Figu
     sheet = torch.full((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), 255, dtype=torch.uint8)
     for label in range(rows):
         places = torch.nonzero(data.train.labels == label).flatten()[:columns]
-        for column, picture in enumerate(data.train.images[places]):
+        for column, pixels in enumerate(data.train.images[places]):
             top, left = label * (height + gap), column * (width + gap)
-            sheet[top : top + height, left : left + width] = picture.permute(1, 2, 0)
+            sheet[top : top + height, left : left + width] = pixels.permute(1, 2, 0)
     axes = figure.subplots()
     axes.imshow(sheet.expand(-1, -1, 3).numpy() if channels == 1 else sheet[..., :3].numpy(), interpolation="nearest")
     middles = [label * (height + gap) + height / 2 for label in range(rows)]

@@ -140,7 +140,7 @@ def test_a_climb_names_one_of_the_same_that_was_cut_off(folder, tmp_path):
     shutil.copytree(next(folder.glob("*-ladder-*")), tmp_path / "runs" / "cut-off")
     record = unsealed((tmp_path / "runs" / "cut-off" / "ladder.json").read_text())
     words = "climb digits --rungs majority,centroid,softmax --no-audit --seeds"
-    assert "interrupted" not in invoke(f"{words} 2").stderr
+    assert "an identical climb" not in invoke(f"{words} 2").stderr
     write_record(tmp_path / "runs" / "cut-off", record | {"status": "interrupted"}, "ladder.json")
     (tmp_path / "runs").rename(tmp_path / "my runs")
     words = words.replace("climb", "climb --runs-dir 'my runs'", 1)
@@ -148,7 +148,7 @@ def test_a_climb_names_one_of_the_same_that_was_cut_off(folder, tmp_path):
     assert said.startswith("an identical climb was interrupted; ")
     assert shlex.split(said)[-4:] == ["modelzero", "climb", "--resume", "my runs/cut-off"]
     for other in ("1", "2 --margin 0.1", "2 --share 0.5", "2 --seed 7"):
-        assert "interrupted" not in invoke(f"{words} {other}").stderr
+        assert "an identical climb" not in invoke(f"{words} {other}").stderr
 
 
 def test_compare_refuses_what_it_cannot_compare(folder):

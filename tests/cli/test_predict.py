@@ -64,7 +64,7 @@ def test_csv_and_json_say_the_same_as_python(run, pictures):
     table = list(csv.reader(io.StringIO(predict(run.path, "digit", "--top", 3).stdout)))
     assert table[0] == ["picture", "class", "probability", "class_2", "probability_2", "class_3", "probability_3"]
     document = json.loads(predict(run.path, "digit", "--top", 3, "--json").stdout)
-    values, labels = run.predict(pictures).sort(1, descending=True)
+    values, labels = mz.predict(run, pictures).sort(1, descending=True)
     for k, (row, entry) in enumerate(zip(table[1:], document["pictures"], strict=True)):
         assert row[0] == entry["picture"] == f"digit/{k}.png"
         assert row[1::2] == [str(label) for label in labels[k, :3].tolist()]

@@ -110,7 +110,7 @@ def test_one_run_counts_once(ladder, tmp_path):
     assert twice["ladder"] == str(ladder.path)
     both = json.loads(invoke(f"report {ladder.path} {run.path} --json").stdout)
     assert len(both["recorded_runs"]) == len(ladder.runs)
-    again = mz.train("digits", run.record["model"], seed=run.seed, runs_dir=tmp_path / "more")
+    again = mz.train("digits", run.record.model, seed=run.seed, runs_dir=tmp_path / "more")
     answer = invoke(f"report {run.path} {again.path}")
     assert answer.exit_code == 2
     assert f"seeds {run.seed}, {run.seed}" in answer.stderr

@@ -131,7 +131,7 @@ def test_rungs_of_ones_own_are_given_by_their_names(mine):
     answer = invoke(f"climb --resume {path} --rungs {mine}:RUNG --workers 1 --json")
     assert answer.exit_code == 0, answer.output
     again, whole = mz.Run.read(next(path.parent.glob("*mine*"))), mz.Run.read("aside")
-    assert again.record["files"] == whole.record["files"]
+    assert again.record.files == whole.record.files
 
 
 def test_a_folder_that_is_a_file_or_cannot_be_written(mounted):
@@ -163,7 +163,7 @@ def test_a_disk_that_fills_up_is_one_line_and_nothing_is_lost(mounted):
     answer = invoke(f"train --resume {path} --json")
     assert answer.exit_code == 0, answer.output
     whole = mz.train("digits", "convnet", epochs=3, threads=1, progress=False)
-    assert json.loads(answer.stdout)["files"] == whole.record["files"]
+    assert json.loads(answer.stdout)["files"] == whole.record.files
     mz.Run.read(path).check()
 
 
@@ -186,8 +186,8 @@ def test_a_killed_climb_goes_on_at_once():
     assert shown["left_out"] == []
     assert len(shown["runs"]) == len(list(Path("runs").glob("*seed*"))) == 2
     whole = mz.train("digits", "convnet", seed=42, threads=1, progress=False, runs_dir="whole")
-    (run,) = (run for run in mz.Ladder.read(path).runs if run.record["model"] == "convnet")
-    assert run.record["files"] == whole.record["files"]
+    (run,) = (run for run in mz.Ladder.read(path).runs if run.record.model == "convnet")
+    assert run.record.files == whole.record.files
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])

@@ -74,7 +74,7 @@ def test_a_killed_training_is_interrupted_and_goes_on():
     assert (record["id"], record["status"], len(record["history"])) == (path.name, "finished", 12)
     assert (record["resumed"][0]["epoch"], record["resumed"][0]["step"]) > (1, 0)  # it was killed within epoch 1 or 2
     whole = mz.train("digits", "convnet", epochs=12, threads=1, progress=False)
-    assert record["files"] == whole.record["files"]
+    assert record["files"] == whole.record.files
     assert [e["test_loss"] for e in record["history"]] == [e.test_loss for e in whole.history]
 
 
@@ -99,14 +99,14 @@ def test_a_stopped_climb_goes_on():
     rungs = ["--rungs", "majority,softmax,convnet", "--seeds", "2", "--workers", "1"]
     process = start("climb", "digits", *rungs, "--no-audit")
     path = the_run()
-    while mz.Run.read(path).record["model"] != "convnet":
+    while mz.Run.read(path).record.model != "convnet":
         path = max(Path("runs").glob("*/history.jsonl"), key=os.path.getmtime).parent
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
     assert process.returncode == 143
     ladder = next(Path("runs").glob("*-ladder-*"))
-    assert mz.Ladder.read(ladder).record["status"] == "interrupted"
+    assert mz.Ladder.read(ladder).record.status == "interrupted"
     finished = {run.path: run.path.joinpath("run.json").stat().st_mtime_ns for run in mz.Ladder.read(ladder).runs}
     assert 0 < len(finished) < 5
     code, out, err = modelzero("climb", "--resume", str(ladder), "--json")
@@ -127,13 +127,13 @@ def test_a_killed_climb_leaves_no_workers_and_goes_on():
     """SIGKILL to the climbing process: its workers leave checkpoints and end by themselves."""
     process = start("climb", "digits", "--rungs", "majority,convnet", "--seeds", "2", "--no-audit")
     path = the_run()
-    while mz.Run.read(path).record["model"] != "convnet":
+    while mz.Run.read(path).record.model != "convnet":
         path = max(Path("runs").glob("*/history.jsonl"), key=os.path.getmtime).parent
         time.sleep(0.05)
     process.kill()
     process.communicate()
     ladder = next(Path("runs").glob("*-ladder-*"))
-    assert mz.Ladder.read(ladder).record["status"] == "interrupted"
+    assert mz.Ladder.read(ladder).record.status == "interrupted"
     for _ in range(100):
         states = [mz.Run.read(record.parent).status for record in Path("runs").glob("*/run.json")]
         if "running" not in states:

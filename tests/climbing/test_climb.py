@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -47,7 +46,7 @@ class FailsAlways(FailsInTraining):
 
 
 def logits_of(ladder):
-    return {(run.record["model"], run.seed): run.test_logits for run in ladder.runs}
+    return {(run.record.model, run.seed): run.test_logits for run in ladder.runs}
 
 
 def only_ladder():
@@ -114,8 +113,8 @@ def test_a_killed_worker_costs_its_cell_only(digits, tmp_path):
     ladder = mz.climb(digits, rungs, seeds=1, workers=2)
     assert [rung.name for rung in ladder.rungs] == ["majority", "once", "mine"]
     ((left_out),) = ladder.left_out
-    assert (left_out["name"], left_out["failed"]) == ("always", True)
-    assert "died 2 times" in left_out["why"]
+    assert (left_out.name, left_out.failed) == ("always", True)
+    assert "died 2 times" in left_out.why
     assert len(list((tmp_path / "always").iterdir())) == 2
     assert "Left out: always" in ladder.table()
 
@@ -125,19 +124,19 @@ def test_a_model_that_fails_in_training_is_named_and_the_rest_goes_on(digits):
     ladder = climb(digits, ["majority", FailsInTraining, "centroid"], seeds=2)
     assert [rung.name for rung in ladder.rungs] == ["majority", "centroid"]
     (left_out,) = ladder.left_out
-    assert left_out["failed"]
+    assert left_out.failed
     for word in ("2 of 2 trainings failed", "ZeroDivisionError: my own bug", "test_climb.py, line "):
-        assert word in left_out["why"]
-    assert len(ladder.record["family"]) == 2
+        assert word in left_out.why
+    assert len(ladder.record.family) == 2
     assert ladder.comparisons[0].p_adjusted == pytest.approx(2 * ladder.comparisons[0].p)
-    assert ladder.record["status"] == "finished"
+    assert ladder.record.status == "finished"
 
 
 def test_a_model_that_cannot_be_made_is_left_out_before_training(digits):
     """It belongs to no comparison, and the reason is its own message."""
     ladder = climb(digits, ["majority", FailsAlways, "centroid"], seeds=1)
-    assert "LookupError: never worked" in ladder.left_out[0]["why"]
-    assert len(ladder.record["family"]) == 1
+    assert "LookupError: never worked" in ladder.left_out[0].why
+    assert len(ladder.record.family) == 1
 
 
 def test_pictures_too_small_for_a_rung(digits):
@@ -149,9 +148,9 @@ def test_pictures_too_small_for_a_rung(digits):
         digits.classes,
     )
     ladder = climb(tiny, ["majority", "tinyvgg"], seeds=1)
-    assert ladder.left_out[0]["name"] == "tinyvgg"
-    assert "too small" in ladder.left_out[0]["why"]
-    assert not ladder.left_out[0]["failed"]
+    assert ladder.left_out[0].name == "tinyvgg"
+    assert "too small" in ladder.left_out[0].why
+    assert not ladder.left_out[0].failed
 
 
 def test_if_no_rung_works_it_says_why(digits, refuses):
@@ -161,7 +160,7 @@ def test_if_no_rung_works_it_says_why(digits, refuses):
     assert not Path("runs").exists()
     with refuses(mz.TrainingError, "no rung could be trained", "my own bug"):
         climb(digits, [FailsInTraining])
-    assert mz.Ladder.read(only_ladder()).record["status"] == "failed"
+    assert mz.Ladder.read(only_ladder()).record.status == "failed"
 
 
 def test_what_is_compared_is_written_down_before_training(digits):
@@ -171,29 +170,29 @@ def test_what_is_compared_is_written_down_before_training(digits):
     def listen(ladder):
         if not seen:
             assert not list(Path("runs").glob("*/run.json"))
-            seen.append(json.loads((only_ladder() / "ladder.json").read_text()))
+            seen.append(mz.Ladder.read(only_ladder()).record)
 
     climb(digits, ["majority", "centroid", "model0"], seeds=2, progress=listen)
     (record,) = seen
-    assert [cell["status"] for cell in record["cells"]] == ["planned"] * 4
-    assert [(each["rung"], each["below"]) for each in record["family"]] == [
+    assert [cell.status for cell in record.cells] == ["planned"] * 4
+    assert [(each.rung, each.below) for each in record.family] == [
         ("centroid", ["majority"]),
         ("model0", ["majority", "centroid"]),
     ]
-    assert record["rungs"][2]["recipe"]["learning_rate"] == 0.1
-    assert (record["seeds"], record["margin"], record["status"]) == ([42, 43], 0.003, "running")
+    assert record.rungs[2].recipe["learning_rate"] == 0.1
+    assert (record.seeds, record.margin, record.status) == ([42, 43], 0.003, "running")
 
 
 def test_a_rung_without_randomness_is_trained_once(digits):
     """A classifier that may have some is trained until two gave the same; see test_measured.py."""
     names = ["majority", "sklearn.naive_bayes.GaussianNB", "sklearn.tree.DecisionTreeClassifier"]
     ladder = climb(digits, names, seeds=3)
-    assert [run.record["model"] for run in ladder.runs] == [
+    assert [run.record.model for run in ladder.runs] == [
         names[0],
         *["GaussianNB"] * 2,
         *["DecisionTreeClassifier"] * 3,
     ]
-    assert [rung["random"] for rung in ladder.record["rungs"]] == [False, False, True]
+    assert [rung.random for rung in ladder.record.rungs] == [False, False, True]
     assert len({run.test_logits.numpy().tobytes() for run in ladder.runs[3:]}) == 3
 
 
@@ -204,7 +203,7 @@ def test_runs_of_a_climb_are_ordinary_runs(digits):
         [ladder.path.name, *(run.id for run in ladder.runs)]
     )
     assert [path.name for path in ladder.path.iterdir()] == ["ladder.json"]
-    assert [mz.Run.read(run.path).record["test_reads"] for run in ladder.runs] == [1, 3, 3]
+    assert [mz.Run.read(run.path).record.test_reads for run in ladder.runs] == [1, 3, 3]
     assert torch.equal(ladder.runs[0].test_labels, digits.test.labels)
 
 
@@ -262,12 +261,12 @@ def test_what_does_not_fit_is_left_out_by_name_with_its_predicted_time(digits):
     assert time.monotonic() - began < 30
     assert [rung.name for rung in ladder.rungs] == ["majority", "centroid"]
     (left_out,) = ladder.left_out
-    assert left_out["name"] == "slow"
+    assert left_out.name == "slow"
     steps = 10 * 45
-    assert 0.9 * steps * 0.2 < left_out["predicted_seconds"] < 3 * steps * 0.2
-    assert "would not fit" in left_out["why"]
-    assert not left_out["failed"]
-    assert [each["rung"] for each in ladder.record["family"]] == ["centroid"]
+    assert 0.9 * steps * 0.2 < left_out.predicted_seconds < 3 * steps * 0.2
+    assert "would not fit" in left_out.why
+    assert not left_out.failed
+    assert [each.rung for each in ladder.record.family] == ["centroid"]
 
 
 def test_what_outruns_its_prediction_is_cut_off(digits):
@@ -291,7 +290,7 @@ def test_what_outruns_its_prediction_is_cut_off(digits):
     ladder = mz.climb(digits, ["majority", mz.Rung("mine", make=treacherous)], seeds=1, budget=20, workers=1)
     assert time.monotonic() - began < 20 + 5
     assert [rung.name for rung in ladder.rungs] == ["majority"]
-    assert ladder.left_out[0]["why"] == "cut off: the budget ended"
+    assert ladder.left_out[0].why == "cut off: the budget ended"
     (run,) = (run for run in map(mz.Run.read, Path("runs").glob("*mine*")))
     assert run.status == "interrupted"
 
@@ -345,7 +344,7 @@ def test_ctrl_c_shows_what_is_known(interrupts):
     assert "interrupted" in err
     assert "Traceback" not in err
     ladder = mz.Ladder.read(only_ladder())
-    assert ladder.record["status"] == "interrupted"
+    assert ladder.record.status == "interrupted"
     assert {"majority", "model0"} <= {rung.name for rung in ladder.rungs}
     assert not running_in_group(process.pid)
 

@@ -23,7 +23,7 @@ def climb(data, rungs, **settings):
 
 
 def cells(ladder, rung):
-    return [cell for cell in ladder.record["cells"] if cell["rung"] == rung.name]
+    return [cell for cell in ladder.record.cells if cell.rung == rung.name]
 
 
 @pytest.mark.parametrize("workers", [None, pytest.param(2, marks=pytest.mark.slow)])
@@ -31,22 +31,18 @@ def test_each_cell_says_whether_it_learned(bright, workers):
     """A rung that collapses on all seeds, one that does on one, one that becomes NaN: the climb goes on to its end."""
     settings = {} if workers is None else {"executor": None, "workers": workers}
     ladder = climb(bright, ["centroid", COLLAPSES, BECOMES_NAN, ONE_DIES], **settings)
-    assert ladder.record["status"] == "finished"
-    assert [cell["learned"] for cell in ladder.record["cells"][:1]] == [True]
+    assert ladder.record.status == "finished"
+    assert [cell.learned for cell in ladder.record.cells[:1]] == [True]
     for cell in cells(ladder, COLLAPSES):
-        assert (cell["status"], cell["learned"], cell["not_learned"]["kind"]) == ("finished", False, "loss")
+        assert (cell.status, cell.learned, cell.not_learned["kind"]) == ("finished", False, "loss")
     for cell in cells(ladder, BECOMES_NAN):
-        assert (cell["status"], cell["learned"], cell["run"]) == ("failed", False, None)
-        assert cell["not_learned"].keys() == {"kind", "epoch", "step"}
-        assert cell["not_learned"]["kind"] == "not finite"
-    assert {cell["seed"]: cell["learned"] for cell in cells(ladder, ONE_DIES)} == {
-        seed: seed != THE_ONE for seed in SEEDS
-    }
+        assert (cell.status, cell.learned, cell.run) == ("failed", False, None)
+        assert cell.not_learned.keys() == {"kind", "epoch", "step"}
+        assert cell.not_learned["kind"] == "not finite"
+    assert {cell.seed: cell.learned for cell in cells(ladder, ONE_DIES)} == {seed: seed != THE_ONE for seed in SEEDS}
     runs = {run.id: run for run in ladder.runs}
-    assert all(
-        runs[cell["run"]].not_learned == cell["not_learned"] for cell in ladder.record["cells"] if cell["run"] in runs
-    )
-    assert json.loads((ladder.path / "ladder.json").read_text())["cells"] == ladder.record["cells"]
+    assert all(runs[cell.run].not_learned == cell.not_learned for cell in ladder.record.cells if cell.run in runs)
+    assert json.loads((ladder.path / "ladder.json").read_text())["cells"] == ladder.record.as_dict()["cells"]
 
 
 def test_another_failure_says_nothing_of_learning(bright):
@@ -60,7 +56,7 @@ def test_another_failure_says_nothing_of_learning(bright):
             pass
 
     ladder = climb(bright, ["centroid", Fails], seeds=2)
-    assert [(cell["status"], cell["learned"], cell["not_learned"]) for cell in ladder.record["cells"][1:]] == [
+    assert [(cell.status, cell.learned, cell.not_learned) for cell in ladder.record.cells[1:]] == [
         ("failed", None, None)
     ] * 2
 
@@ -71,15 +67,15 @@ def test_a_climb_that_goes_on_says_the_same(bright):
     whole = climb(bright, rungs, seeds=3)
 
     def listen(ladder):
-        if sum(cell["status"] != "planned" for cell in ladder.record["cells"]) == 6:
+        if sum(cell.status != "planned" for cell in ladder.record.cells) == 6:
             raise KeyboardInterrupt
 
     with pytest.raises(Interrupted) as caught:
         climb(bright, rungs, seeds=3, progress=listen)
-    known = [cell["learned"] for cell in caught.value.ladder.record["cells"]]
+    known = [cell.learned for cell in caught.value.ladder.record.cells]
     assert known == [True, False, False, False, True, False, None]
     ladder = climb(bright, rungs[1:], resume=caught.value.ladder.path)
-    said = [[(cell["learned"], cell["not_learned"]) for cell in each.record["cells"]] for each in (ladder, whole)]
+    said = [[(cell.learned, cell.not_learned) for cell in each.record.cells] for each in (ladder, whole)]
     assert said[0] == said[1]
 
 

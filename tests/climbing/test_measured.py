@@ -26,19 +26,20 @@ def climb(data, rungs, **settings):
 def states(ladder):
     """The status of each cell, by rung."""
     found = {}
-    for cell in ladder.record["cells"]:
-        found.setdefault(cell["rung"], []).append(cell["status"])
+    for cell in ladder.record.cells:
+        found.setdefault(cell.rung, []).append(cell.status)
     return found
 
 
 def random(ladder):
-    return {rung["name"]: (rung["random"], rung["randomness"]) for rung in ladder.record["rungs"]}
+    return {rung.name: (rung.random, rung.randomness) for rung in ladder.record.rungs}
 
 
 def timeless(record):
     """A ladder's record without what differs from climb to climb."""
-    kept = {key: record[key] for key in ("status", "seeds", "rungs", "family", "left_out", "not_planned")}
-    return kept | {"cells": [{**cell, "run": cell["run"] is not None} for cell in record["cells"]]}
+    stored = record.as_dict()
+    kept = {key: stored[key] for key in ("status", "seeds", "rungs", "family", "left_out", "not_planned")}
+    return kept | {"cells": [{**cell, "run": cell["run"] is not None} for cell in stored["cells"]]}
 
 
 def test_what_gives_the_same_twice_is_trained_twice(digits):
@@ -46,10 +47,11 @@ def test_what_gives_the_same_twice_is_trained_twice(digits):
     ladder = climb(digits, ["majority", mz.Rung("logistic", lambda: LogisticRegression(max_iter=50))])
     assert states(ladder) == {"majority": ["finished"], "logistic": ["finished"] * 2 + ["not needed"] * 3}
     assert random(ladder) == {"majority": (False, "known"), "logistic": (False, "assumed")}
-    assert {cell["why"] for cell in ladder.record["cells"][3:]} == {"seeds 42 and 43 gave equal predictions"}
-    assert (ladder.left_out, ladder.record["status"], len(ladder.runs)) == ([], "finished", 3)
-    assert [run.record["randomness"] for run in ladder.runs] == ["known", "assumed", "assumed"]
-    assert mz.climb(resume=ladder.path).record == json.loads((ladder.path / "ladder.json").read_text())
+    assert {cell.why for cell in ladder.record.cells[3:]} == {"seeds 42 and 43 gave equal predictions"}
+    assert (list(ladder.left_out), ladder.record.status, len(ladder.runs)) == ([], "finished", 3)
+    assert [run.record.randomness for run in ladder.runs] == ["known", "assumed", "assumed"]
+    stored = json.loads((ladder.path / "ladder.json").read_text())
+    assert mz.climb(resume=ladder.path).record.as_dict().items() <= stored.items()
 
 
 def test_what_draws_without_a_parameter_gets_all_its_seeds(digits):
@@ -86,7 +88,7 @@ def test_what_is_declared_is_not_measured(digits):
         "all": (True, "declared"),
         "softmax once": (False, "declared"),
     }
-    assert [(run.record["random"], run.record["randomness"]) for run in ladder.runs][::4] == [(False, "declared")] * 2
+    assert [(run.record.random, run.record.randomness) for run in ladder.runs][::4] == [(False, "declared")] * 2
 
 
 def test_of_one_training_nothing_is_known(digits):
@@ -130,7 +132,7 @@ def test_what_is_hopeless_is_not_tried_with_further_seeds(digits):
     ladder = climb(digits, ["centroid", mz.Rung("fails", fails)], seeds=4, executor=Counts())
     assert states(ladder) == {"centroid": ["finished"], "fails": ["failed"] * 4}
     assert submitted == [42, 42, 43]
-    assert ladder.left_out[0]["why"].startswith("4 of 4 trainings failed: ")
+    assert ladder.left_out[0].why.startswith("4 of 4 trainings failed: ")
 
 
 @pytest.mark.slow
@@ -148,7 +150,7 @@ def test_the_record_does_not_depend_on_who_works(digits):
 def test_what_waited_comes_before_the_next_rung(digits):
     """A deadline shall cut off the last rungs, not the further seeds of an early one."""
     ladder = climb(digits, [LikeSkorch, "softmax"], seeds=4, executor=None, workers=1)
-    ended = [(run.record["model"], run.seed) for run in sorted(ladder.runs, key=lambda run: run.record["created"])]
+    ended = [(run.record.model, run.seed) for run in sorted(ladder.runs, key=lambda run: run.record.created)]
     assert ended == [(name, seed) for name in ("LikeSkorch", "softmax") for seed in (42, 43, 44, 45)]
 
 
@@ -158,7 +160,7 @@ def test_a_climb_that_was_cut_off_comes_to_the_same(digits, count):
     rungs = [mz.Rung("bayes", GaussianNB), LikeSkorch]
 
     def listen(ladder):
-        if sum(cell["status"] == "finished" for cell in ladder.record["cells"]) == count:
+        if sum(cell.status == "finished" for cell in ladder.record.cells) == count:
             raise KeyboardInterrupt
 
     with pytest.raises(Interrupted) as caught:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -51,7 +53,7 @@ def test_one_of_five_that_collapses_is_named_and_not_averaged(collapsed):
     """The mean is that of the four that learned; the method gets no verdict all the same."""
     rung = collapsed.rung(ONE_DIES.name)
     assert (rung.learned, rung.seeds, [each["seed"] for each in rung.not_learned]) == (4, 4, [THE_ONE])
-    good = [run for run in collapsed.runs if run.record["model"] == ONE_DIES.name and run.seed != THE_ONE]
+    good = [run for run in collapsed.runs if run.record.model == ONE_DIES.name and run.seed != THE_ONE]
     assert rung.accuracy == pytest.approx(np.mean([run.history[-1].test_accuracy for run in good]))
     (line,) = (each for each in collapsed.comparisons if each.rung == ONE_DIES.name)
     assert line.verdict == "no verdict"
@@ -79,14 +81,10 @@ def test_a_rung_that_did_not_learn_is_nobodys_opponent(bright, tmp_path):
 
 def test_records_of_before_the_flag_count_as_learned(collapsed):
     """What does not say whether it learned is taken as it always was."""
-    runs = [
-        mz.Run(run.path, {key: value for key, value in run.record.items() if key not in ("learned", "not_learned")})
-        for run in collapsed.runs
-    ]
-    cells = [
-        {k: v for k, v in cell.items() if k not in ("learned", "not_learned")} for cell in collapsed.record["cells"]
-    ]
-    older = mz.Ladder(collapsed.path, {**collapsed.record, "cells": cells}, runs)
+    unsaid = {"learned": None, "not_learned": None}
+    runs = [mz.Run(run.path, replace(run.record, **unsaid)) for run in collapsed.runs]
+    cells = [replace(cell, **unsaid) for cell in collapsed.record.cells]
+    older = mz.Ladder(collapsed.path, replace(collapsed.record, cells=cells), runs)
     assert older.rung(COLLAPSES.name).all_learned
     assert {each.verdict for each in older.comparisons} <= {"better", "worse", "no different", "cannot tell"}
 
@@ -117,7 +115,7 @@ def test_compare_and_reports_give_no_verdict_either(collapsed):
     for name, count in ((COLLAPSES.name, "5 of 5"), (ONE_DIES.name, "1 of 5")):
         assert f"No verdict: {name}, {count} trainings did not learn" in told.stdout
     by_name = {
-        name: [run for run in collapsed.runs if run.record["model"] == name] for name in (COLLAPSES.name, "centroid")
+        name: [run for run in collapsed.runs if run.record.model == name] for name in (COLLAPSES.name, "centroid")
     }
     assert mz.compare(by_name[COLLAPSES.name], by_name["centroid"]).verdict == "no verdict"
     assert mz.compare(by_name["centroid"], by_name[COLLAPSES.name]).verdict == "no verdict"
@@ -132,10 +130,8 @@ def test_trainings_that_diverged_count_beside_those_that_finished(digits, tmp_pa
     """Two finished and one NaN of one method: no verdict, in a report and in a comparison."""
     settings = {"runs_dir": tmp_path}
     good = [mz.train(digits, "softmax", seed=seed, **settings) for seed in (1, 2)]
-    failed = mz.Run(good[0].path, {
-        **good[0].record, "id": "diverged", "seed": 3, "status": "failed", "learned": False,
-        "not_learned": {"kind": "not finite", "epoch": 1, "step": 2}, "files": {},
-    })  # fmt: skip
+    nan = {"learned": False, "not_learned": {"kind": "not finite", "epoch": 1, "step": 2}, "files": {}}
+    failed = mz.Run(good[0].path, replace(good[0].record, id="diverged", seed=3, status="failed", **nan))
     majority = mz.train(digits, "majority", **settings)
     result = mz.compare(majority, [*good, failed])
     assert result.verdict == "no verdict"
@@ -260,7 +256,7 @@ def test_fewer_trainings_than_asked_for_are_a_look_too(digits, tmp_path):
     """What a budget or Ctrl-C left of an earlier climb counts by the seeds that were trained."""
 
     def listen(ladder):
-        if sum(cell["status"] == "finished" for cell in ladder.record["cells"]) == 3:
+        if sum(cell.status == "finished" for cell in ladder.record.cells) == 3:
             raise KeyboardInterrupt
 
     rungs = ["centroid", "softmax"]
@@ -275,7 +271,7 @@ def test_a_rung_that_is_measured_counts_in_full_while_it_is_trained(digits, tmp_
     seen = []
 
     def listen(ladder):
-        seen.append(rung_table(ladder).columns[3]._cells[-1])
+        seen.append(rung_table(ladder.findings).columns[3]._cells[-1])
 
     rungs = ["majority", "sklearn.naive_bayes.GaussianNB"]
     ladder = mz.climb(digits, rungs, seeds=5, audit=False, executor=Inline(), progress=listen, runs_dir=tmp_path)
@@ -293,4 +289,4 @@ def test_a_signal_before_anything_is_planned_is_an_interruption(digits, tmp_path
     monkeypatch.setattr("modelzero.climbing.climb.share", interrupted)
     with pytest.raises(KeyboardInterrupt) as caught:
         mz.climb(digits, ["sklearn.naive_bayes.GaussianNB"], audit=False, runs_dir=tmp_path)
-    assert caught.value.ladder.record["status"] == "interrupted"
+    assert caught.value.ladder.record.status == "interrupted"

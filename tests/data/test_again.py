@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 import modelzero as mz
-from modelzero.reporting.again import as_png, load_again
+from modelzero.data.again import find_again
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def folder(tmp_path):
 def test_a_folder_is_found_again_with_its_settings(folder, settings):
     """Sizes, splits and shares follow from the record; the fingerprint says that they are right."""
     data = mz.load(folder, **settings)
-    found, why = load_again(data.description())
+    found, why = find_again(data.description)
     assert why == ""
     assert found.fingerprint == data.fingerprint
     assert found.test.names == data.test.names
@@ -37,13 +37,13 @@ def test_a_folder_is_found_again_with_its_settings(folder, settings):
 
 def test_other_pictures_are_noticed(folder):
     """One pixel that changed is another set; a folder that is gone is said to be gone."""
-    described = mz.load(folder).description()
+    described = mz.load(folder).description
     Image.new("RGB", (16, 16)).save(folder / "dark" / "0.png")
-    assert "holds other images" in load_again(described)[1]
+    assert "holds other images" in find_again(described)[1]
     moved = folder.rename(folder.with_name("moved"))
-    assert "the record does not say where" in load_again(described)[1]
-    assert "fingerprint" in load_again(described, source=moved)[1]
-    assert "cannot be loaded again" in load_again(described, source="nowhere")[1]
+    assert "the record does not say where" in find_again(described)[1]
+    assert "fingerprint" in find_again(described, moved)[1]
+    assert "cannot be loaded again" in find_again(described, "nowhere")[1]
 
 
 def test_the_same_pictures_as_arrays(folder, tmp_path):
@@ -53,7 +53,7 @@ def test_the_same_pictures_as_arrays(folder, tmp_path):
     for name, split in (("train", data.train), ("test", data.test)):
         arrays |= {f"x_{name}": split.images.numpy().transpose(0, 2, 3, 1), f"y_{name}": split.labels.numpy()}
     np.savez(tmp_path / "same.npz", **arrays, classes=np.array(data.classes))
-    found, why = load_again(data.description(), source=tmp_path / "same.npz")
+    found, why = find_again(data.description, tmp_path / "same.npz")
     assert why == ""
     assert found.fingerprint == data.fingerprint
 
@@ -62,15 +62,15 @@ def test_named_sets_are_never_downloaded(tmp_path, monkeypatch):
     """Where the files are not on this machine, there are no images."""
     described = {"name": "svhn", "source": "downloaded from somewhere", "fingerprint": "0", "image_shape": [3, 32, 32]}
     monkeypatch.setattr("modelzero.data.sets.published.download", lambda *_, **__: pytest.fail("a download"))
-    monkeypatch.setattr("modelzero.reporting.again.cache_folder", lambda: tmp_path)
-    assert load_again(described) == (None, "svhn is not on this machine")
-    assert load_again(described, source="mnist", data_dir=tmp_path)[0] is None
+    monkeypatch.setattr("modelzero.data.again.cache_folder", lambda: tmp_path)
+    assert find_again(described) == (None, "svhn is not on this machine")
+    assert find_again(described, "mnist", data_dir=tmp_path)[0] is None
 
 
 def test_a_share_of_digits():
     """A named set with a share, drawn again."""
     data = mz.load("digits", share=0.5, seed=3)
-    assert load_again(data.description())[0].fingerprint == data.fingerprint
+    assert find_again(data.description)[0].fingerprint == data.fingerprint
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 20, 10), (3, 200, 50), (1, 1, 500)])

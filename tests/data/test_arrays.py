@@ -144,14 +144,14 @@ def test_own_test_and_validation_splits():
     """Given splits are taken as they are; nothing is drawn, and validation is in neither."""
     data = mz.from_arrays(GREY, LABELS, GREY[:4], LABELS[:4], validation_images=GREY[:6], validation_labels=LABELS[:6])
     assert (len(data.train), len(data.test), len(data.validation)) == (20, 4, 6)
-    assert data.description()["split"] is None
-    assert data.description()["validation_images"] == 6
+    assert data.description["split"] is None
+    assert data.description["validation_images"] == 6
     assert np.array_equal(data.train.images[:, 0], GREY)
 
 
 def test_drawn_splits_are_described():
     """What a record says of the data says how the split was drawn, and which share of it is used."""
-    described = mz.from_arrays(GREY, LABELS, test_share=0.3, seed=4, share=0.5).description()
+    described = mz.from_arrays(GREY, LABELS, test_share=0.3, seed=4, share=0.5).description
     assert described["split"] == {
         "rule": "stratified", "test_share": 0.3, "seed": 4, "group": None, "reached": 0.3
     }  # fmt: skip

@@ -12,7 +12,7 @@ from PIL import Image
 import modelzero as mz
 from modelzero.climbing.shared import open_shared, share
 from modelzero.data.assemble import take_share
-from modelzero.data.splits import Rule
+from modelzero.data.options import LoadOptions
 
 COUNT, SIZE = 60, 6  # images, and images of each group
 IMAGES = np.random.default_rng(0).integers(0, 256, (COUNT, 16, 16), np.uint8)
@@ -44,7 +44,7 @@ def test_groups_follow_the_drawn_split():
     assert data.grouped_by == "groups"
     assert (data.train.group_count, data.test.group_count) == (8, 2)
     assert sorted({*data.train.groups.tolist(), *data.test.groups.tolist()}) == list(range(10))
-    assert data.description()["groups"] == {"by": "groups", "train": 8, "test": 2, "validation": None}
+    assert data.description["groups"] == {"by": "groups", "train": 8, "test": 2, "validation": None}
     assert data.fingerprint == mz.ImageData("x", data.train, data.test, data.classes).fingerprint
 
 
@@ -54,17 +54,17 @@ def test_groups_survive_a_share():
     data = mz.from_arrays(IMAGES, CLASSES, groups=GROUPS, share=0.5)
     assert_grouped(data.train, data.test)
     assert len(data.train) == 24
-    later = take_share(whole, Rule(share=0.5))
+    later = take_share(whole, LoadOptions(share=0.5))
     assert torch.equal(later.train.images, data.train.images)
     assert torch.equal(later.train.groups, data.train.groups)
     assert torch.equal(later.test.groups, whole.test.groups)
-    assert later.description()["groups"] == data.description()["groups"]
+    assert later.description["groups"] == data.description["groups"]
 
 
 def test_a_share_of_one_image_of_each_group_is_not_grouped():
     """Nothing that is left belongs together."""
     groups = [k // 2 for k in range(COUNT)]
-    data = take_share(mz.from_arrays(IMAGES, [0, 1] * 30, IMAGES, [0, 1] * 30, groups=groups), Rule(share=0.04))
+    data = take_share(mz.from_arrays(IMAGES, [0, 1] * 30, IMAGES, [0, 1] * 30, groups=groups), LoadOptions(share=0.04))
     assert len(data.train) == 2
     assert data.train.groups is None
 
@@ -77,7 +77,7 @@ def test_workers_see_the_groups(tmp_path):
     for name in ("train", "test"):
         assert torch.equal(getattr(back, name).groups, getattr(data, name).groups)
     assert back.grouped_by == "groups"
-    assert back.description() == data.description()
+    assert back.description == data.description
     train_only = mz.from_arrays(IMAGES, CLASSES, IMAGES[::4], CLASSES[::4], groups=GROUPS)
     share(train_only, tmp_path / "both")  # over what is there
     open_shared.cache_clear()
@@ -167,7 +167,7 @@ def test_groups_of_three_splits_in_any_order(tmp_path):
     )
     for name in ("train", "test", "validation"):
         assert torch.equal(getattr(data, name).groups, getattr(arrays, name).groups)
-    assert data.description()["groups"] == {"by": "column group", "train": 4, "test": 4, "validation": 2}
+    assert data.description["groups"] == {"by": "column group", "train": 4, "test": 4, "validation": 2}
 
 
 def test_a_group_on_both_sides_has_one_number(tmp_path):

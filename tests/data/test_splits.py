@@ -5,7 +5,6 @@ import pytest
 
 from modelzero import DataError, SettingError
 from modelzero.data.splits import (
-    Rule,
     check_divisible,
     check_sides,
     class_order,
@@ -169,7 +168,7 @@ def test_classes_that_cannot_be_divided(refuses):
 def test_settings_outside_their_range(refuses, settings):
     """Refused with what was given, before anything is read."""
     with refuses(SettingError, next(iter(settings)).replace("_", " "), repr(next(iter(settings.values())))):
-        Rule(**settings)
+        LoadOptions(**settings)
 
 
 def test_class_order():

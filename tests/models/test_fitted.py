@@ -7,11 +7,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import modelzero as mz
+from modelzero.models.asking import predict_logits
 from modelzero.models.fitted import Fitted, to_pixels
 from modelzero.models.forest import Forest
 from modelzero.models.neighbours import NearestNeighbours
 from modelzero.models.trivial import Centroid, Majority
-from modelzero.models.asking import predict_logits
 
 MODELS = [Majority, Centroid, NearestNeighbours, Forest]
 

@@ -6,8 +6,8 @@ import torch
 from sklearn.ensemble import ExtraTreesClassifier
 
 import modelzero as mz
-from modelzero.models.forest import Forest
 from modelzero.models.asking import predict_logits
+from modelzero.models.forest import Forest
 
 
 def flat(split):

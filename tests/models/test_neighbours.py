@@ -7,8 +7,8 @@ from sklearn.neighbors import KNeighborsClassifier
 
 import modelzero as mz
 from modelzero.models import neighbours
-from modelzero.models.neighbours import NearestNeighbours
 from modelzero.models.asking import predict_logits
+from modelzero.models.neighbours import NearestNeighbours
 
 
 def fitted(split, k, classes=10):

@@ -6,8 +6,8 @@ from sklearn.naive_bayes import GaussianNB
 
 import modelzero as mz
 from modelzero.errors import SettingError
-from modelzero.models.build import build
 from modelzero.models.fitted import Fitted
+from modelzero.models.learner import learner_of
 from modelzero.models.randomness import randomness_of
 from modelzero.models.rungs import as_rung
 
@@ -35,7 +35,7 @@ class Drawn(Fitted):
 def test_a_rung_overrides_what_is_known_and_that_what_is_assumed(model, expected):
     """A parameter's name decides nothing."""
     rung = as_rung(model)
-    assert randomness_of(rung, build(rung.make, (1, 8, 8), 10)) == expected
+    assert randomness_of(rung, learner_of(rung, (1, 8, 8), 10)) == expected
 
 
 def test_random_is_true_false_or_none(refuses):

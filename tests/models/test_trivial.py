@@ -8,8 +8,8 @@ from sklearn.neighbors import NearestCentroid
 
 import modelzero as mz
 from modelzero.models import trivial
-from modelzero.models.trivial import Centroid, Majority
 from modelzero.models.asking import predict_logits
+from modelzero.models.trivial import Centroid, Majority
 
 
 def flat(split):

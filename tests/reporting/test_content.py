@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 
@@ -14,6 +15,7 @@ from modelzero.io.json import to_json
 from modelzero.reporting.content import gather
 from modelzero.reporting.page import page
 from modelzero.runs.folder import write_record
+from modelzero.runs.record import LADDER_RECORD, RECORD, LadderRecord, RunRecord
 
 
 @pytest.fixture(scope="module")
@@ -33,18 +35,18 @@ def copied(ladder, tmp_path):
     return tmp_path / "runs" / ladder.path.name
 
 
-def change(path, name="run.json", **fields):
+def change(path, name=RECORD, **fields):
     record = json.loads((path / name).read_text())
     record.update(fields)
-    write_record(path, record, name)
+    write_record(path, (RunRecord if name == RECORD else LadderRecord).from_dict(record), name)
 
 
 def classes_of(count, each=4, seed=0):
     """A set of so many classes with noisy images, a few of each."""
     rng = np.random.default_rng(seed)
     labels = torch.arange(count).repeat_interleave(each)
-    pictures = torch.from_numpy(rng.integers(0, 256, (count * each, 1, 4, 4), dtype=np.uint8))
-    split = mz.Split(pictures, labels)
+    images = torch.from_numpy(rng.integers(0, 256, (count * each, 1, 4, 4), dtype=np.uint8))
+    split = mz.Split(images, labels)
     return mz.ImageData("many", split, split, tuple(f"class {k}" for k in range(count)))
 
 
@@ -59,7 +61,7 @@ def test_a_ladder_is_told_as_climb_tells_it(ladder):
 
 def test_bands_are_over_the_seeds(ladder):
     """Mean, lowest and highest of each epoch, by hand."""
-    runs = [run for run in ladder.runs if run.record["model"] == "softmax"]
+    runs = [run for run in ladder.runs if run.record.model == "softmax"]
     epochs = gather([ladder]).rungs[1].epochs
     assert len(epochs) == len(runs[0].history) > 1
     for number, band in enumerate(epochs):
@@ -90,7 +92,7 @@ def test_a_single_run_is_enough(ladder, read_page):
 
 def test_runs_of_one_model_are_its_seeds(ladder, read_page):
     """Two runs of softmax are one method, also where a folder is named twice."""
-    runs = [run.path for run in ladder.runs if run.record["model"] == "softmax"]
+    runs = [run.path for run in ladder.runs if run.record.model == "softmax"]
     report = gather([*runs, runs[0]])
     assert [(rung.account.name, rung.account.seeds) for rung in report.rungs] == [("softmax", 2)]
     assert "and the same with --seed 43" in read_page(page(report)).text()
@@ -98,7 +100,7 @@ def test_runs_of_one_model_are_its_seeds(ladder, read_page):
 
 def test_runs_of_two_models_are_compared(ladder):
     """As `modelzero compare` does it, in the order given."""
-    report = gather([run for run in reversed(ladder.runs) if run.record["model"] != "majority"])
+    report = gather([run for run in reversed(ladder.runs) if run.record.model != "majority"])
     assert [rung.account.name for rung in report.rungs] == ["model0", "softmax"]
     (comparison,) = report.ladder.comparisons
     assert (comparison.rung, comparison.against) == ("softmax", "model0")
@@ -157,7 +159,7 @@ def test_unfinished_and_damaged_runs_are_named_and_left_out(copied, read_page):
 
 def test_nothing_finished_is_a_report_too(copied, read_page):
     """A ladder that was interrupted before anything was trained says just that."""
-    change(copied, "ladder.json", status="interrupted", cells=[
+    change(copied, LADDER_RECORD, status="interrupted", cells=[
         {"rung": "softmax", "seed": 42, "status": "cut off", "run": None, "why": "interrupted"}])  # fmt: skip
     report = gather([copied])
     tree = read_page(page(report))
@@ -173,12 +175,11 @@ def test_nothing_finished_is_a_report_too(copied, read_page):
 
 def test_a_ladder_that_still_runs_can_be_looked_at(copied, read_page):
     """What is finished by now is in it, and it says that it is not all."""
-    record = json.loads((copied / "ladder.json").read_text())
-    record["cells"][-1].update(status="planned", run=None)
-    for name in ("leaks", "seconds"):
-        record.pop(name)
-    change_to = {**record, "status": "running"}
-    write_record(copied, change_to, "ladder.json")
+    record = mz.Ladder.read(copied).record
+    *finished, last = record.cells
+    cells = [*finished, dataclasses.replace(last, status="planned", run=None)]
+    record = dataclasses.replace(record, status="running", cells=cells, leaks=None, seconds=None)
+    write_record(copied, record, LADDER_RECORD)
     tree = read_page(page(gather([copied])))
     assert "recorded as running" in tree.text()
     assert "1 of 5 trainings" in tree.text()

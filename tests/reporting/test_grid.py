@@ -19,7 +19,7 @@ def colours(classes, shape=(3, 4, 4), per_class=3):
     return ImageData("colours", split, split, tuple(f"class {k}" for k in range(classes)))
 
 
-def test_each_row_shows_pictures_of_its_own_class():
+def test_each_row_shows_images_of_its_own_class():
     """Row k holds pixels of value k where its three tiles stand, and white beyond them."""
     grid = np.asarray(sample_grid(colours(5)))
     for row in range(5):

@@ -17,7 +17,7 @@ from torch import nn
 import modelzero as mz
 from modelzero.io.json import to_json
 from modelzero.reporting.content import gather
-from modelzero.reporting.page import page, write_report
+from modelzero.reporting.page import page
 from modelzero.reporting.shown import show
 
 HOSTILE = (
@@ -147,7 +147,7 @@ def test_no_number_stands_elsewhere(tree, document):
             continue
         allowed = (r"95 % interval", r"all 2 seeds", r"The 24 wrong predictions .* seed 42 .*", r"a ladder of 3 models",
                    r"with seed 42", r"mean confidence [\d.]+ %, accuracy [\d.]+ %", r"F1", r"bars are 95 % intervals",
-                   r"from 80 to 90 % is as far as from 90 to 95 %", r"\d+ in all", r"Intervals: 95 %, for models",
+                   r"from 80 to 90 % is as far as from 90 to 95 %", r"\d+ in total", r"Intervals: 95 %, for models",
                    r"images show no miscalibration", r"kept at 1 because", r"95 % limit if perfectly")  # fmt: skip
         assert any(re.search(each, piece) for each in allowed), piece
     for key, said in sentences.items():
@@ -200,7 +200,7 @@ def test_names_are_text_whatever_is_in_them(tree, text):
     assert sum(each.text() == "\u05d0\u05d1\u05d2 (1)" for each in tree.all("bdi")) > 5
 
 
-def test_pictures_and_charts_have_words(tree):
+def test_images_and_charts_have_words(tree):
     """Each image has an alternative text, each chart a title, each table that scrolls a name."""
     assert all(each.attributes["alt"].startswith("Test image") for each in tree.all("img"))
     assert len(tree.all("img")) >= 24
@@ -211,7 +211,7 @@ def test_pictures_and_charts_have_words(tree):
     assert tree.all("html")[0].attributes["lang"] == "en"
 
 
-def test_pictures_are_those_of_the_mistakes(tree, document, digits):
+def test_images_are_those_of_the_mistakes(tree, document, digits):
     """The first mistake of the last rung: its pixels, its class, what was said."""
     mistake = document["rungs"][2]["mistakes"][0]
     section = tree.all("details", id="rung-2")[0]
@@ -236,17 +236,17 @@ def test_the_same_records_give_the_same_page(ladder, text):
     assert page(gather([mz.Ladder.read(ladder[0].path)], data=ladder[1])) == text
 
 
-def test_pictures_that_cannot_be_found_are_said_to_be_missing(ladder, digits, read_page):
+def test_images_that_cannot_be_found_are_said_to_be_missing(ladder, digits, read_page):
     """The source is gone, or holds other images: a table instead, and the reason."""
     gone = gather([ladder[0]])
     assert "the record does not say where" in gone.without_pictures
     tree = read_page(page(gone))
     assert not tree.all("img")
     assert "Without the images: the record does not say where" in tree.text()
-    assert gather([ladder[0]], pictures=False).without_pictures == "they were not requested"
+    assert gather([ladder[0]], images=False).without_pictures == "they were not looked for"
 
 
-def test_other_pictures_than_those_of_the_runs_are_refused(ladder, digits, refuses):
+def test_other_images_than_those_of_the_runs_are_refused(ladder, digits, refuses):
     """Whoever names images means them: a report without them would not be what was asked for."""
     for data in (digits, "digits", "nowhere"):
         with refuses(mz.DataError, "not the images of these runs", "fingerprint"):
@@ -254,15 +254,15 @@ def test_other_pictures_than_those_of_the_runs_are_refused(ladder, digits, refus
 
 
 def test_ladder_report_writes_the_file(ladder, tmp_path, refuses):
-    """`ladder.report(path)` gives the path back; a folder that is not there is one line."""
-    path = ladder[0].report(tmp_path / "out.html")
+    """`mz.report(ladder, path)` gives the path back; a folder that is not there is one line."""
+    path = mz.report(ladder[0], tmp_path / "out.html")
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert "data:image/png" not in path.read_text(encoding="utf-8")
-    ladder[0].report(path, data=ladder[1])  # images that no record can find
+    mz.report(ladder[0], path, data=ladder[1])  # images that no record can find
     assert "data:image/png" in path.read_text(encoding="utf-8")
     with refuses(mz.SettingError, "gone", "there is no folder"):
-        ladder[0].report(tmp_path / "gone" / "out.html")
+        mz.report(ladder[0], tmp_path / "gone" / "out.html")
     with refuses(mz.SettingError, "cannot be written"):
-        ladder[0].report(tmp_path)
+        mz.report(ladder[0], tmp_path)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["out.html"]
-    assert write_report([ladder[0].runs[0]], tmp_path / "one.html").stat().st_size > 10_000
+    assert mz.report([ladder[0].runs[0]], tmp_path / "one.html").stat().st_size > 10_000

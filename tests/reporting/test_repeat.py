@@ -22,7 +22,7 @@ def typed(words):
 
 def repeated(source):
     """Type what the report of it says."""
-    lines = gather([source], pictures=False).as_dict()["repeat"]
+    lines = gather([source], images=False).as_dict()["repeat"]
     for line in lines:
         if "command" in line:
             typed([*shlex.split(line["command"])[1:], "--runs-dir", "again"])
@@ -57,11 +57,11 @@ def test_a_training(options):
     (run,), _ = read_all("runs")
     assert repeated(run) == []
     (again,), _ = read_all("again")
-    assert again.record["files"] == run.record["files"]
-    assert again.record["data"] == run.record["data"]
+    assert again.record.files == run.record.files
+    assert again.record.data == run.record.data
 
 
-def test_ones_own_pictures(folder):
+def test_ones_own_images(folder):
     """As they were loaded: size, fit, groups, the draw of the split and what was left out."""
     options = "--size 10x14 --fit crop --group (\\d+)- --test-share 0.3 --split-seed 5 --allow-unreadable"
     typed(["climb", str(folder), "--rungs", "majority,centroid", "--margin", "0.2", "--seed", "3", *options.split()])
@@ -69,13 +69,14 @@ def test_ones_own_pictures(folder):
     assert repeated(ladder) == []
     (again,) = (mz.Ladder.read(path.parent) for path in (folder.parent / "again").glob("*/ladder.json"))
     for key in ("data", "margin", "seeds", "family"):
-        assert again.record[key] == ladder.record[key]
-    assert [run.record["files"] for run in again.runs] == [run.record["files"] for run in ladder.runs]
+        assert getattr(again.record, key) == getattr(ladder.record, key)
+    assert [run.record.files for run in again.runs] == [run.record.files for run in ladder.runs]
 
 
 def test_a_seed_that_drew_nothing_is_left_out(digits):
     """It would be refused, and was not always."""
-    data = dataclasses.replace(digits, origin={**digits.origin, "seed": 5, "allow_unreadable": True})
+    options = dataclasses.replace(digits.origin.options, seed=5, allow_unreadable=True)
+    data = dataclasses.replace(digits, origin=dataclasses.replace(digits.origin, options=options))
     assert repeated(mz.train(data, "majority")) == []
 
 
@@ -83,4 +84,4 @@ def test_what_no_command_can_say(digits):
     """A recipe or a model of one's own is named, with code or without."""
     for make in (model0, lambda: model0((1, 8, 8), 10)):
         run = mz.train(digits, mz.Rung("model0", make, epochs=1, momentum=0.9))
-        assert gather([run], pictures=False).as_dict()["repeat"][1:] == [{"words": "model0 needs your code."}]
+        assert gather([run], images=False).as_dict()["repeat"][1:] == [{"words": "model0 needs your code."}]

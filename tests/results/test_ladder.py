@@ -38,7 +38,7 @@ def test_accounts_are_in_ladder_order(ladder):
     """One for each rung, and its accuracy is the mean over its seeds."""
     assert [rung.name for rung in ladder.rungs] == RUNGS
     for rung in ladder.rungs:
-        runs = [run for run in ladder.runs if run.record["model"] == rung.name]
+        runs = [run for run in ladder.runs if run.record.model == rung.name]
         assert rung.seeds == len(runs) == (3 if rung.random else 1)
         assert rung.accuracy == pytest.approx(np.mean([run.history[-1].test_accuracy for run in runs]))
         assert rung.low <= rung.accuracy <= rung.high
@@ -48,7 +48,7 @@ def test_accounts_are_in_ladder_order(ladder):
 def test_classes_are_scored_as_scikit_learn_does(ladder, digits):
     """Confusion, precision, recall and F1 over the predictions of all seeds, put one after the other."""
     rung = ladder.rung("model0")
-    runs = [run for run in ladder.runs if run.record["model"] == "model0"]
+    runs = [run for run in ladder.runs if run.record.model == "model0"]
     labels = np.tile(digits.test.labels.numpy(), 3)
     predicted = np.concatenate([run.test_logits.argmax(1).numpy() for run in runs])
     assert (np.array(rung.confusion) == confusion_matrix(labels, predicted)).all()
@@ -64,7 +64,7 @@ def test_cost_of_a_rung_is_accounted_for(ladder):
     rung = ladder.rung("model0")
     assert rung.train_images_per_second == pytest.approx(3 * 1437 / rung.train_seconds)
     assert rung.parameters == 64 * 10 + 10 + 10 * 10 + 10
-    run = next(run for run in ladder.runs if run.record["model"] == "model0")
+    run = next(run for run in ladder.runs if run.record.model == "model0")
     assert rung.model_bytes == (run.path / "model.safetensors").stat().st_size
     assert rung.peak_memory_bytes > 50e6
     assert ladder.rung("knn").parameters > 1437 * 64
@@ -92,11 +92,11 @@ def test_worth_it_is_the_last_rung_that_is_better(ladder):
     """With its price in points and training time, in figures and in words."""
     better = [each for each in ladder.comparisons if each.verdict == "better"]
     assert ladder.worth_it == better[-1].rung == "knn"
-    assert ladder.price["against"] == "centroid"
-    assert ladder.price["gain"] == better[-1].difference
-    assert (ladder.price["gain_low"], ladder.price["gain_high"]) == (better[-1].low, better[-1].high)
+    assert ladder.price.against == "centroid"
+    assert ladder.price.gain == better[-1].difference
+    assert (ladder.price.gain_low, ladder.price.gain_high) == (better[-1].low, better[-1].high)
     times = ladder.rung("knn").train_seconds / ladder.rung("centroid").train_seconds
-    assert ladder.price["times_the_training_time"] == pytest.approx(times)
+    assert ladder.price.times_the_training_time == pytest.approx(times)
     assert ladder.verdict()[0].startswith("Worth it: knn, +6.94 points (")
 
 
@@ -118,7 +118,7 @@ def test_json_has_the_fixed_fields(shown, ladder):
     needed = {"rung", "against", "difference", "low", "high", "p", "p_adjusted", "verdict", "least_detectable"}
     assert all(needed <= each.keys() for each in shown["comparisons"])
     assert shown["runs"] == [str(run.path) for run in ladder.runs]
-    assert shown["data"]["fingerprint"] == ladder.runs[0].record["data"]["fingerprint"]
+    assert shown["data"]["fingerprint"] == ladder.runs[0].record.data.fingerprint
     assert shown["worth_it"] == "knn"
 
 
@@ -189,10 +189,10 @@ def test_a_lost_run_costs_its_own_training_only(digits):
     ladder = mz.Ladder.read(whole.path)
     assert [run.id for run in ladder.runs] == [whole.runs[0].id, whole.runs[2].id]
     (left_out,) = ladder.left_out
-    assert left_out["why"].startswith("1 of 2 trainings lost: ")
+    assert left_out.why.startswith("1 of 2 trainings lost: ")
     again = mz.climb(digits, resume=whole.path, audit=False)
     assert [rung.accuracy for rung in again.rungs] == accuracies
-    assert again.left_out == []
+    assert not again.left_out
     said = mz.climb(digits, ["centroid"], audit=False).verdict()[0]
     assert re.fullmatch(r"One rung: centroid, \d\d\.\d\d % \(\d\d\.\d\d to \d\d\.\d\d %\)\.", said)
     for run in again.runs:

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 import modelzero as mz
-from modelzero.climbing import leaks
 from modelzero.io.json import to_json
+from modelzero.results import leaks
 from modelzero.results.comparison import compare_accounts
 from modelzero.results.leaks import look_for_leaks, without_leaks
+from modelzero.runs.record import Leaks
 
 
 @pytest.fixture(autouse=True)
@@ -41,8 +42,7 @@ def ladder(leaky, tmp_path_factory):
 
 def test_the_record_keeps_which_pictures_leaked(ladder):
     """Positions in the test split, and how many are equal or nearly so; on disk too."""
-    expected = {"searched": True, "why": None, "exact": 10, "near": 10, "positions": list(range(20))}
-    expected |= {"test_clusters": []}
+    expected = Leaks(searched=True, why=None, exact=10, near=10, positions=list(range(20)), test_clusters=[])
     assert ladder.leaks == expected
     assert mz.Ladder.read(ladder.path).leaks == expected
 
@@ -51,7 +51,7 @@ def test_the_score_without_them_comes_from_the_predictions(ladder, leaky):
     """Each rung's accuracy over the 340 other images, the mean over its seeds, against a count by hand."""
     assert [each.rung for each in ladder.without_leaks] == ["majority", "knn", "model0"]
     for each in ladder.without_leaks:
-        runs = [run for run in ladder.runs if run.record["model"] == each.rung]
+        runs = [run for run in ladder.runs if run.record.model == each.rung]
         rights = [(run.test_logits.argmax(1) == leaky.test.labels)[20:].float().mean().item() for run in runs]
         assert each.without == pytest.approx(np.mean(rights))
         assert each.accuracy == ladder.rung(each.rung).accuracy
@@ -76,8 +76,8 @@ def test_comparisons_are_made_again_without_them(ladder, leaky):
     """From the other 340 images, as one family; a verdict that changes is named with its difference."""
     kept = [replace(rung, right=rung.right[:, 20:]) for rung in ladder.rungs]
     assert ladder.comparisons_without_leaks == compare_accounts(kept, size=2)
-    every = {**ladder.leaks, "positions": [k for k in range(360) if k % 120]}
-    few = mz.Ladder(ladder.path, {**ladder.record, "leaks": every}, ladder.runs)
+    every = replace(ladder.leaks, positions=[k for k in range(360) if k % 120])
+    few = mz.Ladder(ladder.path, replace(ladder.record, leaks=every), ladder.runs)
     assert [each.verdict for each in few.comparisons_without_leaks] != [each.verdict for each in few.comparisons]
     (said,) = (each for each in few.verdict() if each.startswith("Leaked:"))
     assert "; verdicts then: " in said
@@ -86,22 +86,21 @@ def test_comparisons_are_made_again_without_them(ladder, leaky):
 def test_without_any_leak_nothing_is_said(digits, tmp_path):
     """Neither figures nor a sentence."""
     ladder = mz.climb(digits, ["majority"], runs_dir=tmp_path)
-    assert (ladder.leaks["positions"], ladder.without_leaks) == ([], [])
+    assert (ladder.leaks.positions, ladder.without_leaks) == ([], [])
     assert not any(sentence.startswith("Leaked:") for sentence in ladder.verdict())
 
 
 def test_older_ladders_know_nothing_of_leaks(ladder):
     """Their record has no such entry."""
-    record = {key: value for key, value in ladder.record.items() if key != "leaks"}
-    older = mz.Ladder(ladder.path, record, ladder.runs)
-    assert (older.leaks, older.without_leaks, older.as_dict()["leaks"]) == ({}, [], None)
+    older = mz.Ladder(ladder.path, replace(ladder.record, leaks=None), ladder.runs)
+    assert (older.leaks, older.without_leaks, older.as_dict()["leaks"]) == (None, [], None)
 
 
 def test_everything_leaked_is_no_number(ladder):
     """Not a division by zero, and not a perfect score."""
     cleaned = without_leaks(ladder.rungs, range(360))
     assert all(np.isnan(each.without) for each in cleaned)
-    record = {**ladder.record, "leaks": {**ladder.leaks, "positions": list(range(360))}}
+    record = replace(ladder.record, leaks=replace(ladder.leaks, positions=list(range(360))))
     said = mz.Ladder(ladder.path, record, ladder.runs).verdict()
     assert any("nothing is known of new images" in sentence for sentence in said)
 
@@ -110,21 +109,21 @@ def test_the_search_is_left_out_where_it_would_take_long(monkeypatch, leaky):
     """Unless asked for; equal images are found all the same, and the reason is kept."""
     monkeypatch.setattr(leaks, "MOST_PAIRS", 1000)
     unasked = look_for_leaks(leaky, search=None, seconds=None)
-    assert (unasked["searched"], unasked["exact"], unasked["near"]) == (False, 10, 0)
-    assert "646,920 pairs" in unasked["why"]
-    assert look_for_leaks(leaky, search=True, seconds=0)["near"] == 10
+    assert (unasked.searched, unasked.exact, unasked.near) == (False, 10, 0)
+    assert "646,920 pairs" in unasked.why
+    assert look_for_leaks(leaky, search=True, seconds=0).near == 10
 
 
 def test_a_budget_is_not_overrun_by_the_search(leaky):
     """With no time left it is left out; with some it is done."""
-    assert "budget" in look_for_leaks(leaky, search=None, seconds=0.0)["why"]
-    assert look_for_leaks(leaky, search=None, seconds=1.0)["near"] == 10
+    assert "budget" in look_for_leaks(leaky, search=None, seconds=0.0).why
+    assert look_for_leaks(leaky, search=None, seconds=1.0).near == 10
 
 
 def test_no_audit_is_obeyed(leaky, tmp_path):
     """And the table says that nobody looked for near duplicates."""
     ladder = mz.climb(leaky, ["majority"], audit=False, runs_dir=tmp_path)
-    assert (ladder.leaks["exact"], ladder.leaks["near"]) == (10, 0)
+    assert (ladder.leaks.exact, ladder.leaks.near) == (10, 0)
     assert "Near duplicates of training images: not searched for, as asked." in ladder.table()
 
 
@@ -147,4 +146,4 @@ def test_a_search_is_done_once_for_the_same_pictures(digits, monkeypatch, cache)
     kept.write_text(kept.read_text()[:-20])
     assert leaks.look_for_leaks(digits, search=True, seconds=None) == first
     assert len(calls) == 2
-    assert not leaks.look_for_leaks(digits, search=False, seconds=None)["searched"]
+    assert not leaks.look_for_leaks(digits, search=False, seconds=None).searched

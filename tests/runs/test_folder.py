@@ -3,6 +3,7 @@
 import errno
 import json
 import re
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,26 +11,26 @@ import pytest
 import safetensors.torch
 import torch
 
+from helpers import record
 from modelzero.errors import RunError
-from modelzero.runs.folder import append_history, create_folder, read_all, write_bytes, write_record, write_tensors
-from modelzero.runs.record import Epoch, Run
+from modelzero.runs.folder import (
+    append_history,
+    claimed,
+    create_folder,
+    read_all,
+    write_bytes,
+    write_record,
+    write_tensors,
+)
+from modelzero.runs.record import Epoch
+from modelzero.runs.run import Run
 
-RECORD = {
-    "format": 1,
-    "id": "a",
-    "status": "finished",
-    "model": "model0",
-    "seed": 42,
-    "epochs": 3,
-    "batch_size": 32,
-    "learning_rate": 0.1,
-    "recipe": {"model": "model0", "hidden_units": 10},
-    "data": {"name": "two", "fingerprint": "0", "classes": ["a", "b"], "image_shape": [1, 8, 8]},
-    "history": [],
-    "train_seconds": 0.0,
-    "environment": {"threads": 1, "device": "cpu"},
-    "test_reads": 0,
-}
+RECORD = record()
+
+
+def make(runs_dir, label):
+    path, _ = create_folder(runs_dir, label, RECORD)
+    return path
 
 
 def epoch(number):
@@ -53,7 +54,7 @@ def failing(error):
 
 def test_folder_says_when_and_what():
     """Date, time, label, six random hexadecimal digits."""
-    path = create_folder("runs", "model0-seed42", dict(RECORD))
+    path = make("runs", "model0-seed42")
     assert path.parent == Path("runs")
     assert path.is_dir()
     assert re.fullmatch(r"\d{8}-\d{6}-model0-seed42-[0-9a-f]{6}", path.name)
@@ -61,13 +62,13 @@ def test_folder_says_when_and_what():
 
 def test_folders_above_are_made():
     """Whoever names a folder that is not there yet gets it."""
-    assert create_folder("a/b/c", "x", dict(RECORD)).is_dir()
+    assert make("a/b/c", "x").is_dir()
 
 
 def test_many_at_once_get_folders_of_their_own():
     """Sixteen threads make four hundred folders of four hundred names."""
     with ThreadPoolExecutor(16) as pool:
-        paths = list(pool.map(lambda _: create_folder("runs", "same", dict(RECORD)), range(400)))
+        paths = list(pool.map(lambda _: make("runs", "same"), range(400)))
     assert len(set(paths)) == len(list(Path("runs").iterdir())) == 400
 
 
@@ -77,7 +78,7 @@ def test_many_at_once_get_folders_of_their_own():
 )
 def test_odd_label_stays_inside(label):
     """Whatever a model is called, its folder lies in the runs folder, and its name is plain and short."""
-    path = create_folder("runs", label, dict(RECORD))
+    path = make("runs", label)
     assert path.resolve().parent == Path("runs").resolve()
     assert re.fullmatch(r"[A-Za-z0-9._-]{1,100}", path.name)
     assert not path.name.startswith((".", "-"))
@@ -88,7 +89,7 @@ def test_folder_that_cannot_be_made(runs_dir):
     """The error names the folder, the reason and the option; nothing is left."""
     Path("file").write_text("")
     with pytest.raises(RunError, match=r"cannot be written \((Not a directory|File exists)\): .*--runs-dir"):
-        create_folder(runs_dir, "x", dict(RECORD))
+        make(runs_dir, "x")
     assert everything() == ["file"]
 
 
@@ -143,12 +144,10 @@ def test_folder_that_is_gone():
 
 def test_reader_never_sees_a_part():
     """While a record is written again and again, every look at it finds a whole one."""
-    path = create_folder("runs", "busy", dict(RECORD))
+    path = make("runs", "busy")
     write_record(path, RECORD)
     with ThreadPoolExecutor(1) as pool:
-        writing = pool.submit(
-            lambda: [write_record(path, {**RECORD, "seed": i, "pad": "x" * 20_000}) for i in range(60)]
-        )
+        writing = pool.submit(lambda: [write_record(path, record(seed=i, pad="x" * 20_000)) for i in range(60)])
         seen = [Run.read(path).seed]
         while not writing.done():
             seen.append(Run.read(path).seed)
@@ -197,7 +196,7 @@ def test_runs_are_listed_in_order():
     """By name, which begins with the date: the oldest first."""
     for name in ("20260103-000000-a-000000", "20260101-000000-z-ffffff", "20260102-000000-m-aaaaaa"):
         Path("runs", name).mkdir(parents=True)
-        write_record(Path("runs", name), {**RECORD, "id": name})
+        write_record(Path("runs", name), record(id=name))
     runs, trouble = read_all("runs")
     assert [run.id[:8] for run in runs] == ["20260101", "20260102", "20260103"]
     assert trouble == []
@@ -205,15 +204,15 @@ def test_runs_are_listed_in_order():
 
 def test_runs_of_one_second_are_listed_in_order():
     """Runs that began within one second are listed the oldest first too."""
-    paths = [create_folder("runs", label, dict(RECORD)) for label in "hgfedcba"]
+    paths = [make("runs", label) for label in "hgfedcba"]
     for index, path in enumerate(paths):
-        write_record(path, {**RECORD, "id": path.name, "created": f"2026-11-23T14:00:00.{index:06}+00:00"})
+        write_record(path, record(id=path.name, created=f"2026-11-23T14:00:00.{index:06}+00:00"))
     assert [run.path for run in read_all("runs")[0]] == paths
 
 
 def test_damaged_run_is_named_and_the_others_are_read():
     """One torn record does not hide the rest; files beside the folders are nobody's business."""
-    good, torn = (create_folder("runs", label, dict(RECORD)) for label in ("good", "torn"))
+    good, torn = (make("runs", label) for label in ("good", "torn"))
     empty = Path("runs", "empty")
     empty.mkdir()
     write_record(good, RECORD)
@@ -229,3 +228,40 @@ def test_runs_folder_that_is_a_file():
     Path("file").write_text("")
     with pytest.raises(RunError, match=r"file cannot be listed \(Not a directory\): check --runs-dir"):
         read_all("file")
+
+
+# Claims.
+
+
+def test_a_folder_has_one_writer(refuses):
+    """Another thread is refused, this one too; when it is done nothing is left, and the next may come."""
+    path = make("runs", "x")
+    with claimed(path):
+        with refuses(RunError, path, "another process or thread"), claimed(path):
+            pass
+        with ThreadPoolExecutor(1) as pool:
+            assert isinstance(pool.submit(lambda: claimed(path).__enter__()).exception(), RunError)
+    assert [each.name for each in path.iterdir()] == ["run.json"]
+    with claimed(path):
+        pass
+
+
+def test_of_many_that_claim_a_folder_one_works_at_a_time():
+    """Eight threads try again and again; no two are ever inside at once."""
+    path, inside, most, done = make("runs", "x"), [], [], []
+
+    def work():
+        while len(done) < 200:
+            try:
+                with claimed(path):
+                    inside.append(threading.get_ident())
+                    most.append(len(inside))
+                    inside.remove(threading.get_ident())
+                    done.append(1)
+            except RunError:
+                pass
+
+    with ThreadPoolExecutor(8) as pool:
+        for each in [pool.submit(work) for _ in range(8)]:
+            each.result()
+    assert max(most) == 1

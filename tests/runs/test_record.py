@@ -10,29 +10,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import helpers
 import modelzero as mz
 from modelzero.errors import RunError
 from modelzero.io.json import from_json, to_json
-from modelzero.runs.process import this_process
-from modelzero.runs.record import Epoch, Run, environment
+from modelzero.runs.process import Process
+from modelzero.runs.record import Environment, Epoch
+from modelzero.runs.run import Run
 
 EPOCH = Epoch(1, 0.5, 0.8, 0.8, 0.4, 0.9, 9, 0.4, 0.9, 1.5, 0.1)
-RECORD = {
-    "format": 1,
-    "id": "한국",
-    "status": "failed",
-    "model": "model0",
-    "seed": 42,
-    "epochs": 3,
-    "batch_size": 32,
-    "learning_rate": 0.1,
-    "recipe": {"model": "model0", "hidden_units": 10},
-    "data": {"name": "two", "fingerprint": "0", "classes": ["가", "나"], "image_shape": [1, 8, 8]},
-    "history": [],
-    "train_seconds": 0.0,
-    "environment": {"threads": 1, "device": "cpu"},
-    "test_reads": 0,
-}
+RECORD = {**helpers.RECORD, "id": "한국", "status": "failed"}
 
 
 def strict_json(text):
@@ -94,7 +81,7 @@ def test_json_is_strict_whatever_is_in_it(value):
 def test_epoch_comes_back_with_its_floats(values):
     """Every float of an epoch, NaN and infinity too, is read back as the float that it was."""
     epoch = Epoch(1, *values[:5], 17, *values[5:])
-    again = Run(Path(), strict_json(to_json({"history": [epoch]}))).history[0]
+    again = Run(Path(), helpers.record(history=[strict_json(to_json(epoch))])).history[0]
     assert repr(again) == repr(epoch)  # repr, since NaN does not equal itself
 
 
@@ -114,15 +101,15 @@ def test_read_gives_what_was_written():
 
 
 def test_unknown_fields_are_kept():
-    """A field that a later modelzero of the same format adds does no harm."""
-    assert Run.read(written({**RECORD, "weather": "fine"})).record["weather"] == "fine"
+    """A field that a later modelzero of the same format adds does no harm, and is written again."""
+    assert Run.read(written({**RECORD, "weather": "fine"})).record.more == {"weather": "fine"}
 
 
 def test_no_folder():
     """The error names the path, the reason and what is needed."""
     with pytest.raises(RunError) as caught:
         Run.read("nowhere")
-    assert str(caught.value) == "nowhere holds no run (No such file or directory): the folder of a run is needed"
+    assert str(caught.value) == "nowhere holds no run (No such file or directory): expected the folder of a run"
 
 
 def test_folder_without_record():
@@ -134,7 +121,7 @@ def test_folder_without_record():
 
 def test_file_in_place_of_the_folder():
     """The path of run.json itself is not the folder."""
-    with pytest.raises(RunError, match=r"holds no run .*: the folder of a run is needed"):
+    with pytest.raises(RunError, match=r"holds no run .*: expected the folder of a run"):
         Run.read(written(RECORD) / "run.json")
 
 
@@ -146,7 +133,7 @@ def test_torn_record(kept):
     """A record that breaks off, wherever it does, is damaged: in the middle of a letter too."""
     written("")
     Path("run", "run.json").write_bytes(WHOLE[:kept])
-    with pytest.raises(RunError, match=r"run/run\.json is damaged: a whole record is needed; train again"):
+    with pytest.raises(RunError, match=r"run/run\.json is damaged: expected a whole record; train again"):
         Run.read("run")
 
 
@@ -236,7 +223,7 @@ def test_file_that_is_torn(copy, name, attribute, kept):
 
 def test_environment_is_json():
     """Versions, system, processor, threads and device, with nothing in it that JSON does not know."""
-    found = strict_json(to_json(environment(3, "cpu")))
+    found = strict_json(to_json(Environment.here(3, "cpu").as_dict()))
     assert (found["threads"], found["device"], found["accelerator"]) == (3, "cpu", None)
     assert {"modelzero", "python", "torch", "numpy"} <= set(found["versions"])
     assert found["processor"]
@@ -261,7 +248,7 @@ def test_a_running_run_shows_the_epochs_in_its_history_file():
 def test_predictions_are_read_without_keeping_the_logits(monkeypatch):
     """The largest logit of each image, some rows at a time; what is in memory already is asked instead."""
     run = mz.train("digits", "model0", epochs=1)
-    monkeypatch.setattr("modelzero.runs.record._ROWS", 7)
+    monkeypatch.setattr("modelzero.runs.run._ROWS", 7)
     again = mz.Run.read(run.path)
     assert again.test_predictions.equal(run.test_predictions)
     assert "test_logits" not in vars(again)
@@ -270,7 +257,7 @@ def test_predictions_are_read_without_keeping_the_logits(monkeypatch):
 
 def test_a_killed_run_has_the_seconds_of_its_history(tmp_path):
     """Its record was written before the first epoch, its history after each."""
-    gone = {**this_process(), "started": 0.0}
+    gone = asdict(Process.this()) | {"started": 0.0}
     (tmp_path / "run.json").write_text(to_json({**RECORD, "status": "running", "process": gone}))
     (tmp_path / "history.jsonl").write_text(2 * (to_json(asdict(EPOCH), indent=None) + "\n"))
     run = Run.read(tmp_path)

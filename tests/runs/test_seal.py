@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelzero.runs.record import StoredFile
 from modelzero.runs.seal import DamagedError, fingerprint, sealed, unsealed
 
 VALUES = st.recursive(
@@ -58,7 +59,5 @@ def test_a_changed_record_can_be_looked_at_if_one_wants_to():
 def test_fingerprint_is_that_of_sha256sum(tmp_path):
     """Of a file's bytes."""
     (tmp_path / "file").write_bytes(b"abc")
-    assert fingerprint(tmp_path / "file") == {
-        "bytes": 3,
-        "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
-    }
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert fingerprint(tmp_path / "file") == StoredFile(3, expected)

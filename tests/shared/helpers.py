@@ -1,10 +1,13 @@
 """What tests of several rooms use: a training that stops, an executor without processes, a command to be signalled."""
 
+import json
 import signal
 import subprocess
 import sys
 from concurrent.futures import Executor, Future
 
+from modelzero.runs.record import RunRecord, plain_value
+from modelzero.runs.seal import sealed
 from modelzero.training.bars import Silence
 
 
@@ -43,3 +46,42 @@ def start(*words):
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
     )
+
+
+# The JSON of a small record, whole enough to be read.
+RECORD = {
+    "format": 1,
+    "id": "a",
+    "status": "finished",
+    "model": "model0",
+    "seed": 42,
+    "epochs": 3,
+    "batch_size": 32,
+    "learning_rate": 0.1,
+    "recipe": {"model": "model0", "hidden_units": 10},
+    "data": {
+        "name": "two",
+        "source": "memory",
+        "fingerprint": "0",
+        "classes": ["a", "b"],
+        "train_images": 10,
+        "test_images": 10,
+        "image_shape": [1, 8, 8],
+    },
+    "history": [],
+    "train_seconds": 0.0,
+    "environment": {"versions": {}, "threads": 1, "device": "cpu"},
+    "test_reads": 0,
+}
+
+
+def record(**changes):
+    """Return a small record of a run."""
+    return RunRecord.from_dict({**RECORD, **changes})
+
+
+def rewrite(folder, name="run.json", change=lambda stored: None, **fields):
+    """Change the JSON of a record by hand, with a checksum that is right."""
+    stored = json.loads((folder / name).read_text(encoding="utf-8"))
+    change(stored)
+    (folder / name).write_text(sealed(stored | plain_value(fields))[1], encoding="utf-8")

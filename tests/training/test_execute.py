@@ -232,7 +232,7 @@ def test_record_is_there_while_training(digits):
 
 def test_data_by_name():
     """A catalog name stands for its data."""
-    assert mz.train("digits", epochs=1).record["data"]["name"] == "digits"
+    assert mz.train("digits", epochs=1).record.data.name == "digits"
 
 
 def test_unknown_data_name():
@@ -265,7 +265,7 @@ def test_recipe_of_the_rung_is_taken(digits):
 def test_keywords_go_before_the_recipe_of_the_rung(digits):
     """What is given by keyword replaces what the rung brings; the rest stays."""
     run = mz.train(digits, mz.Rung("mine", Own, epochs=5, batch_size=100), epochs=1)
-    assert (run.record["epochs"], run.record["batch_size"]) == (1, 100)
+    assert (run.record.epochs, run.record.batch_size) == (1, 100)
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ def test_keywords_go_before_the_recipe_of_the_rung(digits):
 )
 def test_record_names_the_model(digits, model, name):
     """By the rung's name or the factory's."""
-    assert mz.train(digits, model, epochs=1).record["model"] == name
+    assert mz.train(digits, model, epochs=1).record.model == name
 
 
 def test_hidden_units_are_taken_and_recorded(digits):
@@ -369,7 +369,7 @@ def test_interrupted_in_the_third_epoch(digits):
     run = only_run()
     assert run.status == "interrupted"
     assert [epoch.epoch for epoch in run.history] == [1, 2]
-    assert len((run.path / "history.jsonl").read_text().splitlines()) == run.record["test_reads"] == 2
+    assert len((run.path / "history.jsonl").read_text().splitlines()) == run.record.test_reads == 2
 
 
 def test_interrupted_before_the_first_step(digits):
@@ -402,8 +402,8 @@ def test_bug_in_the_users_model_is_recorded(digits):
     with pytest.raises(mz.TrainingError):
         mz.train(digits, lambda: Own(fails_at=70), epochs=3)
     run = only_run()
-    assert (run.status, len(run.history), run.record["failure"]["epoch"]) == ("failed", 1, 2)
-    assert "ZeroDivisionError: my own bug" in run.record["failure"]["error"]
+    assert (run.status, len(run.history), run.record.failure.epoch) == ("failed", 1, 2)
+    assert "ZeroDivisionError: my own bug" in run.record.failure.error
 
 
 def test_bug_in_the_users_model_that_the_trial_meets(digits, monkeypatch):
@@ -426,7 +426,7 @@ def test_non_finite_loss_is_recorded(digits):
         mz.train(digits, learning_rate=1e30)
     run = only_run()
     assert run.status == "failed"
-    assert run.record["failure"] == {"error": str(caught.value), "epoch": 1, "step": caught.value.step}
+    assert run.record.failure == {"error": str(caught.value), "epoch": 1, "step": caught.value.step}
     assert {path.name for path in run.path.iterdir()} == {"run.json"}
 
 
@@ -472,7 +472,7 @@ def test_odd_arguments_are_refused_in_one_line(digits, settings, error, words):
 def test_numpys_whole_numbers_are_welcome(digits):
     """A loop over np.arange trains, and the record is plain JSON."""
     run = mz.train(digits, seed=np.int64(3), epochs=np.int32(1), batch_size=np.int64(64))
-    assert (run.seed, run.record["epochs"], run.record["batch_size"]) == (3, 1, 64)
+    assert (run.seed, run.record.epochs, run.record.batch_size) == (3, 1, 64)
 
 
 def test_exit_from_a_listener_is_an_interrupted_run(digits):
@@ -548,10 +548,10 @@ def test_every_look_at_the_test_split_is_counted(digits):
     """Also the one that found the loss of the last step to be no number."""
     with pytest.raises(mz.TrainingError):
         mz.train(digits, "model0", epochs=1, batch_size=5000, learning_rate=1e38)
-    assert (only_run().history, only_run().record["test_reads"]) == ([], 1)
+    assert (only_run().history, only_run().record.test_reads) == ([], 1)
 
 
 def test_any_real_number_is_a_learning_rate(digits):
     """numpy's too; the record has a plain float."""
     run = mz.train(digits, epochs=1, learning_rate=np.float32(0.5))
-    assert run.record["learning_rate"] == 0.5
+    assert run.record.learning_rate == 0.5

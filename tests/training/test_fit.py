@@ -33,7 +33,7 @@ def test_a_fitted_model_comes_back_from_its_record(digits, name):
     back = mz.Run.read(run.path)
     assert back.model(digits.test.images / 255).equal(run.test_logits)
     assert load_file(run.path / "predictions.safetensors")["labels"].equal(digits.test.labels)
-    assert run.record["random"] is (name == "forest")
+    assert run.record.random is (name == "forest")
 
 
 @pytest.mark.parametrize("model", ["knn", "forest", LikeSkorch])
@@ -58,13 +58,13 @@ def test_a_classifier_without_a_random_state_follows_from_the_seed(digits):
     first, again, other = (mz.train(digits, LikeSkorch, seed=seed) for seed in (1, 1, 2))
     assert first.test_logits.equal(again.test_logits)
     assert not first.test_logits.equal(other.test_logits)
-    assert (first.record["random"], first.record["randomness"]) == (True, "assumed")
+    assert (first.record.random, first.record.randomness) == (True, "assumed")
 
 
 def test_what_a_classifier_warns_of_is_recorded(digits):
     """A fit that did not converge says so in the record, not only on a screen."""
     run = mz.train(digits, mz.Rung("hasty", lambda: LogisticRegression(max_iter=1)))
-    assert any("ConvergenceWarning" in warning for warning in run.record["warnings"])
+    assert any("ConvergenceWarning" in warning for warning in run.record.warnings)
 
 
 def test_a_classifier_that_fails_is_named(digits, refuses):

@@ -38,7 +38,7 @@ def test_a_resumed_run_has_them_too(grouped):
     with pytest.raises(KeyboardInterrupt):
         mz.train(grouped, "model0", threads=1, runs_dir="cut", progress=Stops(2000))
     (path,) = whole.path.parent.parent.glob("cut/*")
-    assert mz.resume(path, grouped, progress=False).record["files"] == whole.record["files"]
+    assert mz.resume(path, grouped, progress=False).record.files == whole.record.files
 
 
 def test_groups_are_no_result_of_a_training(grouped, digits):

@@ -12,7 +12,7 @@ import modelzero as mz
 from collapsing import BECOMES_NAN, COLLAPSES, ONE_DIES, SEEDS, THE_ONE, bright_images
 from helpers import Stops
 from modelzero.models.fitted import Fitted
-from modelzero.training.learned import not_learned, why_not_learned
+from modelzero.training.learned import Steps, not_learned, why_not_learned
 from modelzero.training.resume import resume
 
 CLASSES = [f"class {number}" for number in range(10)]
@@ -27,7 +27,12 @@ def bright():
 
 def rule(predictions, labels=LABELS, train_labels=LABELS, classes=CLASSES, **figures):
     """Apply the rule; by default the test loss says nothing."""
-    return not_learned(predictions, labels, train_labels, classes, **{"test_loss": 9.9, **figures})
+    figures = {"test_loss": 9.9, **figures}
+    losses = figures.pop("train_losses", None)
+    more = {name: figures.pop(f"{key}{name}") for key, name in (("train_", "accuracy"), ("", "label_smoothing"))
+            if f"{key}{name}" in figures}  # fmt: skip
+    steps = None if losses is None else Steps(losses, **more)
+    return not_learned(predictions, labels, train_labels, classes, steps=steps, **figures)
 
 
 def right(share, labels=LABELS):
@@ -151,7 +156,7 @@ def test_a_loss_that_becomes_nan_is_recorded(bright, engine):
         mz.train(bright, BECOMES_NAN, threads=1, engine=engine)
     (path,) = Path("runs").iterdir()
     run = mz.Run.read(path)
-    where = {key: run.record["failure"][key] for key in ("epoch", "step")}
+    where = {key: run.record.failure[key] for key in ("epoch", "step")}
     assert (run.status, run.learned, run.not_learned) == ("failed", False, {"kind": "not finite", **where})
     assert list(run.record)[-3:] == ["learned", "not_learned", "checksum"]
 

@@ -13,8 +13,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import modelzero as mz
-from modelzero.models.rungs import rung_named
 from modelzero.models.asking import predict_logits
+from modelzero.models.rungs import rung_named
 from modelzero.training.loop import NonFiniteLossError, mirror_half, score
 
 # Half a unit of the last printed digit, and a little for the last bits of another processor.

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from dataclasses import replace
 
 import pytest
 import safetensors.torch
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 import modelzero as mz
 from modelzero.cli import app
 from modelzero.runs.folder import write_record
+from modelzero.runs.record import RunRecord
 from modelzero.runs.seal import fingerprint
 from modelzero.training import replay as replay_module
 from modelzero.training.replay import _first
@@ -33,7 +35,7 @@ def test_a_model_of_ones_own_can_be_given(digits, refuses):
     with refuses(mz.ModelError, "a model of your own", "mz.replay(", "model=..."):
         mz.replay(run.path)
     assert mz.replay(run.path, model=linear, progress=False).identical
-    with refuses(mz.ModelError, "given is 'model0'"):
+    with refuses(mz.ModelError, "'model0' was given"):
         mz.replay(run.path, model="model0")
 
 
@@ -78,9 +80,9 @@ def test_pictures_from_memory_can_be_given(digits, refuses):
 def test_a_resumed_run_is_replayed_from_its_beginning(digits):
     """And is the same, which is what resuming promises."""
     run = mz.train(digits, "model0", epochs=2, threads=1)
-    write_record(run.path, {**run.record, "status": "interrupted"})
+    write_record(run.path, replace(run.record, status="interrupted"))
     run = mz.resume(run.path, progress=False)
-    assert run.record["resumed"]
+    assert run.record.resumed
     assert mz.replay(run.path, progress=False).identical
 
 
@@ -107,13 +109,13 @@ def test_every_figure_of_every_epoch_is_compared(digits):
         line = changed["history"][place % 2]
         line[name] = line[name] + 1 if name == "test_correct" else line[name] * (1 + 2**-52)
         line["train_seconds"] = 99.0
-    write_record(run.path, changed)
+    write_record(run.path, RunRecord.from_dict(changed))
     result = mz.replay(run.path, progress=False)
     told = [(each.where, each.field) for each in result.differences]
     assert sorted(told) == sorted((f"epoch {place % 2 + 1}", name) for place, name in enumerate(figures))
     assert not result.altered
-    write_record(run.path, original)
-    (run.path / "run.json").write_text((run.path / "run.json").read_text().replace(run.record["created"], "2020"))
+    write_record(run.path, RunRecord.from_dict(original))
+    (run.path / "run.json").write_text((run.path / "run.json").read_text().replace(run.record.created, "2020"))
     result = mz.replay(run.path, progress=False)
     assert (result.identical, result.altered) == (True, True)
 
@@ -125,13 +127,13 @@ def test_weights_that_were_altered_are_noticed(digits):
     tensors["1.weight"][0, 0] += 1
     safetensors.torch.save_file(tensors, run.path / "model.safetensors")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(replay_module, "carry_out", None)  # it is said before long work, not after it
+        patch.setattr(replay_module, "execute", None)  # it is said before long work, not after it
         answer = invoke("replay", run.path)
     assert answer.exit_code == 2
     assert answer.stderr.count("\n") == 1
-    assert "model.safetensors is damaged (its checksum is another one)" in answer.stderr
-    files = {**run.record["files"], "model.safetensors": fingerprint(run.path / "model.safetensors")}
-    write_record(run.path, {**run.record, "files": files})
+    assert "model.safetensors is damaged (checksum mismatch)" in answer.stderr
+    files = {**run.record.files, "model.safetensors": fingerprint(run.path / "model.safetensors")}
+    write_record(run.path, replace(run.record, files=files))
     answer = invoke("replay", run.path)
     assert answer.exit_code == 1
     assert "weights, 1.weight (1 of 640 differ, the first at 0)" in answer.stdout
@@ -142,12 +144,12 @@ def test_exit_codes_and_json(digits):
     run = mz.train(digits, "model0", epochs=1, runs_dir="my runs")
     answer = invoke("replay", run.path, "--json")
     assert (answer.exit_code, json.loads(answer.stdout)["identical"]) == (0, True)
-    write_record(run.path, {**run.record, "seed": 43})
+    write_record(run.path, replace(run.record, seed=43))
     answer = invoke("replay", run.path)
     assert answer.exit_code == 1
     assert answer.stdout.startswith(f"different: {run.id}\n  epoch 1, train_loss: recorded ")
     assert " more\n" in answer.stdout
-    write_record(run.path, {**run.record, "status": "interrupted"})
+    write_record(run.path, replace(run.record, status="interrupted"))
     answer = invoke("replay", run.path)
     assert answer.exit_code == 2
     assert shlex.split(answer.stderr)[-4:] == ["modelzero", "train", "--resume", str(run.path)]  # as a shell reads it

@@ -1,7 +1,9 @@
 """A run goes on where it was cut off, and ends as if it had not been."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from torch import nn
@@ -9,9 +11,9 @@ from torch import nn
 import modelzero as mz
 from helpers import Stops
 from modelzero.runs.folder import write_record
-from modelzero.runs.process import this_process
+from modelzero.runs.process import Process
+from modelzero.runs.record import Environment
 from modelzero.training.fused import loop as fused_loop
-from modelzero.training.resume import differing
 
 
 class Dropping(nn.Sequential):
@@ -40,7 +42,7 @@ def same(one, other):
     """Weights, predictions and all figures but the seconds."""
     measured = ("train_seconds", "test_seconds")
     figures = [[{k: v for k, v in vars(e).items() if k not in measured} for e in run.history] for run in (one, other)]
-    files = [[(run.path / name).read_bytes() for name in run.record["files"]] for run in (one, other)]
+    files = [[(run.path / name).read_bytes() for name in run.record.files] for run in (one, other)]
     return figures[0] == figures[1] and files[0] == files[1]
 
 
@@ -62,8 +64,8 @@ def test_the_same_bits_as_without_a_break(digits, model, after):
     run = mz.resume(path, progress=False)
     assert (run.status, run.path) == ("finished", path)
     assert same(run, whole)
-    assert run.record["test_reads"] == whole.record["test_reads"] == len(whole.history)
-    assert run.record["resumed"][0]["step"] > 0
+    assert run.record.test_reads == whole.record.test_reads == len(whole.history)
+    assert run.record.resumed[0].step > 0
     assert not list(path.glob("checkpoint-*"))
     run.check()
 
@@ -89,7 +91,7 @@ def test_what_is_fitted_in_one_go_begins_anew(digits, model, monkeypatch):
     """In the same folder."""
     whole = mz.train(digits, model)
     with monkeypatch.context() as patch:
-        patch.setattr("modelzero.training.execute.write_model", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("modelzero.training.execute.write_tensors", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             mz.train(digits, model, runs_dir="cut")
     path = next(Path("cut").iterdir())
@@ -109,11 +111,8 @@ def test_a_finished_run_is_read_back(digits):
 def test_a_run_of_a_living_process_is_left_to_it(digits, refuses):
     """Whoever is alive and writes it has it."""
     run = mz.train(digits, "model0", epochs=1)
-    parent = {**this_process(), "pid": 1}
-    import psutil
-
-    parent["started"] = psutil.Process(1).create_time()
-    write_record(run.path, {**run.record, "status": "running", "process": parent})
+    parent = replace(Process.this(), pid=1, started=psutil.Process(1).create_time())
+    write_record(run.path, replace(run.record, status="running", process=parent))
     with refuses(mz.RunError, "is being written by process 1 "):
         mz.resume(run.path)
 
@@ -122,8 +121,8 @@ def test_a_run_of_a_dead_process_is_interrupted(digits):
     """Never `running` for ever; and it goes on."""
     whole = mz.train(digits, "model0", epochs=1)
     run = mz.train(digits, "model0", epochs=1)
-    dead = {**this_process(), "started": 1.0}
-    write_record(run.path, {**run.record, "status": "running", "process": dead})
+    dead = replace(Process.this(), started=1.0)
+    write_record(run.path, replace(run.record, status="running", process=dead))
     assert mz.Run.read(run.path).status == "interrupted"
     assert same(mz.resume(run.path), whole)
 
@@ -133,7 +132,7 @@ def test_two_cannot_take_over_at_once(digits, refuses):
     import filelock
 
     path = cut_off(digits, "model0", 500, epochs=1)
-    with filelock.FileLock(path / ".lock"), refuses(mz.RunError, "taking over"):
+    with filelock.FileLock(path / ".lock"), refuses(mz.RunError, "another process or thread"):
         mz.resume(path)
 
 
@@ -157,7 +156,7 @@ def test_a_damaged_checkpoint_is_told_and_passed_over(digits):
     last = max(path.glob("checkpoint-*.safetensors"))
     last.write_bytes(last.read_bytes()[:-1])
     run = mz.resume(path, progress=False)
-    assert "is damaged" in run.record["resumed"][0]["trouble"][0]
+    assert "is damaged" in run.record.resumed[0].trouble[0]
     assert same(run, whole)
 
 
@@ -169,7 +168,7 @@ def test_a_break_can_come_again_and_again(digits):
         with pytest.raises(KeyboardInterrupt):
             mz.resume(path, progress=Stops(after))
     run = mz.resume(path, progress=False)
-    assert len(run.record["resumed"]) == 5
+    assert len(run.record.resumed) == 5
     assert same(run, whole)
 
 
@@ -184,9 +183,10 @@ def test_nothing_there_and_nothing_whole(tmp_path, refuses):
 
 def test_what_differs_is_told_in_words():
     """Versions by their names, what is new and what is gone too."""
-    before = {"threads": 1, "versions": {"torch": "2.12", "old": "1"}}
-    now = {"threads": 2, "versions": {"torch": "2.13"}, "new": "x"}
-    assert differing(before, now) == ["threads 1, now 2", "torch 2.12, now 2.13", "old 1, now None", "new None, now x"]
+    before = Environment(versions={"torch": "2.12", "old": "1"}, threads=1, device="cpu")
+    now = Environment(versions={"torch": "2.13"}, threads=2, device="cpu", more={"new": "x"})
+    differing = ["threads 1, now 2", "torch 2.12, now 2.13", "old 1, now None", "new None, now x"]
+    assert before.differences(now) == differing
 
 
 def test_random_numbers_of_others_are_left_alone(digits):

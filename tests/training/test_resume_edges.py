@@ -3,6 +3,7 @@
 import json
 import threading
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,8 @@ from torch.nn.functional import dropout
 import modelzero as mz
 from helpers import Stops
 from modelzero.runs.folder import write_record
-from modelzero.runs.process import this_process
-from modelzero.training import cell
+from modelzero.runs.process import Process
+from modelzero.training import execute as executing
 from modelzero.training.bars import Silence
 from modelzero.training.fused import loop as fused_loop
 
@@ -81,7 +82,7 @@ def figures(run):
 
 
 def same(one, other):
-    files = [[(run.path / name).read_bytes() for name in run.record["files"]] for run in (one, other)]
+    files = [[(run.path / name).read_bytes() for name in run.record.files] for run in (one, other)]
     return figures(one) == figures(other) and files[0] == files[1]
 
 
@@ -93,10 +94,10 @@ def test_odd_models_end_with_the_same_bits(digits, model, after):
     whole = mz.train(digits, rung, threads=1, progress=False)
     path = cut_off(digits, rung, after)
     run = mz.resume(path, model=rung, progress=False)
-    assert run.record["resumed"][0]["step"] > 0
+    assert run.record.resumed[0].step > 0
     assert same(run, whole)
     lines = [json.loads(line) for line in (path / "history.jsonl").read_text().splitlines()]
-    assert lines == run.record["history"]
+    assert lines == run.record.as_dict()["history"]
 
 
 def test_another_model_of_the_ladder_is_refused(digits, refuses):
@@ -137,7 +138,7 @@ def test_pictures_that_changed_on_disk_are_refused(refuses):
     before = (path / "run.json").read_bytes()
     images[7, 3, 3] ^= 1
     np.savez("pictures.npz", images=images, labels=labels)
-    with refuses(mz.DataError, "fingerprint", mz.Run.read(path).record["data"]["fingerprint"][:12]):
+    with refuses(mz.DataError, "fingerprint", mz.Run.read(path).record.data.fingerprint[:12]):
         mz.resume(path)
     assert (path / "run.json").read_bytes() == before
     images[7, 3, 3] ^= 1
@@ -157,12 +158,12 @@ def test_a_device_that_is_not_here_is_told(digits, refuses, again):
     if torch.cuda.is_available():
         pytest.skip("there is one here")
     path = cut_off(digits, "tinyvgg") if again is mz.resume else mz.train(digits, "tinyvgg", epochs=1).path
-    record = dict(mz.Run.read(path).record)
-    record["environment"] = {**record["environment"], "device": "cuda", "accelerator": "NVIDIA H100"}
+    record = mz.Run.read(path).record
+    record = replace(record, environment=replace(record.environment, device="cuda", accelerator="NVIDIA H100"))
     write_record(path, record)
     with refuses(mz.RunError, "cuda (NVIDIA H100)", "not on this machine"):
         again(path)
-    assert mz.Run.read(path).status == record["status"]
+    assert mz.Run.read(path).status == record.status
 
 
 def test_all_checkpoints_damaged_is_the_beginning(digits):
@@ -172,21 +173,21 @@ def test_all_checkpoints_damaged_is_the_beginning(digits):
     for file in path.glob("checkpoint-*.safetensors"):
         file.write_bytes(file.read_bytes()[:-1])
     run = mz.resume(path, progress=False)
-    (resumed,) = run.record["resumed"]
-    assert (resumed["epoch"], resumed["step"], len(resumed["trouble"])) == (1, 0, 2)
+    (resumed,) = run.record.resumed
+    assert (resumed.epoch, resumed.step, len(resumed.trouble)) == (1, 0, 2)
     assert same(run, whole)
 
 
 def test_the_record_says_what_differs(digits):
     """Where it went on, and that the first part was made with another version."""
     path = cut_off(digits, "model0", 1437 + 640)
-    record = dict(mz.Run.read(path).record)
-    record["environment"]["versions"]["torch"] = "1.0"
-    write_record(path, record)
+    record = mz.Run.read(path).record
+    before = replace(record.environment, versions={**record.environment.versions, "torch": "1.0"})
+    write_record(path, replace(record, environment=before))
     run = mz.resume(path, progress=False)
-    (resumed,) = run.record["resumed"]
-    assert (resumed["epoch"], resumed["step"], resumed["trouble"]) == (2, 10, [])
-    assert resumed["differs"] == [f"torch 1.0, now {torch.__version__}"]
+    (resumed,) = run.record.resumed
+    assert (resumed.epoch, resumed.step, resumed.trouble) == (2, 10, [])
+    assert resumed.differs == [f"torch 1.0, now {torch.__version__}"]
 
 
 def test_warnings_are_told_once(digits):
@@ -201,28 +202,28 @@ def test_warnings_are_told_once(digits):
             return np.zeros(len(rows), int)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cell, "write_tensors", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(executing, "write_tensors", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             mz.train(digits, Warns, runs_dir="cut")
     run = mz.resume(next(Path("cut").iterdir()), model=Warns)
-    assert run.record["warnings"] == ["ConvergenceWarning: not yet"]
+    assert run.record.warnings == ["ConvergenceWarning: not yet"]
 
 
 def test_a_run_of_another_host_goes_on_when_it_is_said_to_have_ended(digits, refuses):
     """Nobody here can know that; of this host one can, and a living process is left alone all the same."""
     whole = mz.train(digits, "mlp", threads=1, progress=False, **SMALL)
     path = cut_off(digits, "mlp")
-    record = json.loads((path / "run.json").read_text())
-    away = {**this_process(), "host": "another.example"}
-    write_record(path, {**record, "status": "running", "process": away})
+    record = mz.Run.read(path).record
+    away = replace(Process.this(), host="another.example")
+    write_record(path, replace(record, status="running", process=away))
     assert mz.Run.read(path).status == "running"
     with refuses(mz.RunError, "on another.example, or was", "--take-over"):
         mz.resume(path)
-    here = {**this_process(), "pid": 1, "started": psutil.Process(1).create_time()}
-    write_record(path, {**record, "status": "running", "process": here})
+    here = replace(Process.this(), pid=1, started=psutil.Process(1).create_time())
+    write_record(path, replace(record, status="running", process=here))
     with refuses(mz.RunError, "is being written by process 1 on"):
         mz.resume(path, take_over=True)
-    write_record(path, {**record, "status": "running", "process": away})
+    write_record(path, replace(record, status="running", process=away))
     assert same(mz.resume(path, take_over=True, progress=False), whole)
 
 
@@ -245,23 +246,23 @@ def test_of_two_threads_one_goes_on(digits):
         thread.join()
     assert len(told) == 6
     assert "finished" in told
-    assert set(told) <= {"finished", "another", str(path)}  # the first words of the two refusals
-    assert len(mz.Run.read(path).record["resumed"]) == 1
+    assert set(told) <= {"finished", str(path)}  # the first word of the refusal
+    assert len(mz.Run.read(path).record.resumed) == 1
     mz.Run.read(path).check()
 
 
 def test_a_run_that_is_being_taken_over_is_never_free(digits, monkeypatch, refuses):
     """Also between the moment it is claimed and the first step."""
     path = cut_off(digits, "model0")
-    carry_out, seen = cell.carry_out, []
+    execute, seen = executing.execute_claimed, []
 
     def late(*arguments, **settings):
-        with refuses(mz.RunError, "is being written by process"):
+        with refuses(mz.RunError, "another process or thread"):
             mz.resume(path)
         seen.append(path)
-        return carry_out(*arguments, **settings)
+        return execute(*arguments, **settings)
 
-    monkeypatch.setattr("modelzero.training.resume.carry_out", late)
+    monkeypatch.setattr("modelzero.training.resume.execute_claimed", late)
     assert mz.resume(path, progress=False).status == "finished"
     assert seen == [path]
 
@@ -278,7 +279,7 @@ def test_a_folder_that_takes_no_last_word_hides_no_reason(digits, monkeypatch, e
 
     class Ends(Silence):
         def begin_epoch(self, epoch):
-            monkeypatch.setattr(cell, "write_record", full)
+            monkeypatch.setattr(executing, "write_record", full)
             raise ends
 
     def full(*_):
@@ -292,14 +293,14 @@ def test_a_folder_that_takes_no_last_word_hides_no_reason(digits, monkeypatch, e
 
 def test_an_infinite_loss_is_told_though_the_folder_is_full(digits, monkeypatch):
     """With the learning rate to try; not that there is no room."""
-    real = cell.write_record
+    real = executing.write_record
 
     def full(path, record, *more):
-        if record["status"] != "running":
+        if record.status != "running":
             raise mz.RunError("no room")
         return real(path, record, *more)
 
-    monkeypatch.setattr(cell, "write_record", full)
+    monkeypatch.setattr(executing, "write_record", full)
     with pytest.raises(mz.TrainingError, match="try a learning rate") as caught:
         mz.train(digits, "model0", learning_rate=1e30, epochs=1, progress=False)
     assert not isinstance(caught.value, mz.RunError)

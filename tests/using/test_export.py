@@ -11,11 +11,11 @@ import modelzero as mz
 from modelzero.errors import ExportError
 from modelzero.models.rungs import LADDER
 from modelzero.results.calibrated import temperature_of
-from modelzero.runs.record import MODEL, Run
+from modelzero.runs.record import MODEL
 from modelzero.using import export as exporting
 from modelzero.using import onnx as own_onnx
 from modelzero.using.export import check, export
-from modelzero.using.program import TOLD
+from modelzero.using.program import METADATA
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -44,9 +44,9 @@ def asked(path):
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         told = session.get_modelmeta().custom_metadata_map
         return lambda images: session.run(["probabilities"], {"images": images.numpy()})[0], told
-    files = {TOLD: ""}
+    files = {METADATA: ""}
     module = torch.export.load(path, extra_files=files).module()
-    return lambda images: module(images).numpy(), json.loads(files[TOLD])
+    return lambda images: module(images).numpy(), json.loads(files[METADATA])
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def asked(path):
 )
 @pytest.mark.filterwarnings("ignore::UserWarning:torch")
 def test_every_rung_as_a_file(rung, kind, run_of, tmp_path):
-    """Any number of raw images, also new ones: the class and the probabilities that `run.predict` gives."""
+    """Any number of raw images, also new ones: the class and the probabilities that `mz.predict` gives."""
     run = run_of(rung)
     done = export(run, tmp_path / f"file{exporting.KINDS[kind]}", to=kind)
     assert (done.parity.pictures, done.parity.other_classes) == (360, 0)
@@ -63,13 +63,13 @@ def test_every_rung_as_a_file(rung, kind, run_of, tmp_path):
     function, told = asked(done.path)
     images = torch.randint(0, 256, (33, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
     for some in (images, images[:1], images[:2]):
-        own = run.predict(some).numpy()
+        own = mz.predict(run, some).numpy()
         found = function(some)
         assert found.shape == (len(some), 10)
         assert np.abs(found - own).max() <= 1e-5
     assert told == done.metadata
     assert json.loads(told["classes"]) == list("0123456789")
-    assert (told["run"], told["model"], told["fingerprint"]) == (run.id, rung, run.record["data"]["fingerprint"])
+    assert (told["run"], told["model"], told["fingerprint"]) == (run.id, rung, run.record.data.fingerprint)
     assert json.loads(told["temperature"]) == temperature_of(run)
     content = done.path.read_bytes()
     assert b"site-packages" not in content  # nor where the code lies on this machine
@@ -249,7 +249,7 @@ def test_weights_that_do_not_belong_to_the_predictions(run_of, digits, tmp_path,
     shutil.copytree(run.path, path)
     shutil.copy(other.path / MODEL, path / MODEL)
     with refuses(mz.RunError, "damaged"):
-        export(Run.read(path))
+        export(mz.Run.read(path))
 
 
 def test_the_missing_extra_is_named(run_of, monkeypatch, refuses):

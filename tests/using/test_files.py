@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import modelzero as mz
@@ -13,7 +14,7 @@ from modelzero.data.decoding.image import decode
 from modelzero.using.files import Decoder, Preprocessing, find_images
 
 
-def _picture(rng, mode, sides):
+def _image(rng, mode, sides):
     shape = (*sides, 3) if mode == "RGB" else sides
     return Image.fromarray(rng.integers(0, 256, shape).astype(np.uint8))
 
@@ -26,7 +27,7 @@ def folder(tmp_path):
         path = tmp_path / "set" / ("cat", "dog")[k % 2]
         path.mkdir(parents=True, exist_ok=True)
         sides = tuple(rng.integers(10, 40, 2).tolist())
-        _picture(rng, ("L", "RGB")[k % 3 == 0], sides).save(path / f"{k}.{('png', 'jpg')[k % 5 == 0]}")
+        _image(rng, ("L", "RGB")[k % 3 == 0], sides).save(path / f"{k}.{('png', 'jpg')[k % 5 == 0]}")
     return tmp_path / "set"
 
 
@@ -35,7 +36,7 @@ def folder(tmp_path):
 def test_files_become_what_they_were_in_training(folder, fit, size):
     """To the bit: the record alone says how they were decoded."""
     data = mz.load(folder, fit=fit, size=size)
-    preprocessing = Preprocessing.of(data.description())
+    preprocessing = Preprocessing.of(data.description)
     assert preprocessing.fit == fit
     for split in (data.train, data.test):
         with Decoder(preprocessing) as decoder:
@@ -58,15 +59,15 @@ def test_a_model_gets_the_channels_that_it_knows(channels, folder):
 def test_bad_files_are_named_and_cost_nobody_else(tmp_path):
     """Among several hundred in two processes: the others keep their order."""
     rng = np.random.default_rng(1)
-    pictures = rng.integers(0, 256, (450, 5, 5)).astype(np.uint8)
+    images_of_files = rng.integers(0, 256, (450, 5, 5)).astype(np.uint8)
     paths = []
-    for k, picture in enumerate(pictures):
+    for k, image in enumerate(images_of_files):
         paths.append(str(tmp_path / f"{k}.png"))
-        Image.fromarray(picture).save(paths[-1])
+        Image.fromarray(image).save(paths[-1])
     Path(paths[3]).write_bytes(b"")
     Path(paths[77]).write_bytes(b"no image at all")
     written = io.BytesIO()
-    Image.fromarray(pictures[200]).save(written, "png")
+    Image.fromarray(images_of_files[200]).save(written, "png")
     Path(paths[200]).write_bytes(written.getvalue()[:-30])
     Path(paths[449]).unlink()
     os.mkfifo(paths[449])
@@ -79,8 +80,8 @@ def test_bad_files_are_named_and_cost_nobody_else(tmp_path):
     for words in ("empty", "unrecognised image format", "null byte", "damaged", "not a regular file"):
         assert words in reasons
     assert kept == [k for k in range(450) if k not in (3, 77, 100, 200, 449)]
-    assert np.array_equal(images[:, 0], pictures[kept])
-    assert np.array_equal(again[:, 0], pictures[4:9])
+    assert np.array_equal(images[:, 0], images_of_files[kept])
+    assert np.array_equal(again[:, 0], images_of_files[4:9])
 
 
 def test_folders_are_searched_in_an_order_that_people_expect(tmp_path, refuses):
@@ -99,5 +100,6 @@ def test_folders_are_searched_in_an_order_that_people_expect(tmp_path, refuses):
 
 def test_channels_that_no_file_has(refuses):
     """A set of arrays may have two."""
+    split = mz.Split(torch.zeros(2, 2, 8, 8, dtype=torch.uint8), torch.tensor([0, 1]))
     with refuses(mz.RunError, "2 channels"):
-        Preprocessing.of({"image_shape": [2, 8, 8]})
+        Preprocessing.of(mz.ImageData("two", split, split, ("a", "b")).description)

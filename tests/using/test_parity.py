@@ -11,9 +11,9 @@ from modelzero.using.parity import BATCH, ask, compare, refuse
 OWN = np.array([[0.6, 0.3, 0.1], [0.5, 0.5, 0.0], [0.1, 0.2, 0.7]], np.float32)
 
 
-def changed(picture, values):
+def changed(image, values):
     other = OWN.copy()
-    other[picture] = values
+    other[image] = values
     return other
 
 
@@ -42,7 +42,7 @@ def test_a_tie_is_no_other_class():
 
 
 @pytest.mark.parametrize("n", [1, 2, BATCH, BATCH + 1, 2 * BATCH + 7])
-def test_all_pictures_are_asked_for_once_in_their_order(n):
+def test_all_images_are_asked_for_once_in_their_order(n):
     """The first one alone: a file that knows one number of images only is found out."""
     images = np.arange(n, dtype=np.uint8).reshape(n, 1, 1, 1)
     sizes = []

@@ -29,16 +29,16 @@ def bench(
     from modelzero import bench as measuring
     from modelzero import load
 
-    pictures = load(data, data_dir=data_dir)
+    images = load(data, data_dir=data_dir)
     measures, ratios = measuring.bench(
-        pictures, repeats=repeats, say=lambda line: print(line, file=sys.stderr, flush=True)
+        images, repeats=repeats, say=lambda line: print(line, file=sys.stderr, flush=True)
     )
     machine = measuring.machine()
     if json:
         print_json(
             {
                 "format": 1,
-                "data": pictures.description.as_dict(),
+                "data": images.description.as_dict(),
                 "machine": machine,
                 "measures": [measure.as_dict() for measure in measures],
                 "ratios": [ratio.as_dict() for ratio in ratios],
@@ -46,7 +46,7 @@ def bench(
         )
         return
     out = console()
-    out.print(f"{plain(pictures.name)}: {len(pictures.train):,} images to train on, {len(pictures.test):,} to test on")
+    out.print(f"{plain(images.name)}: {len(images.train):,} images to train on, {len(images.test):,} to test on")
     out.print(f"{machine['processor']}, {machine['cores']} cores, torch {machine['versions']['torch']}\n")
     _print_table([*measures, *ratios])
 

@@ -25,23 +25,17 @@ def inspect(
     """Show a model's layers with output shapes, parameters and multiply-adds."""
     from dataclasses import asdict
 
-    from torch import nn
-
     from modelzero.errors import check_count
-    from modelzero.models.build import build
-    from modelzero.models.classifier import settings
-    from modelzero.models.fitted import Fitted
+    from modelzero.models.learner import learner_of
     from modelzero.models.rungs import rung_named
-    from modelzero.models.summary import layers
 
     image_shape = _image_shape(shape)
     check_count("classes", classes)
     check_count("hidden_units", hidden_units)
     rung = rung_named(model)
-    module = build(rung.make, image_shape, classes, hidden_units=hidden_units)
-    rows = layers(module, image_shape) if isinstance(module, nn.Module) and not isinstance(module, Fitted) else []
-    stepwise = bool(rows)
-    recipe = rung.recipe() if stepwise else module.settings() if isinstance(module, Fitted) else settings(module)
+    learner = learner_of(rung, image_shape, classes, hidden_units=hidden_units)
+    rows = learner.layers(image_shape)
+    recipe = rung.recipe() if learner.by_steps else learner.settings()
     parameters = sum(row.parameters for row in rows)
     multiply_adds = sum(row.multiply_adds for row in rows)
     if json:
@@ -66,7 +60,7 @@ def inspect(
     out.print(f"{plain(rung.name)}: {plain(rung.adds, SENTENCE_LETTERS)}")
     settled = [f"{name} {plain(str(value), SENTENCE_LETTERS)}" for name, value in recipe.items()]
     out.print(f"recipe: {', '.join(settled) or 'no settings'}")
-    if not stepwise:
+    if not learner.by_steps:
         out.print("fitted in one go, without gradient steps: it has no layers")
         return
     out.print(f"for images of {' x '.join(map(str, image_shape))} and {classes} classes\n")

@@ -58,12 +58,9 @@ def expanded(function: Callable[..., None]) -> Callable[..., None]:
             names[each.name] = name
             of = each.metadata["kind"]
             annotation = types[each.name] if of is None else of if each.default is not None else of | None
-            told = typer.Option(flag, help=each.metadata["help"])
-            parameters.append(
-                inspect.Parameter(
-                    name, inspect.Parameter.KEYWORD_ONLY, default=each.default, annotation=Annotated[annotation, told]
-                )
-            )
+            annotation = Annotated[annotation, typer.Option(flag, help=each.metadata["help"])]
+            keyword = inspect.Parameter.KEYWORD_ONLY
+            parameters.append(inspect.Parameter(name, keyword, default=each.default, annotation=annotation))
         groups[parameter.name] = kind, names
 
     @functools.wraps(function)

@@ -28,7 +28,7 @@ _MOST_LETTERS = 300  # of the name of a skipped image
 @command
 def predict(
     run: Annotated[str, typer.Argument(help="Id or folder of a finished run.")],
-    pictures: Annotated[
+    images_or_folders: Annotated[
         list[str],
         typer.Argument(help="Image files, folders of them, or - for names on standard input, one per line."),
     ],
@@ -50,7 +50,7 @@ def predict(
     from modelzero.using.predict import Predictor
     from modelzero.using.table import as_dicts, header, most_probable, write_rows
 
-    files = _files(pictures)
+    files = _files(images_or_folders)
     predictor = Predictor.of(found)
     top = min(top, len(predictor.classes))
     document: list[dict[str, Any]] = []

@@ -22,8 +22,7 @@ from concurrent.futures import (
 from types import FrameType
 from typing import Any, Generic, TypeVar
 
-import loky
-
+from modelzero.io.processes import KillableProcess
 from modelzero.signals import SECONDS_TO_SAY_GOODBYE, held_back, leave_with_parent, raise_interruption
 
 Job = TypeVar("Job")
@@ -41,9 +40,6 @@ class Workers(Generic[Job]):
     """Workers, or an executor that somebody brought, that work off jobs.
 
     A worker does a job in a process, or, where the job is `here`, in a thread of this process, which costs no start.
-    The processes are one `loky.ProcessPoolExecutor` each: in a common pool, the death of one process would end the jobs
-    of all. loky starts them without importing the caller's main module again, so a script needs no
-    `if __name__ == "__main__"`.
 
     Args:
         count: how many workers.
@@ -140,7 +136,7 @@ class _Worker:
     """A process and a thread, each started with its first job, also after `end`; one of them works at a time."""
 
     def __init__(self) -> None:
-        self._pool: loky.ProcessPoolExecutor | None = None
+        self._process = KillableProcess(_begin, _ONE_THREAD)
         self._thread: ThreadPoolExecutor | None = None
 
     def submit_here(
@@ -152,24 +148,17 @@ class _Worker:
 
     def submit(self, function: Callable[[Job], Any], job: Job) -> Future[Any]:
         with held_back(), _interrupt_blocked():  # one that is half started could never be ended
-            if self._pool is None:
-                self._pool = loky.ProcessPoolExecutor(1, initializer=_begin, env=_ONE_THREAD)
-            future: Future[Any] = self._pool.submit(_do, function, job)
-            return future
+            return self._process.submit(_do, function, job)
 
-    def send(self, what: signal.Signals) -> None:
-        for pid in list(self._pool._processes) if self._pool else []:  # noqa: SLF001 - it tells them nowhere else
-            with contextlib.suppress(OSError):
-                os.kill(pid, what)
+    def send(self, number: int) -> None:
+        self._process.send(number)
 
     def end(self) -> None:
         """End it at once: its runs are written, and it holds nothing else. A thread ends when it next looks."""
         if self._thread is not None:
             self._thread.shutdown(wait=False)
             self._thread = None
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, kill_workers=True)
-            self._pool = None
+        self._process.end()
 
 
 def _answer(future: Future[Any]) -> Any:

@@ -213,11 +213,11 @@ def _all_of(dataset: Any, channels_last: bool | None, progress: bool | None) -> 
     labels = []
     for place in tqdm(range(n), desc=kind, unit="image", disable=None if progress is None else not progress):
         try:
-            picture, label = dataset[place]
+            sample, label = dataset[place]
         except Exception as error:  # the dataset is not our code
             why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             raise DataError(f"{kind} does not return (image, label) for index {place} ({why})") from None
-        array = _one_picture(picture, f"{kind}[{place}]")
+        array = _one_image(sample, f"{kind}[{place}]")
         pixels = to_pixels(array[None], channels_last if array.ndim == 3 else None, f"{kind}[{place}]", [])[0].numpy()
         if images is None:
             images = np.empty((n, *pixels.shape), np.uint8)
@@ -232,15 +232,15 @@ def _all_of(dataset: Any, channels_last: bool | None, progress: bool | None) -> 
     return images, labels
 
 
-def _one_picture(picture: Any, what: str) -> NDArray[Any]:
+def _one_image(sample: Any, what: str) -> NDArray[Any]:
     from PIL import Image
 
-    if not isinstance(picture, Image.Image):
-        return as_array(picture, what)
-    if picture.mode == "1":
-        return np.asarray(picture.convert("L"))
-    if picture.mode.startswith(("I", "F")):
-        raise DataError(f"{what} is an image of mode {picture.mode}: expected 8 bits; convert it to L or RGB")
-    if picture.mode in ("LA", "PA", "La", "RGBa") or "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-    return np.asarray(picture if picture.mode in ("L", "RGB", "RGBA") else picture.convert("RGB"))
+    if not isinstance(sample, Image.Image):
+        return as_array(sample, what)
+    if sample.mode == "1":
+        return np.asarray(sample.convert("L"))
+    if sample.mode.startswith(("I", "F")):
+        raise DataError(f"{what} is an image of mode {sample.mode}: expected 8 bits; convert it to L or RGB")
+    if sample.mode in ("LA", "PA", "La", "RGBa") or "transparency" in sample.info:
+        sample = sample.convert("RGBA")
+    return np.asarray(sample if sample.mode in ("L", "RGB", "RGBA") else sample.convert("RGB"))

@@ -63,18 +63,18 @@ def batches(
     batch `first`, counted from 0. This does not change how each batch is placed in memory, because the order in which a
     library adds numbers may depend on their alignment.
     """
-    picture_bytes = 4 * split.images[0].numel()
-    step = batch_size * max(1, _GATHERED_BYTES // (batch_size * picture_bytes))
+    image_bytes = 4 * split.images[0].numel()
+    step = batch_size * max(1, _GATHERED_BYTES // (batch_size * image_bytes))
     total = len(split) if order is None else len(order)
     skipped = first * batch_size // step * step
     for start in range(skipped, total, step):
         end = min(start + step, total)
         if order is None:  # cloned: a slice is a view of the data itself, and no loop may write into that
-            labels, pictures = split.labels[start:end].clone(), split.images[start:end]
+            labels, pixels = split.labels[start:end].clone(), split.images[start:end]
         else:  # index_select takes a third of the time of split.images[order]
             chosen = order[start:end]
-            labels, pictures = split.labels.index_select(0, chosen), split.images.index_select(0, chosen)
-        images = to_float(pictures)
+            labels, pixels = split.labels.index_select(0, chosen), split.images.index_select(0, chosen)
+        images = to_float(pixels)
         gathered = zip(images.split(batch_size), labels.split(batch_size), strict=True)
         yield from itertools.islice(gathered, max(0, first - start // batch_size), None)
 

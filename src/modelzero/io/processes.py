@@ -7,11 +7,9 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
-
-import loky
 
 from modelzero.signals import leave_with_parent
 
@@ -24,6 +22,47 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+class KillableProcess:
+    """A process that does one job at a time, and can be ended at any moment; it starts with its first job.
+
+    It is a pool of one: in a common pool of `concurrent.futures` or loky the death of one process fails all jobs. loky
+    starts it without importing the caller's main module again, so a script needs no `if __name__ == "__main__"`.
+
+    >>> process = KillableProcess(int)
+    >>> process.submit(abs, -3).result(), process.end()
+    (3, None)
+
+    Args:
+        begin: what it does first, importable.
+        environment: variables that it gets.
+    """
+
+    def __init__(self, begin: Callable[[], object], environment: Mapping[str, str] | None = None) -> None:
+        self._begin, self._environment = begin, environment
+        self._pool: Any = None
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Hand it a job; importable, or what cloudpickle can carry."""
+        import loky  # which takes a while, and not every training starts processes
+
+        if self._pool is None:
+            self._pool = loky.ProcessPoolExecutor(1, initializer=self._begin, env=self._environment)
+        future: Future[Any] = self._pool.submit(function, *arguments)
+        return future
+
+    def send(self, number: int) -> None:
+        """Send it a signal."""
+        for pid in list(self._pool._processes) if self._pool else []:  # noqa: SLF001 - it tells them nowhere else
+            with contextlib.suppress(OSError):
+                os.kill(pid, number)
+
+    def end(self) -> None:
+        """End it at once, whatever it does."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, kill_workers=True)
+            self._pool = None
+
+
 class Processes:
     """Some processes, started on first use and kept until the block ends.
 
@@ -33,7 +72,7 @@ class Processes:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._idle: list[_Process] = []
+        self._idle: list[_Decoding] = []
 
     def __enter__(self) -> Processes:
         return self
@@ -57,10 +96,10 @@ class Processes:
             seconds: time limit for a job, and for a bundle.
         """
         waiting = deque(bundles)
-        running: dict[Future[Any], tuple[range, _Process, float]] = {}
+        running: dict[Future[Any], tuple[range, _Decoding, float]] = {}
         done: list[tuple[int, Any]] = []
         while len(self._idle) < min(self._most, len(waiting)):
-            self._idle.append(_Process())
+            self._idle.append(_Decoding())
         try:
             while waiting or running or done:
                 while waiting and self._idle:
@@ -87,7 +126,7 @@ class Processes:
                         done.extend(zip(bundle, results, strict=True))
                         continue
                     process.end()
-                    self._idle.append(_Process())
+                    self._idle.append(_Decoding())
                     if len(bundle) == 1:
                         done.append((bundle[0], why))
                     else:
@@ -112,20 +151,19 @@ def in_bundles(costs: Sequence[float], most_jobs: int, most_cost: float) -> list
     return [*bundles, range(first, len(costs))] if len(costs) else []
 
 
-class _Process:
-    """A process, which starts in the background."""
+class _Decoding:
+    """A process that is being started."""
 
     def __init__(self) -> None:
-        self._pool = loky.ProcessPoolExecutor(1, initializer=_begin)
-        self._started: Future[Any] = self._pool.submit(int)
+        self._process = KillableProcess(_begin)
+        self._started = self._process.submit(int)
 
     def submit(self, function: Callable[..., Any], bundle: list[Any]) -> Future[Any]:
         self._started.result(_START_SECONDS)  # a slow start counts for no job
-        future: Future[Any] = self._pool.submit(function, bundle)
-        return future
+        return self._process.submit(function, bundle)
 
     def end(self) -> None:
-        self._pool.shutdown(wait=True, kill_workers=True)
+        self._process.end()
 
 
 def _begin() -> None:

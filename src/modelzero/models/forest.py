@@ -135,13 +135,13 @@ class Forest(Fitted):
         """Walk down all trees at once; return the rows of `shares`, int64 [B, trees]."""
         rows = torch.empty(len(pixels) * len(self.roots), dtype=torch.int64, device=pixels.device)
         walks = torch.arange(len(rows), device=pixels.device)  # those that have not reached a leaf
-        picture = walks // len(self.roots) * pixels.shape[1]  # where its pixels begin
+        image = walks // len(self.roots) * pixels.shape[1]  # where its pixels begin
         node = self.roots.repeat(len(pixels)).long()
         flat = pixels.flatten()
         while len(walks):
-            below = flat[picture + self.pixel[node]] < self.bound[node]
+            below = flat[image + self.pixel[node]] < self.bound[node]
             node = torch.where(below, node + 1, self.right[node])
             ended = node < 0
             rows[walks[ended]] = -1 - node[ended]
-            walks, picture, node = walks[~ended], picture[~ended], node[~ended]
+            walks, image, node = walks[~ended], image[~ended], node[~ended]
         return rows.view(len(pixels), -1)

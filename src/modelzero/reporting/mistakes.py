@@ -123,15 +123,15 @@ def most_confused(
     ]
 
 
-def as_png(picture: Tensor) -> bytes:
+def as_png(pixels: Tensor) -> bytes:
     """Write an image [C, H, W] as a small PNG, shrunk to at most 64 pixels.
 
     >>> import torch
     >>> as_png(torch.zeros(3, 100, 50, dtype=torch.uint8))[1:4]
     b'PNG'
     """
-    channels = picture.shape[0]
-    array = picture.permute(1, 2, 0).numpy() if channels == 3 else picture[0].numpy()
+    channels = pixels.shape[0]
+    array = pixels.permute(1, 2, 0).numpy() if channels == 3 else pixels[0].numpy()
     image = Image.fromarray(array)
     longer = max(image.size)
     if longer > _SIDE:
@@ -142,6 +142,6 @@ def as_png(picture: Tensor) -> bytes:
     return written.getvalue()
 
 
-def as_data_uri(picture: Tensor) -> str:
+def as_data_uri(pixels: Tensor) -> str:
     """Write an image [C, H, W] as a data URI, for a self-contained page."""
-    return "data:image/png;base64," + base64.b64encode(as_png(picture)).decode()
+    return "data:image/png;base64," + base64.b64encode(as_png(pixels)).decode()

@@ -14,7 +14,7 @@ from modelzero.results.findings import Findings, Price
 from modelzero.results.leaks import Cleaned
 from modelzero.results.words import as_html, as_text, sentences
 from modelzero.runs.ladders import read_ladder_record
-from modelzero.runs.record import FORMAT, LadderRecord, LeftOut
+from modelzero.runs.record import FORMAT, LadderRecord, Leaks, LeftOut
 from modelzero.runs.run import Run
 from modelzero.text import plain
 
@@ -126,6 +126,11 @@ class Ladder:
     def left_out(self) -> Sequence[LeftOut]:
         """Rungs and seeds that are not in it, each with the reason."""
         return self.record.left_out
+
+    @property
+    def leaks(self) -> Leaks | None:
+        """What is known of test images that are also among the training images; None if nobody looked."""
+        return self.record.leaks
 
     @property
     def looks(self) -> int:

@@ -270,7 +270,8 @@ class RunRecord:
             "process": Process.from_dict(values.get("process")),
             "data": DataDescription.from_dict(values["data"]),
             "environment": Environment.from_dict(values["environment"]),
-            "recipe": dict(values["recipe"]),
+            "recipe": {**values["recipe"]},  # unlike `dict`, this takes no list
+            "created": "" + values.get("created", ""),
             "history": tuple(map(Epoch.from_dict, values["history"])),
         }
         if values.get("files") is not None:

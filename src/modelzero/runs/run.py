@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -111,10 +111,10 @@ class Run:
         """Time of the training steps of all epochs, evaluation not included."""
         return self.record.train_seconds
 
-    @property
-    def history(self) -> Sequence[Epoch]:
+    @cached_property
+    def history(self) -> list[Epoch]:
         """The figures of each epoch."""
-        return self.record.history
+        return list(self.record.history)
 
     @cached_property
     def learner(self) -> Learner:

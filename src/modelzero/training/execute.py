@@ -29,7 +29,7 @@ from modelzero.training.bars import Bars, Progress, Silence
 from modelzero.training.checkpoint import EVERY_SECONDS, Checkpoint, Checkpoints, remove_all
 from modelzero.training.device import PeakMemory, Stopwatch, use_threads
 from modelzero.training.fused.loop import fused_epochs
-from modelzero.training.learned import not_finite, not_learned
+from modelzero.training.learned import Steps, not_finite, not_learned
 from modelzero.training.loop import NonFiniteLossError, score, train_epochs
 from modelzero.training.settle import own_random_numbers
 
@@ -288,15 +288,16 @@ def _why_not_learned(
     """Apply the rule of `not_learned` to a training that ended; what is meant to guess has done what it should."""
     if learner.guesses():
         return None
-    data = trainer.data
+    data, steps = trainer.data, None
+    if learner.by_steps:
+        losses = [epoch.train_loss for epoch in history]
+        steps = Steps(losses, history[-1].train_accuracy, trainer.spec.rung.label_smoothing)
     return not_learned(
         logits.argmax(1).numpy(),
         data.test.labels.numpy(),
         data.train.labels.numpy(),
         data.classes,
         test_loss=history[-1].test_loss,
-        train_losses=[epoch.train_loss for epoch in history] if learner.by_steps else [],
-        train_accuracy=history[-1].train_accuracy,
-        label_smoothing=trainer.spec.rung.label_smoothing if learner.by_steps else 0.0,
+        steps=steps,
         scores=logits.numpy(),
     )

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,20 @@ _BEYOND_CHANCE = 3.1
 _LEAST_OTHERS = 10
 
 
+class Steps(NamedTuple):
+    """What a training by gradient steps says of itself.
+
+    Args:
+        losses: mean training loss of each epoch.
+        accuracy: on the training images in the last epoch, as a fraction; NaN if unknown.
+        label_smoothing: share of the certainty that the training targets spread over all classes.
+    """
+
+    losses: Sequence[float]
+    accuracy: float = math.nan
+    label_smoothing: float = 0.0
+
+
 def not_learned(
     predictions: NDArray[np.int64],
     labels: NDArray[np.int64],
@@ -41,9 +55,7 @@ def not_learned(
     classes: Sequence[str],
     *,
     test_loss: float,
-    train_losses: Sequence[float] = (),
-    train_accuracy: float = math.nan,
-    label_smoothing: float = 0.0,
+    steps: Steps | None = None,
     scores: NDArray[np.float32] | None = None,
 ) -> dict[str, Any] | None:
     """Find out whether a training did not learn; return why, as the record keeps it, or None if it did.
@@ -53,11 +65,11 @@ def not_learned(
     test images get the same class, and the test loss shows that the probabilities, too, say nothing.
 
     >>> labels, dead = np.arange(100) % 2, np.zeros(100, np.int64)
-    >>> not_learned(dead, labels, labels, ["ant", "bee"], test_loss=0.69, train_losses=[0.71, 0.6934])
+    >>> not_learned(dead, labels, labels, ["ant", "bee"], test_loss=0.69, steps=Steps([0.71, 0.6934]))
     {'kind': 'loss', 'best': 0.6934, 'last': 0.6934, 'guessing': 0.6931...}
     >>> not_learned(dead, labels, labels, ["ant", "bee"], test_loss=0.69)
     {'kind': 'one class', 'class': 'ant'}
-    >>> not_learned(labels, labels, labels, ["ant", "bee"], test_loss=5.0, train_losses=[9.0]) is None
+    >>> not_learned(labels, labels, labels, ["ant", "bee"], test_loss=5.0, steps=Steps([9.0])) is None
     True
 
     Args:
@@ -66,9 +78,7 @@ def not_learned(
         train_labels: those of the training images.
         classes: the class names.
         test_loss: mean cross-entropy on the test images after the last epoch.
-        train_losses: mean training loss of each epoch; empty for models that are fitted in one go.
-        train_accuracy: of the last epoch, as a fraction; NaN if unknown.
-        label_smoothing: share of the certainty that the training targets spread over all classes.
+        steps: what the training says of itself; None for models that are fitted in one go.
         scores: the logits of the test images [n, classes], whatever their scale.
     """
     train_shares, test_shares = (
@@ -76,11 +86,13 @@ def not_learned(
     )
     # No answer that is the same for every image has a lower loss, or a higher accuracy, on these test images.
     test_loss_beats_guessing = test_loss < (1 - _TEST_LOSS_MARGIN) * _entropy(test_shares)
-    if train_losses and not test_loss_beats_guessing:
+    train_losses = steps.losses if steps else ()
+    if steps and not test_loss_beats_guessing:
+        label_smoothing = steps.label_smoothing
         guessing = _entropy((1 - label_smoothing) * train_shares + label_smoothing / len(classes))
         at_chance = not (
             _beyond_chance(float(np.mean(predictions == labels)), float(test_shares.max()), len(labels))
-            or _beyond_chance(train_accuracy, float(train_shares.max()), len(train_labels))
+            or _beyond_chance(steps.accuracy, float(train_shares.max()), len(train_labels))
         )
         if at_chance and not train_losses[-1] < (1 - _LOSS_MARGIN) * guessing:
             return {"kind": "loss", "best": min(train_losses), "last": train_losses[-1], "guessing": guessing}

@@ -82,14 +82,14 @@ def export(
     check_writable(target, [KINDS[to]])
     predictor, images, own = _own(run, data, data_dir)
     graph = Graph(predictor.learner.as_graph(), predictor.temperature).eval()
-    told = metadata(run, predictor)
+    metadata = metadata_of(run, predictor)
     try:
         with replacing(target, [KINDS[to]]) as temporary:
             if to == "onnx":
-                onnx.write(graph, predictor.image_shape, told, temporary)
+                onnx.write(graph, predictor.image_shape, metadata, temporary)
                 _, asked = onnx.read(temporary)
             else:
-                program.write(graph, predictor.image_shape, json.dumps(told), temporary)
+                program.write(graph, predictor.image_shape, json.dumps(metadata), temporary)
                 asked = program.read(temporary)
             parity = compare(own, ask(asked, images))
             refuse(parity, f"the {'ONNX' if to == 'onnx' else 'torch'} file of {run.id}")
@@ -99,7 +99,7 @@ def export(
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte
         why = getattr(error, "strerror", None) or error
         raise SettingError(f"{target} cannot be written ({why}): choose another file") from None
-    return Exported(target, to, size, told, parity)
+    return Exported(target, to, size, metadata, parity)
 
 
 def check(
@@ -124,20 +124,20 @@ def check(
     onnx.check_installed()
     if not path.is_file():
         raise DataError(f"{path} is no file: expected an exported ONNX file")
-    told, asked = onnx.read(path)
+    metadata, asked = onnx.read(path)
     predictor, images, own = _own(run, data, data_dir)
-    for key, needed in metadata(run, predictor).items():
-        if key != "modelzero" and told.get(key) != needed:
-            found = told.get(key, "nothing")
+    for key, needed in metadata_of(run, predictor).items():
+        if key != "modelzero" and metadata.get(key) != needed:
+            found = metadata.get(key, "nothing")
             raise ExportError(
                 f"{path} is of another run or was changed: found {key} {found[:80]}, expected {needed[:80]}"
             )
     parity = compare(own, ask(asked, images))
     refuse(parity, str(path))
-    return Exported(path, "onnx", path.stat().st_size, told, parity)
+    return Exported(path, "onnx", path.stat().st_size, metadata, parity)
 
 
-def metadata(run: Run, predictor: Predictor) -> dict[str, str]:
+def metadata_of(run: Run, predictor: Predictor) -> dict[str, str]:
     """Return the metadata of an exported file; lists and numbers as JSON."""
     return {
         "modelzero": __version__,

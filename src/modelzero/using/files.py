@@ -18,7 +18,7 @@ from modelzero.data.decoding.bundles import read_content
 from modelzero.data.decoding.image import decode
 from modelzero.data.description import DataDescription
 from modelzero.data.options import LoadOptions
-from modelzero.data.readers.folder import is_junk, may_be_picture, natural
+from modelzero.data.readers.folder import is_junk, may_be_image, natural
 from modelzero.errors import DataError, RunError
 from modelzero.io.processes import Processes, available_cores, in_bundles
 
@@ -150,10 +150,10 @@ def decode_some(jobs: list[tuple[str, int, tuple[int, int], str]]) -> list[NDArr
 
 
 def _some_below(folder: str) -> Iterator[str]:
-    picture = None
-    for picture in _below(folder):
-        yield picture
-    if picture is None:
+    found = None
+    for found in _below(folder):
+        yield found
+    if found is None:
         raise DataError(f"{folder} has no images: expected a folder of PNG, JPEG, WebP, BMP, GIF or TIFF files")
 
 
@@ -168,7 +168,7 @@ def _below(folder: str) -> Iterator[str]:
         yield from (
             os.path.join(root, name)  # noqa: PTH118 - names may be anything, and are shown as given
             for name in sorted(files, key=natural)
-            if not is_junk(name) and may_be_picture(name)
+            if not is_junk(name) and may_be_image(name)
         )
 
 

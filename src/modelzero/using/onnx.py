@@ -38,13 +38,13 @@ def check_installed() -> None:
         raise SettingError(f"ONNX requires {', '.join(missing)}, not installed here: pip install 'modelzero[onnx]'")
 
 
-def write(graph: Graph, image_shape: tuple[int, int, int], told: Mapping[str, str], path: Path) -> None:
+def write(graph: Graph, image_shape: tuple[int, int, int], metadata: Mapping[str, str], path: Path) -> None:
     """Write a graph as an ONNX file.
 
     Args:
         graph: what to write.
         image_shape: channels, height and width of its images; their number stays variable.
-        told: the metadata of the file.
+        metadata: the metadata of the file.
         path: the file to write.
 
     Raises:
@@ -70,10 +70,10 @@ def write(graph: Graph, image_shape: tuple[int, int, int], told: Mapping[str, st
     except Exception as error:
         raise ModelError(f"the model cannot be written as ONNX: {describe(error)}") from None
     _strip(model)
-    model.graph.name = told["model"]
+    model.graph.name = metadata["model"]
     model.producer_name, model.producer_version = "modelzero", __version__
     model.doc_string = "uint8 images [N, C, H, W] in, calibrated probabilities [N, classes] out"
-    onnx.helper.set_model_props(model, dict(told))
+    onnx.helper.set_model_props(model, dict(metadata))
     if model.ByteSize() > _MOST_BYTES:
         raise ModelError(f"the model has {model.ByteSize():,} bytes: an ONNX file holds less than 2 GB; use --to torch")
     path.write_bytes(model.SerializeToString(deterministic=True))
@@ -91,7 +91,7 @@ def read(path: Path) -> tuple[dict[str, str], Asked]:
     try:
         content = path.read_bytes()
         model = onnx.load_model_from_string(content)
-        told = {each.key: each.value for each in model.metadata_props}
+        metadata = {each.key: each.value for each in model.metadata_props}
         _check_whole(model, path)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
@@ -111,7 +111,7 @@ def read(path: Path) -> tuple[dict[str, str], Asked]:
         answer: NDArray[np.float32] = session.run([OUTPUT], {INPUT: images})[0]
         return answer
 
-    return told, asked
+    return metadata, asked
 
 
 def _check_whole(model: Any, path: Path) -> None:

@@ -15,11 +15,11 @@ from modelzero.using.graph import Graph
 from modelzero.using.onnx import quiet
 from modelzero.using.parity import Asked
 
-# Where `torch.export.load(path, extra_files={TOLD: ""})` finds the metadata.
-TOLD = "modelzero.json"
+# Where `torch.export.load(path, extra_files={METADATA: ""})` finds the metadata.
+METADATA = "modelzero.json"
 
 
-def write(graph: Graph, image_shape: tuple[int, int, int], told: str, path: Path) -> None:
+def write(graph: Graph, image_shape: tuple[int, int, int], metadata: str, path: Path) -> None:
     """Write a graph as a .pt2 file.
 
     Not as TorchScript, which is deprecated, and traces one path through a model or compiles a subset of Python.
@@ -27,7 +27,7 @@ def write(graph: Graph, image_shape: tuple[int, int, int], told: str, path: Path
     Args:
         graph: what to write.
         image_shape: channels, height and width of its images; their number stays variable.
-        told: the metadata of the file, as JSON.
+        metadata: the metadata of the file, as JSON.
         path: the file to write.
 
     Raises:
@@ -40,7 +40,7 @@ def write(graph: Graph, image_shape: tuple[int, int, int], told: str, path: Path
             for node in program.graph.nodes:
                 node.meta.pop("stack_trace", None)  # paths of the code on this machine
             written = io.BytesIO()
-            torch.export.save(program, written, extra_files={TOLD: told})
+            torch.export.save(program, written, extra_files={METADATA: metadata})
     except Exception as error:
         raise ModelError(f"the model cannot be written as a torch program: {describe(error)}") from None
     path.write_bytes(written.getbuffer())

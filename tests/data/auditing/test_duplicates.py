@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from modelzero.data import duplicates
+from modelzero.data.auditing import duplicates
 from modelzero.data.auditing.duplicates import constant_and_faint, contrast, same_pixels
 
 

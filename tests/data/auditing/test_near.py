@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from modelzero.data import near
+from modelzero.data.auditing import near
 from modelzero.data.auditing.duplicates import constant_and_faint, same_pixels
 from modelzero.data.auditing.near import NearPair, near_duplicates, near_duplicates_within
 
 
 @pytest.fixture(scope="module")
 def benchmark():
-    path = Path(__file__).parents[2] / "benchmarks" / "near_duplicates.py"
+    path = Path(__file__).parents[3] / "benchmarks" / "near_duplicates.py"
     spec = importlib.util.spec_from_file_location("near_duplicates", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

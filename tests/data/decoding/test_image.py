@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import modelzero as mz
-from modelzero.data import decode as decode_module
+from modelzero.data.decoding import image as decode_module
 from modelzero.data.decoding.image import MOST_PIXELS, decode, read_header
 
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import modelzero as mz
-from modelzero.data import store
+from modelzero.data.decoding import store
 from modelzero.data.decoding.cache import temporary_file
 from modelzero.data.decoding.image import decode
 from modelzero.data.decoding.store import decode_items
@@ -208,7 +208,7 @@ def test_a_decode_that_is_killed_leaves_no_cache(tmp_path, cache):
     items = make(tmp_path / "p", 400, (8, 8))
     script = (
         "import sys, pathlib, time\n"
-        "from modelzero.data import store\n"
+        "from modelzero.data.decoding import store\n"
         "from modelzero.data.readers.listing import Item\n"
         "store.cache_folder = lambda: pathlib.Path(sys.argv[1])\n"
         "original = store._keep\n"

@@ -11,7 +11,7 @@ import zipfile
 import pytest
 
 from modelzero import DataError
-from modelzero.data import archive
+from modelzero.data.readers import archive
 from modelzero.data.readers.archive import read_archive, safe_name
 
 FILES = {"dog/10.png": b"ten", "dog/9.png": b"nine", "cat/x.png": b"x", "README.txt": b"read", ".hidden/y.png": b"y"}

@@ -91,7 +91,7 @@ def test_settings_are_followed(forms):
     data = mz.load(forms["folder"], size="12x8", test_share=0.3, seed=5, share=0.5)
     assert data.image_shape == (1, 12, 8)
     assert (len(data.train), len(data.test)) == (16, 12)
-    assert data.description()["split"]["seed"] == 5
+    assert data.description["split"]["seed"] == 5
     for form in ("folder", "csv", "parquet", "zip"):
         grouped = mz.load(forms[form], group=r"(\d)\.png")
         ends = [{name[-5] for name in split.names} for split in (grouped.train, grouped.test)]
@@ -128,7 +128,7 @@ def test_own_split_is_taken(forms, tmp_path, refuses):
 
 def test_errors_come_before_decoding(forms, monkeypatch, refuses):
     """What cannot be split or is a wrong setting is said before an image is opened."""
-    from modelzero.data import store
+    from modelzero.data.decoding import store
 
     monkeypatch.setattr(store, "decode_items", None)
     for k in range(1, COUNT):
@@ -144,7 +144,7 @@ def test_unreadable_pictures_are_left_out_by_name(forms):
     (forms["folder"] / "cat" / "3.png").write_bytes(b"no image")
     data = mz.load(forms["folder"], allow_unreadable=True)
     assert [name for name, _ in data.left_out] == ["cat/3.png"]
-    assert data.description()["left_out"] == 1
+    assert data.description["left_out"] == 1
     for split in (data.train, data.test):
         assert "cat/3.png" not in split.names
         for name, image in zip(split.names, split.images, strict=True):
@@ -215,7 +215,7 @@ def test_names_that_are_not_utf8_go_into_a_record(tmp_path):
             Image.fromarray(rng.integers(0, 256, (4, 4), np.uint8)).save(tmp_path / "set" / name / f"{k}.png")
     run = mz.train(tmp_path / "set", "majority", runs_dir=tmp_path / "runs")
     assert json.loads((run.path / "run.json").read_bytes())["data"]["classes"] == ["even", odd]
-    assert mz.Run.read(run.path).record["data"]["split"]["test_share"] == 0.2
+    assert mz.Run.read(run.path).record.data.split.test_share == 0.2
 
 
 @pytest.mark.parametrize(("name", "kind"), [("stray.parquet", "parquet"), ("images.npy", "npy")])

@@ -12,13 +12,13 @@ import pytest
 
 import modelzero as mz
 from modelzero import DataError
-from modelzero.data import npz
+from modelzero.data.readers import npz
+from modelzero.data.options import LoadOptions
 from modelzero.data.readers.npz import read_npy_folder, read_npz
-from modelzero.data.splits import Rule
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 6, 5), np.uint8)
 LABELS = np.arange(20) % 2
-RULE = Rule()
+RULE = LoadOptions()
 
 LAYOUTS = {
     "Keras": ("x_train", "y_train", "x_test", "y_test", "x_val", "y_val"),
@@ -70,7 +70,7 @@ def test_groups_of_each_split(tmp_path, layout, key):
     groups = {key: np.arange(20) // 4, "test_groups": [7, 7, 8, 8], "val_groups": ["x", "x"]}
     np.savez(tmp_path / "x.npz", **dict(zip(layout, WHOLE, strict=True)), **groups)
     data = read_npz(tmp_path / "x.npz", RULE)
-    assert data.description()["groups"] == {"by": "groups", "train": 5, "test": 2, "validation": 1}
+    assert data.description["groups"] == {"by": "groups", "train": 5, "test": 2, "validation": 1}
     assert data.test.groups.tolist() == [5, 5, 6, 6]
     assert data.fingerprint == mz.from_arrays(*WHOLE[:4]).fingerprint
     assert "test_groups" in data.notes[0]

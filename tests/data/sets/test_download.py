@@ -608,7 +608,7 @@ def test_progress_goes_to_standard_error(mirror, target, capsys):
 def test_share_of_the_benchmark(tmp_path, monkeypatch):
     """Of 25 downloads from servers that misbehave by chance each is right or refused in words, and none hangs."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    spec = importlib.util.spec_from_file_location("downloads", Path(__file__).parents[2] / "benchmarks/downloads.py")
+    spec = importlib.util.spec_from_file_location("downloads", Path(__file__).parents[3] / "benchmarks/downloads.py")
     downloads = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "downloads", downloads)
     spec.loader.exec_module(downloads)

@@ -180,7 +180,7 @@ def test_a_loss_that_is_not_finite_ends_the_training_with_its_step(digits, tmp_p
     with pytest.raises(mz.TrainingError, match=r"the loss became (nan|inf) in epoch 1, step \d+ of 45: "):
         mz.train(digits, "mlp", batch_size=32, learning_rate=1e30, engine="fused", threads=2, runs_dir=tmp_path)
     (path,) = tmp_path.iterdir()
-    assert mz.Run.read(path).record["failure"]["step"] > 1
+    assert mz.Run.read(path).record.failure.step > 1
 
 
 def test_a_smoothed_loss_of_certain_logits_is_finite():

@@ -91,8 +91,8 @@ def test_mirrored_pictures_are_left_to_torch():
 )
 def test_the_record_says_which_engine_and_why(digits, tmp_path, settings, engine):
     run = mz.train(digits, "model0", epochs=1, runs_dir=tmp_path, **settings)
-    assert run.record["engine"] == engine
-    assert run.record["derived"]["engine"].startswith(f"{engine}: ")
+    assert run.record.engine == engine
+    assert run.record.derived.engine.startswith(f"{engine}: ")
 
 
 def test_the_model_that_comes_out_is_the_one_that_was_tested(digits, tmp_path):

@@ -28,11 +28,11 @@ def same_pixels(images: Sequence[Tensor]) -> list[list[tuple[int, int]]]:
         Groups of equal images, each a list of (set, position), in the order in which they first appear.
     """
     groups: dict[tuple[torch.Size, bytes], list[tuple[int, int]]] = {}
-    for number, pictures in enumerate(images):
-        for start, block in blocks(pictures):
+    for number, split_images in enumerate(images):
+        for start, block in blocks(split_images):
             for position, pixels in enumerate(block.contiguous().numpy(), start):
                 digest = hashlib.blake2b(pixels, digest_size=20).digest()
-                groups.setdefault((pictures.shape[1:], digest), []).append((number, position))
+                groups.setdefault((split_images.shape[1:], digest), []).append((number, position))
     return [group for group in groups.values() if len(group) > 1]
 
 

@@ -132,17 +132,17 @@ def decode(
         image.load()
         undo = _UNDO.get(_orientation(image))
         mode = "L" if (channels or (1 if header.grey else 3)) == 1 else "RGB"
-        picture = _plain(image, header.alpha, mode)
-        if picture is not image:
+        pixels = _plain(image, header.alpha, mode)
+        if pixels is not image:
             image.close()  # frees its pixels, up to 200 MB
         if size is not None:
             aside = undo in _ASIDE
-            picture = _fitted(picture, extent, size[::-1] if aside else size, fit)
+            pixels = _fitted(pixels, extent, size[::-1] if aside else size, fit)
         if undo is not None:
-            picture = picture.transpose(undo)
-        if size is not None and (picture.height, picture.width) != size:
-            picture = _padded(picture, size)
-        return _as_array(picture)
+            pixels = pixels.transpose(undo)
+        if size is not None and (pixels.height, pixels.width) != size:
+            pixels = _padded(pixels, size)
+        return _as_array(pixels)
 
 
 @contextmanager
@@ -253,23 +253,23 @@ def _plain(image: Image.Image, alpha: bool, mode: str) -> Image.Image:
     return image.convert(mode)
 
 
-def _as_array(picture: Image.Image) -> NDArray[np.uint8]:
+def _as_array(pixels: Image.Image) -> NDArray[np.uint8]:
     """Return the pixels, uint8 [C, H, W]; convert a large image in bands, because Pillow copies pixels twice."""
-    if picture.width * picture.height <= _BAND_PIXELS:
-        small = np.asarray(picture, np.uint8)
+    if pixels.width * pixels.height <= _BAND_PIXELS:
+        small = np.asarray(pixels, np.uint8)
         return small[None] if small.ndim == 2 else np.ascontiguousarray(small.transpose(2, 0, 1))
-    array = np.empty((len(picture.getbands()), picture.height, picture.width), np.uint8)
-    for left, top, right, bottom in _bands(picture.size):
-        band = np.asarray(picture.crop((left, top, right, bottom)))
+    array = np.empty((len(pixels.getbands()), pixels.height, pixels.width), np.uint8)
+    for left, top, right, bottom in _bands(pixels.size):
+        band = np.asarray(pixels.crop((left, top, right, bottom)))
         array[:, top:bottom, left:right] = band if band.ndim == 2 else band.transpose(2, 0, 1)
     return array
 
 
-def _fitted(picture: Image.Image, extent: tuple[float, float], size: tuple[int, int], fit: str) -> Image.Image:
+def _fitted(pixels: Image.Image, extent: tuple[float, float], size: tuple[int, int], fit: str) -> Image.Image:
     """Resize an image to fit a size: both sides for `crop`, at least one side for `pad`.
 
     Args:
-        picture: the image to shrink or enlarge.
+        pixels: the image to shrink or enlarge.
         extent: the width and height of the part that holds the image.
         size: height and width.
         fit: `pad` or `crop`.
@@ -285,14 +285,14 @@ def _fitted(picture: Image.Image, extent: tuple[float, float], size: tuple[int, 
     else:
         scale = min(width / right, height / bottom)
         sides = min(width, max(1, round(right * scale))), min(height, max(1, round(bottom * scale)))
-    box = (max(0.0, left), max(0.0, top), min(right, picture.width), min(bottom, picture.height))
+    box = (max(0.0, left), max(0.0, top), min(right, pixels.width), min(bottom, pixels.height))
     # Pillow's bilinear filter uses all pixels when it shrinks.
-    return picture.resize(sides, Image.Resampling.BILINEAR, box, reducing_gap=2.0)
+    return pixels.resize(sides, Image.Resampling.BILINEAR, box, reducing_gap=2.0)
 
 
-def _padded(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+def _padded(pixels: Image.Image, size: tuple[int, int]) -> Image.Image:
     """Centre an image on a black one of the given size."""
     height, width = size
-    padded = Image.new(picture.mode, (width, height))
-    padded.paste(picture, ((width - picture.width) // 2, (height - picture.height) // 2))
+    padded = Image.new(pixels.mode, (width, height))
+    padded.paste(pixels, ((width - pixels.width) // 2, (height - pixels.height) // 2))
     return padded

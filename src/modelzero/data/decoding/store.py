@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,14 +87,12 @@ def decode_items(
     found = _read_seen(folder, looks)
     if found is None:
         with Processes(1 if len(items) < _FEW else available_cores()) as processes:
-            digests, headers, reasons = _look_at(items, sizes, processes, progress)
-            content = _digest([VERSION, size, fit, digests])
+            looked = _look_at(items, sizes, processes, progress)
+            content = _digest([VERSION, size, fit, looked.digests])
             found = _read_stored(folder, content) or _decode(
                 items,
-                headers,
-                reasons,
-                folder,
-                content,
+                looked,
+                folder / content,
                 processes,
                 size=size,
                 fit=fit,
@@ -104,10 +102,10 @@ def decode_items(
         if settled:
             with contextlib.suppress(OSError):
                 _write(folder / f"{looks}.seen", content.encode())
-    images, told = found
-    unreadable = tuple((items[place].name, why) for place, why in told["unreadable"])
+    images, described = found
+    unreadable = tuple((items[place].name, why) for place, why in described["unreadable"])
     _check_share(unreadable, len(items), allow_unreadable=allow_unreadable)
-    return Decoded(images, np.array(told["kept"], np.int64), unreadable, tuple(told["notes"]))
+    return Decoded(images, np.array(described["kept"], np.int64), unreadable, tuple(described["notes"]))
 
 
 def _looks(items: Sequence[Item], size: tuple[int, int] | None, fit: str) -> tuple[str, list[int], bool]:
@@ -134,9 +132,15 @@ def _looks(items: Sequence[Item], size: tuple[int, int] | None, fit: str) -> tup
     return _digest(looks), sizes, time.time() - newest > _SETTLED_SECONDS
 
 
-def _look_at(
-    items: Sequence[Item], sizes: Sequence[int], processes: Processes, progress: bool | None
-) -> tuple[list[str], dict[int, Header], dict[int, str]]:
+class _Looked(NamedTuple):
+    """The hash of each file's bytes; the headers of those that are images, and the reasons of the others."""
+
+    digests: list[str]
+    headers: dict[int, Header]
+    reasons: dict[int, str]
+
+
+def _look_at(items: Sequence[Item], sizes: Sequence[int], processes: Processes, progress: bool | None) -> _Looked:
     """Read all files; return the hash of each one's bytes, and its header or the reason why it is unreadable."""
     digests, headers, reasons = [""] * len(items), {}, {}
     jobs = [item.content for item in items]
@@ -152,15 +156,13 @@ def _look_at(
                 headers[place] = header
             else:
                 reasons[place] = header
-    return digests, headers, reasons
+    return _Looked(digests, headers, reasons)
 
 
 def _decode(
     items: Sequence[Item],
-    headers: dict[int, Header],
-    reasons: dict[int, str],
-    folder: Path,
-    content: str,
+    looked: _Looked,
+    kept_as: Path,
     processes: Processes,
     *,
     size: tuple[int, int] | None,
@@ -169,10 +171,11 @@ def _decode(
     progress: bool | None,
 ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
     """Decode everything into one file, and move it into the cache if that is writable."""
+    headers, reasons, folder = looked.headers, looked.reasons, kept_as.parent
     bad = tuple((items[place].name, reasons[place]) for place in sorted(reasons))
     _check_share(bad, len(items), allow_unreadable=allow_unreadable)
     height, width = size or chosen_size(list(headers.values()))
-    notes = _told(list(headers.values()), (height, width), fit, asked=size is not None)
+    notes = _notes(list(headers.values()), (height, width), fit, asked=size is not None)
     places = sorted(headers)
     channels = 1 if all(header.grey for header in headers.values()) else 3
     shape = (len(places), channels, height, width)
@@ -190,11 +193,11 @@ def _decode(
             _drop(temporary, shape, failed)
         unreadable = sorted([*reasons.items(), *((places[row], why) for row, why in failed.items())])
         kept = [place for row, place in enumerate(places) if row not in failed]
-        told = {"kept": kept, "unreadable": unreadable, "notes": notes}
+        described = {"kept": kept, "unreadable": unreadable, "notes": notes}
         if not kept:
             _check_share(tuple((items[p].name, why) for p, why in unreadable), len(items), allow_unreadable=True)
-        images = _keep(temporary, folder, content, told, (len(kept), *shape[1:]))
-    return images, told
+        images = _keep(temporary, folder, kept_as.name, described, (len(kept), *shape[1:]))
+    return images, described
 
 
 def chosen_size(headers: Sequence[Header]) -> tuple[int, int]:
@@ -213,7 +216,7 @@ def chosen_size(headers: Sequence[Header]) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def _told(headers: Sequence[Header], size: tuple[int, int], fit: str, *, asked: bool) -> list[str]:
+def _notes(headers: Sequence[Header], size: tuple[int, int], fit: str, *, asked: bool) -> list[str]:
     """Describe what was done to the images."""
     notes = []
     heights, widths = ([getattr(header, side) for header in headers] for side in ("height", "width"))
@@ -310,7 +313,7 @@ def _drop(path: Path, shape: tuple[int, ...], failed: dict[int, str]) -> None:
 
 
 def _keep(
-    temporary: Path, folder: Path, content: str, told: dict[str, Any], shape: tuple[int, ...]
+    temporary: Path, folder: Path, content: str, described: dict[str, Any], shape: tuple[int, ...]
 ) -> NDArray[np.uint8]:
     """Give the file its name in the cache, write its description, and map it."""
     if temporary.parent == folder:
@@ -319,7 +322,9 @@ def _keep(
             target = folder / f"{content}.npy"
             os.replace(temporary, target)
             images = _mapped(target)
-            _write(folder / f"{content}.json", json.dumps(told | {"shape": shape, "blocks": _hashes(images)}).encode())
+            _write(
+                folder / f"{content}.json", json.dumps(described | {"shape": shape, "blocks": _hashes(images)}).encode()
+            )
             return images  # noqa: TRY300 - the code below is for a cache that is not writable
         except OSError:  # this load can still use it
             if not temporary.exists():
@@ -338,16 +343,20 @@ def _read_seen(folder: Path, looks: str) -> tuple[NDArray[np.uint8], dict[str, A
 def _read_stored(folder: Path, content: str) -> tuple[NDArray[np.uint8], dict[str, Any]] | None:
     """Map images that were decoded earlier; return None if there are none or they are damaged."""
     try:
-        told = json.loads((folder / f"{content}.json").read_text(encoding="utf-8"))
+        described = json.loads((folder / f"{content}.json").read_text(encoding="utf-8"))
         images = _mapped(folder / f"{content}.npy")
-        if list(images.shape) != told["shape"] or images.dtype != np.uint8 or len(told["kept"]) != len(images):
+        if (
+            list(images.shape) != described["shape"]
+            or images.dtype != np.uint8
+            or len(described["kept"]) != len(images)
+        ):
             return None
-        _ = told["unreadable"], told["notes"]
-        if _hashes(images) != told["blocks"]:  # damaged by the disk, or edited
+        _ = described["unreadable"], described["notes"]
+        if _hashes(images) != described["blocks"]:  # damaged by the disk, or edited
             return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return images, told
+    return images, described
 
 
 def _hashes(images: NDArray[np.uint8]) -> list[str]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from modelzero.data.readers.folder import MOST_FILES, arrange, is_junk, may_be_picture
+from modelzero.data.readers.folder import MOST_FILES, arrange, is_junk, may_be_image
 from modelzero.data.readers.listing import Item, Listing
 from modelzero.data.splits import class_order
 from modelzero.errors import DataError, quoted
@@ -115,7 +115,7 @@ def _unread(name: str) -> tuple[bool, bytes | None]:
     """Return whether to skip a member, and its placeholder: None for hidden files, b"" for files to count."""
     if is_junk(name):
         return True, None
-    return not may_be_picture(name), b""
+    return not may_be_image(name), b""
 
 
 def _zip_members(path: Path) -> Iterator[tuple[str, bytes | None]]:

@@ -24,20 +24,20 @@ class Columns:
     """The positions of the columns that are used.
 
     Args:
-        picture: paths of images, or the images themselves.
+        image: paths of images, or the images themselves.
         label: class names or numbers.
         split: `train`, `test` or `validation`; None if there is no such column.
         group: what must stay on one side of a split; None if there is no such column.
     """
 
-    picture: int
+    image: int
     label: int
     split: int | None
     group: int | None
 
 
 def choose_columns(
-    names: Sequence[str], source: object, *, group: str | None = None, pictures: Sequence[int] | None = None
+    names: Sequence[str], source: object, *, group: str | None = None, of_images: Sequence[int] | None = None
 ) -> tuple[Columns, str]:
     """Find the columns by their names; also return a sentence that says which are used.
 
@@ -48,7 +48,7 @@ def choose_columns(
         names: the header.
         source: the name of the table in messages.
         group: the column of groups; ignored if there is no such column.
-        pictures: the columns that hold images; None if the table does not say.
+        of_images: the columns that hold images; None if the table does not say.
 
     Raises:
         DataError: two columns have the same name, or there is none for images or labels.
@@ -61,23 +61,23 @@ def choose_columns(
     def find(candidates: Sequence[str]) -> int | None:
         return next((plain.index(name) for name in candidates if name in plain), None)
 
-    picture = find(PATHS) if pictures is None else next(
-        (place for name in (*PATHS, "bytes", "image_bytes") for place in pictures if plain[place] == name),
-        pictures[0] if len(pictures) == 1 else None,
+    image = find(PATHS) if of_images is None else next(
+        (place for name in (*PATHS, "bytes", "image_bytes") for place in of_images if plain[place] == name),
+        of_images[0] if len(of_images) == 1 else None,
     )  # fmt: skip
-    label = find([name for name in LABELS if picture is None or name != plain[picture]])
-    for place, kind, candidates in ((picture, "images or their paths", PATHS), (label, "labels", LABELS)):
+    label = find([name for name in LABELS if image is None or name != plain[image]])
+    for place, kind, candidates in ((image, "images or their paths", PATHS), (label, "labels", LABELS)):
         if place is None:
             raise DataError(
                 f"{source} has the columns {some(list(names), 12)}: expected one of {kind}, named "
                 f"{', '.join(map(repr, candidates[:6]))} or similar; rename it"
             )
-    assert picture is not None
+    assert image is not None
     assert label is not None
-    columns = Columns(picture, label, find(SPLITS), find((group.strip().casefold(),) if group else GROUPS))
-    taken = {"images": picture, "labels": label, "splits": columns.split, "groups": columns.group}
-    told = ", ".join(f"{kind} {quoted(names[place])}" for kind, place in taken.items() if place is not None)
-    return columns, f"columns used: {told} (found: {some(list(names), 12)})"
+    columns = Columns(image, label, find(SPLITS), find((group.strip().casefold(),) if group else GROUPS))
+    taken = {"images": image, "labels": label, "splits": columns.split, "groups": columns.group}
+    used = ", ".join(f"{kind} {quoted(names[place])}" for kind, place in taken.items() if place is not None)
+    return columns, f"columns used: {used} (found: {some(list(names), 12)})"
 
 
 def split_of(value: object, where: str) -> str:

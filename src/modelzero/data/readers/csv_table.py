@@ -43,7 +43,7 @@ def read_csv(path: Path, *, group: str | None = None) -> Listing:
             where = f"{path}, line {rows.line_num}"
             if len(row) != len(header):
                 raise DataError(f"{where}: {len(row)} columns: expected {len(header)}, as in the header")
-            name, label = row[columns.picture].strip(), row[columns.label].strip()
+            name, label = row[columns.image].strip(), row[columns.label].strip()
             if not name:
                 raise DataError(f"{where}: no path: expected the path of an image")
             if not label:

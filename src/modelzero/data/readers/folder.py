@@ -66,11 +66,11 @@ def arrange(paths: Iterable[str], source: str) -> tuple[list[tuple[str, str, str
     """
     notes = []
     kept = [(path, path.split("/")) for path in paths if not is_junk(path)]
-    others = Counter(ending(path) for path, _ in kept if not may_be_picture(path))
+    others = Counter(ending(path) for path, _ in kept if not may_be_image(path))
     if others:
         endings = ", ".join(sorted(others, key=lambda name: (-others[name], name))[:3])
         notes.append(f"skipped {counted(others.total(), 'file')} with other extensions ({endings})")
-    kept = [(path, parts) for path, parts in kept if may_be_picture(path)] if others else kept
+    kept = [(path, parts) for path, parts in kept if may_be_image(path)] if others else kept
     if not kept:
         raise DataError(
             f"{source} has no images: expected a folder of images for each class, with or without train/ and "
@@ -119,7 +119,7 @@ def is_junk(path: str) -> bool:
     return _JUNK.search(path) is not None
 
 
-def may_be_picture(path: str) -> bool:
+def may_be_image(path: str) -> bool:
     """Return whether the extension of a path allows an image."""
     return ending(path) not in _OTHER_ENDINGS
 

@@ -65,7 +65,7 @@ def names_files(path: Path) -> bool:
     try:
         import pyarrow.parquet as pq
 
-        return not any(_holds_pictures(field.type) for field in pq.read_schema(path))
+        return not any(_holds_images(field.type) for field in pq.read_schema(path))
     except Exception:  # damaged, or pyarrow is missing
         return False
 
@@ -126,17 +126,15 @@ def _items(
         for place in range(held.num_row_groups):
             if held.row_group(place).total_byte_size > MOST_BYTES:
                 raise DataError(f"{path} announces more than {MOST_BYTES >> 30} GiB in a row group: use smaller ones")
-        pictures = [k for k, field in enumerate(schema) if _holds_pictures(field.type)]
-        columns, note = choose_columns(schema.names, path, group=group, pictures=pictures or None)
-        names = [
-            schema.names[k] for k in (columns.picture, columns.label, columns.split, columns.group) if k is not None
-        ]
+        of_images = [k for k, field in enumerate(schema) if _holds_images(field.type)]
+        columns, note = choose_columns(schema.names, path, group=group, of_images=of_images or None)
+        names = [schema.names[k] for k in (columns.image, columns.label, columns.split, columns.group) if k is not None]
         class_names = _class_names(schema, schema.names[columns.label])
-        kind = schema.field(columns.picture).type
-        note += f"; images are {'paths' if not pictures else 'bytes within the file'} ({str(kind)[:60]})"
+        kind = schema.field(columns.image).type
+        note += f"; images are {'paths' if not of_images else 'bytes within the file'} ({str(kind)[:60]})"
         if class_names:
             note += f", labels have the {len(class_names)} names in the file's metadata"
-        if not pictures and not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        if not of_images and not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
             raise DataError(f"{path}: images of type {kind}: expected paths, bytes, or a struct of bytes and path")
         inside = Inside(path.parent)
         row = 0
@@ -152,11 +150,11 @@ def _items(
                 if columns.group is not None and values[2] in (None, ""):
                     raise DataError(f"{where}: no group: expected one in each row")
                 of = None if columns.group is None else str(values[2])
-                name, content = _picture(cells[schema.names[columns.picture]], inside, f"{path.stem}[{row}]", where)
+                name, content = _image(cells[schema.names[columns.image]], inside, f"{path.stem}[{row}]", where)
                 yield Item(name, label, split, of, content), note, class_names
 
 
-def _holds_pictures(kind: Any) -> bool:
+def _holds_images(kind: Any) -> bool:
     import pyarrow as pa
 
     if pa.types.is_struct(kind):
@@ -164,7 +162,7 @@ def _holds_pictures(kind: Any) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
-def _picture(value: Any, inside: Inside, row_name: str, where: str) -> tuple[str, str | bytes]:
+def _image(value: Any, inside: Inside, row_name: str, where: str) -> tuple[str, str | bytes]:
     """Return the name of an image, and its bytes or its file."""
     named = None
     if isinstance(value, dict):

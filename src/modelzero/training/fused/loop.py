@@ -127,10 +127,10 @@ class Fused:
         self._layers = np.array(table, np.int64)
         self._weights, self._velocity = _zeros(weights, np.float32), _zeros(weights, np.float32)
         self._values_held = values
-        self._pictures, self._values = self._buffers()
+        self._images, self._values = self._buffers()
         self._deltas = _zeros(deltas, np.float32)
         self._bias_gradient = np.zeros(self._layers[:, kernel.OUT_ROW].max(), np.float32)
-        self._picture_losses, self._picture_rights = np.zeros(batch), np.zeros(batch, np.int64)
+        self._image_losses, self._image_rights = np.zeros(batch), np.zeros(batch, np.int64)
         self._counter = np.zeros(1, np.int64)
         for matrix, bias_values, layer in self._parts():
             matrix[:] = layer.weight.detach().numpy()
@@ -164,9 +164,9 @@ class Fused:
         self._together(
             lambda part: self._kernel.train_steps(
                 images, labels, order, steps.start, steps.stop - steps.start, recipe.batch_size, self._layers,
-                self._weights, self._velocity, self._pictures, self._values, self._deltas, self._bias_gradient, rates,
+                self._weights, self._velocity, self._images, self._values, self._deltas, self._bias_gradient, rates,
                 recipe.momentum, recipe.nesterov, recipe.weight_decay, recipe.label_smoothing,
-                self._picture_losses, self._picture_rights, losses, rights, part, self._threads, self._counter,
+                self._image_losses, self._image_rights, losses, rights, part, self._threads, self._counter,
             )
         )  # fmt: skip
 
