@@ -40,7 +40,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import hostile_archives
 import hostile_files
-from modelzero.data import pool
+from modelzero.io.processes import KillableProcess
 
 HANG_SECONDS, HANG_CLOCK_SECONDS = 2.0, 10.0
 MOST_GROWTH = 500 << 20
@@ -301,11 +301,11 @@ class Decoders:
 
     def __init__(self):
         self.highest = 0
-        self._end = pool._Process.end  # noqa: SLF001 - there is no other way to be told
-        pool._Process.end = lambda process: self._look(process)  # noqa: SLF001, PLW0108 - a method of theirs, not of ours
+        self._end = KillableProcess.end  # there is no other way to be told
+        KillableProcess.end = lambda process: self._look(process)  # noqa: PLW0108 - a method of theirs, not of ours
 
     def _look(self, process):
-        for each in list(process._pool._processes or ()):  # noqa: SLF001
+        for each in list((process._pool and process._pool._processes) or ()):  # noqa: SLF001
             self.highest = max(self.highest, _highest(each))
         self._end(process)
 

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 
 import modelzero as mz
-from modelzero.data import near
+from modelzero.data.auditing import near
 from modelzero.data.auditing.duplicates import same_pixels
 from modelzero.data.auditing.near import near_duplicates
 from modelzero.training.device import PeakMemory

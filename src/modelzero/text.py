@@ -1,4 +1,4 @@
-"""Numbers as text, and names and messages of others made safe to print. This module imports nothing of modelzero."""
+"""Format numbers, and make names and messages safe to print. This module imports nothing of modelzero."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def ends(low: float, high: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """Show seconds with three digits or so.
+    """Show seconds with about three digits.
 
     >>> seconds(0.123), seconds(12.34), seconds(1234.5)
     ('0.12', '12.3', '1,234')

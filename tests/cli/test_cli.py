@@ -105,7 +105,7 @@ def test_runs_lists_ladders_too():
         (third / "ladder.json").write_text(text)
         answer = invoke("runs")
         assert answer.exit_code == 0
-        assert answer.stderr == f"skipped: {third / 'ladder.json'} is damaged: a whole record is needed; climb again\n"
+        assert answer.stderr == f"skipped: {third / 'ladder.json'} is damaged: expected a whole record; climb again\n"
     assert invoke("climb digits --rungs majority --no-audit --runs-dir runs --seeds 1").exit_code == 0
     shutil.rmtree(max(Path("runs").glob("*-ladder-*"), key=os.path.getmtime))
     rows = [line.split() for line in answer.stdout.splitlines() if "-ladder-" in line]

@@ -9,6 +9,8 @@ from PIL import Image
 
 import modelzero as mz
 from modelzero.data.again import find_again
+from modelzero.data.description import DataDescription
+from modelzero.reporting.mistakes import as_png
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def test_a_folder_is_found_again_with_its_settings(folder, settings):
     assert found.test.names == data.test.names
 
 
-def test_other_pictures_are_noticed(folder):
+def test_other_images_are_noticed(folder):
     """One pixel that changed is another set; a folder that is gone is said to be gone."""
     described = mz.load(folder).description
     Image.new("RGB", (16, 16)).save(folder / "dark" / "0.png")
@@ -46,7 +48,7 @@ def test_other_pictures_are_noticed(folder):
     assert "cannot be loaded again" in find_again(described, "nowhere")[1]
 
 
-def test_the_same_pictures_as_arrays(folder, tmp_path):
+def test_the_same_images_as_arrays(folder, tmp_path):
     """They take no size, which the record has: the next way to load them is tried."""
     data = mz.load(folder, size=8)
     arrays = {}
@@ -60,7 +62,15 @@ def test_the_same_pictures_as_arrays(folder, tmp_path):
 
 def test_named_sets_are_never_downloaded(tmp_path, monkeypatch):
     """Where the files are not on this machine, there are no images."""
-    described = {"name": "svhn", "source": "downloaded from somewhere", "fingerprint": "0", "image_shape": [3, 32, 32]}
+    described = DataDescription(
+        "svhn",
+        "downloaded from somewhere",
+        "0",
+        tuple("0123456789"),
+        train_images=1,
+        test_images=1,
+        image_shape=(3, 32, 32),
+    )
     monkeypatch.setattr("modelzero.data.sets.published.download", lambda *_, **__: pytest.fail("a download"))
     monkeypatch.setattr("modelzero.data.again.cache_folder", lambda: tmp_path)
     assert find_again(described) == (None, "svhn is not on this machine")
@@ -74,7 +84,7 @@ def test_a_share_of_digits():
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 20, 10), (3, 200, 50), (1, 1, 500)])
-def test_pictures_are_kept_or_shrunk(shape):
+def test_images_are_kept_or_shrunk(shape):
     """Small ones keep each pixel; large ones become at most 64 pixels long."""
     picture = torch.randint(0, 256, shape, dtype=torch.uint8)
     image = Image.open(io.BytesIO(as_png(picture)))

@@ -27,7 +27,7 @@ def pixels(data):
      np.asfortranarray(GREY), GREY[::-1][::-1]],
     ids=lambda images: f"{type(images).__name__} {getattr(images, 'dtype', '')} {list(getattr(images, 'shape', []))}",
 )  # fmt: skip
-def test_grey_pictures_of_every_kind(images):
+def test_grey_images_of_every_kind(images):
     """The same images as numbers, fractions, with or without a channel: the same data."""
     data = mz.from_arrays(images, LABELS)
     assert data.image_shape == (1, 6, 5)
@@ -89,7 +89,7 @@ def test_the_users_array_is_copied():
      (GREY[:, :0], ["zero images", "[20, 0, 5]"]), ([[1], [1, 2]], ["not an array"]), (7, ["[]"]), (None, ["object"])],
     ids=lambda value: None if isinstance(value, list) and isinstance(value[0], str) else "x",
 )  # fmt: skip
-def test_pictures_that_cannot_be_used(refuses, images, words):
+def test_images_that_cannot_be_used(refuses, images, words):
     """Type, range or shape is said."""
     with refuses(DataError, "train images", *words):
         mz.from_arrays(images, LABELS)
@@ -144,14 +144,14 @@ def test_own_test_and_validation_splits():
     """Given splits are taken as they are; nothing is drawn, and validation is in neither."""
     data = mz.from_arrays(GREY, LABELS, GREY[:4], LABELS[:4], validation_images=GREY[:6], validation_labels=LABELS[:6])
     assert (len(data.train), len(data.test), len(data.validation)) == (20, 4, 6)
-    assert data.description["split"] is None
-    assert data.description["validation_images"] == 6
+    assert data.description.split is None
+    assert data.description.validation_images == 6
     assert np.array_equal(data.train.images[:, 0], GREY)
 
 
 def test_drawn_splits_are_described():
     """What a record says of the data says how the split was drawn, and which share of it is used."""
-    described = mz.from_arrays(GREY, LABELS, test_share=0.3, seed=4, share=0.5).description
+    described = mz.from_arrays(GREY, LABELS, test_share=0.3, seed=4, share=0.5).description.as_dict()
     assert described["split"] == {
         "rule": "stratified", "test_share": 0.3, "seed": 4, "group": None, "reached": 0.3
     }  # fmt: skip
@@ -176,7 +176,7 @@ def test_groups_stay_together():
     images[:, 0, 0] = np.arange(20) // 2
     data = mz.from_arrays(images, np.arange(20) // 10, groups=np.arange(20) // 2)
     assert not set(data.train.images[:, 0, 0, 0].tolist()) & set(data.test.images[:, 0, 0, 0].tolist())
-    assert data.split["group"] == "groups"
+    assert data.split.group == "groups"
 
 
 def test_groups_of_each_split():
@@ -228,7 +228,7 @@ def test_groups_of_validation_images_do_not_change_the_draw():
     more = {"validation_images": GREY[:4], "validation_labels": LABELS[:4]}
     data = mz.from_arrays(GREY, LABELS, **more, validation_groups=[1, 1, 1, 2])
     assert data.fingerprint == mz.from_arrays(GREY, LABELS, **more).fingerprint
-    assert data.split["rule"] == "stratified"
+    assert data.split.rule == "stratified"
     assert (data.test.groups, data.validation.group_count) == (None, 2)
 
 
@@ -319,7 +319,7 @@ def test_torch_data_set_with_test_split_and_classes():
 
 
 @pytest.mark.parametrize("mode", ["1", "P", "LA", "RGBA", "CMYK", "YCbCr"])
-def test_pil_pictures_of_other_modes(mode):
+def test_pil_images_of_other_modes(mode):
     """Black and white is grey, all else is colour."""
     pictures = [Image.fromarray(image).convert(mode) for image in COLOUR]
     data = mz.from_torch(Pictures(pictures, LABELS))

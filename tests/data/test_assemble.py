@@ -44,7 +44,7 @@ def test_groups_follow_the_drawn_split():
     assert data.grouped_by == "groups"
     assert (data.train.group_count, data.test.group_count) == (8, 2)
     assert sorted({*data.train.groups.tolist(), *data.test.groups.tolist()}) == list(range(10))
-    assert data.description["groups"] == {"by": "groups", "train": 8, "test": 2, "validation": None}
+    assert data.description.as_dict()["groups"] == {"by": "groups", "train": 8, "test": 2, "validation": None}
     assert data.fingerprint == mz.ImageData("x", data.train, data.test, data.classes).fingerprint
 
 
@@ -58,7 +58,7 @@ def test_groups_survive_a_share():
     assert torch.equal(later.train.images, data.train.images)
     assert torch.equal(later.train.groups, data.train.groups)
     assert torch.equal(later.test.groups, whole.test.groups)
-    assert later.description["groups"] == data.description["groups"]
+    assert later.description.groups == data.description.groups
 
 
 def test_a_share_of_one_image_of_each_group_is_not_grouped():
@@ -167,7 +167,7 @@ def test_groups_of_three_splits_in_any_order(tmp_path):
     )
     for name in ("train", "test", "validation"):
         assert torch.equal(getattr(data, name).groups, getattr(arrays, name).groups)
-    assert data.description["groups"] == {"by": "column group", "train": 4, "test": 4, "validation": 2}
+    assert data.description.as_dict()["groups"] == {"by": "column group", "train": 4, "test": 4, "validation": 2}
 
 
 def test_a_group_on_both_sides_has_one_number(tmp_path):

@@ -135,14 +135,14 @@ def test_loader_equals_torchs_draw_for_draw(
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 5])
 @pytest.mark.parametrize("shuffle", [False, True])
-def test_large_pictures(batch_size, shuffle):
+def test_large_images(batch_size, shuffle):
     """Images of which one batch is larger than what is gathered at once (3 MiB each as floats) equal torch's too."""
     split = make_split(5, 3, 512, 512)
     how = {"batch_size": batch_size, "shuffle": shuffle, "drop_last": False, "own_generator": False, "seed": 3}
     assert_same(play(mz.Loader, split, [WHOLE], **how), play(torch_loader, split, [WHOLE], **how))
 
 
-def test_real_pictures(digits):
+def test_real_images(digits):
     """Three shuffled epochs over digits equal torch's."""
     how = {"batch_size": 32, "shuffle": True, "drop_last": False, "own_generator": False, "seed": 42}
     assert_same(play(mz.Loader, digits.train, [WHOLE] * 3, **how), play(torch_loader, digits.train, [WHOLE] * 3, **how))
@@ -176,7 +176,7 @@ def test_defaults():
     "shuffle",
     [False, True],
 )
-def test_changing_a_batch_leaves_the_pictures_alone(shuffle):
+def test_changing_a_batch_leaves_the_images_alone(shuffle):
     """A loop may write into its batches, images and labels: the next epoch sees the data as it was."""
     split = make_split(10, 1, 2, 2)
     images, labels = split.images.clone(), split.labels.clone()

@@ -41,7 +41,7 @@ def data():
     ],
     ids=lambda images: f"{images.dtype} {list(images.shape)}",
 )
-def test_pictures_of_other_type_or_shape(refuses, images):
+def test_images_of_other_type_or_shape(refuses, images):
     """Images that are not uint8 [N, C, H, W] are refused with their type and shape."""
     with refuses(DataError, "images", images.dtype, list(images.shape), "uint8 [N, C, H, W]"):
         Split(images, torch.tensor([0, 1]))
@@ -126,7 +126,7 @@ def test_counts(data):
     assert data.counts() == [("cat", 1, 1), ("dog", 2, 0), ("owl", 3, 1)]
 
 
-def test_class_without_any_picture_is_counted():
+def test_class_without_any_image_is_counted():
     """A class name that no image has is listed with zeros."""
     data = ImageData("a", split(0, 1), split(1), (*CLASSES, "bat"))
     assert data.counts()[2:] == [("owl", 0, 0), ("bat", 0, 0)]
@@ -226,16 +226,16 @@ def test_validation_needs_the_shape_and_the_classes(refuses):
         ImageData("a", train, train, ("a", "b"), validation=split(0, 2))
     with_one = ImageData("a", train, train, ("a", "b"), validation=split(0, 1))
     assert with_one.fingerprint == ImageData("a", train, train, ("a", "b")).fingerprint
-    assert with_one.description["validation_images"] == 2
+    assert with_one.description.validation_images == 2
 
 
 def test_description_of_plain_data(data):
     """Nothing is said of share, validation, notes and unreadable images where there are none."""
-    assert sorted(data.description) == [
+    assert sorted(data.description.as_dict()) == [
         "classes", "fingerprint", "image_shape", "name", "origin", "source", "split", "test_images", "train_images"
     ]  # fmt: skip
-    assert data.description["split"] is None
-    assert data.description["origin"] is None
+    assert data.description.split is None
+    assert data.description.origin is None
 
 
 def grouped(*groups):
@@ -285,8 +285,10 @@ def test_groups_change_no_fingerprint():
 def test_description_of_groups():
     """How many each split has and what they come from is told where there are any, and only there."""
     train, test = grouped(0, 0, 1, 1), split(0, 1, 0)
-    described = ImageData("a", train, test, CLASSES, validation=grouped(2, 2), grouped_by="column patient").description
+    data = ImageData("a", train, test, CLASSES, validation=grouped(2, 2), grouped_by="column patient")
+    described = data.description.as_dict()
     assert described["groups"] == {"by": "column patient", "train": 2, "test": None, "validation": 1}
-    described = ImageData("a", test, train, CLASSES).description
+    described = ImageData("a", test, train, CLASSES).description.as_dict()
     assert described["groups"] == {"by": None, "train": None, "test": 2, "validation": None}
-    assert "groups" not in ImageData("a", test, test, CLASSES, grouped_by="column patient").description
+    data = ImageData("a", test, test, CLASSES, grouped_by="column patient")
+    assert "groups" not in data.description.as_dict()

@@ -45,7 +45,7 @@ def broken(campaign, outcomes):
 
 
 @pytest.mark.parametrize("kind", PICTURES)
-def test_damaged_pictures(campaign, room, kind):
+def test_damaged_images(campaign, room, kind):
     """Fifty of each kind are loaded or left out with a reason; the good ones beside them come out as they are."""
     pytest.importorskip("pyarrow")
     outcomes = campaign.measured(room, kind, range(50), 1)

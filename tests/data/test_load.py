@@ -14,7 +14,8 @@ from sklearn.datasets import load_digits
 
 import modelzero as mz
 from modelzero import DataError
-from modelzero.data.load import NAMES, cache_folder
+from modelzero.data.load import NAMES, cache_folder, load_again
+from modelzero.data.options import Origin
 from modelzero.data.sets.catalog import IDX_FILES, SETS
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = IDX_FILES
@@ -397,8 +398,8 @@ def test_idx_folder_takes_its_format_and_a_share(tmp_path):
     folder = fill(tmp_path / "mine")
     data = mz.load(folder, format="idx", share=0.5)
     assert sorted(data.train.labels.tolist()) == [0, 1, 2, 4, 9]
-    assert data.description["share"] == 0.5
-    assert data.description["split"] is None
+    assert data.description.share == 0.5
+    assert data.description.split is None
 
 
 def test_settings_that_change_nothing_are_refused(refuses):
@@ -413,9 +414,10 @@ def test_records_of_settings_that_change_nothing_are_loaded_all_the_same(digits,
     """They were not always refused, and nobody can change a record."""
     folder = fill(tmp_path / "mine")
     for origin, whole in ((digits.origin, digits), (mz.load(folder).origin, mz.load(folder))):
-        assert find_again({**origin, "seed": 5, "allow_unreadable": True}).fingerprint == whole.fingerprint
+        recorded = Origin.from_dict({**origin.as_dict(), "seed": 5, "allow_unreadable": True})
+        assert load_again(recorded).fingerprint == whole.fingerprint
     with pytest.raises(mz.SettingError):
-        find_again({**digits.origin, "group": "x"})
+        load_again(Origin.from_dict({**digits.origin.as_dict(), "group": "x"}))
 
 
 def test_name_too_long_for_a_file(refuses):

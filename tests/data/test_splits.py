@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from modelzero import DataError, SettingError
+from modelzero.data.options import LoadOptions
 from modelzero.data.splits import (
     check_divisible,
     check_sides,
@@ -59,7 +60,7 @@ def test_a_class_more_leaves_the_others_as_they_are():
     )
 
 
-def test_drawn_pictures_are_spread_over_the_class():
+def test_drawn_images_are_spread_over_the_class():
     """Each image is drawn about as often as any other over many seeds: no head of the class is preferred."""
     labels = np.zeros(20, np.int64)
     drawn = sum(draw_test(labels, test_share=0.25, seed=seed).astype(int) for seed in range(400))

@@ -147,7 +147,7 @@ def test_no_number_stands_elsewhere(tree, document):
             continue
         allowed = (r"95 % interval", r"all 2 seeds", r"The 24 wrong predictions .* seed 42 .*", r"a ladder of 3 models",
                    r"with seed 42", r"mean confidence [\d.]+ %, accuracy [\d.]+ %", r"F1", r"bars are 95 % intervals",
-                   r"from 80 to 90 % is as far as from 90 to 95 %", r"\d+ in total", r"Intervals: 95 %, for models",
+                   r"80 to 90 % is as far as 90 to 95 %", r"\d+ in total", r"Intervals: 95 %, for models",
                    r"images show no miscalibration", r"kept at 1 because", r"95 % limit if perfectly")  # fmt: skip
         assert any(re.search(each, piece) for each in allowed), piece
     for key, said in sentences.items():
@@ -243,7 +243,7 @@ def test_images_that_cannot_be_found_are_said_to_be_missing(ladder, digits, read
     tree = read_page(page(gone))
     assert not tree.all("img")
     assert "Without the images: the record does not say where" in tree.text()
-    assert gather([ladder[0]], images=False).without_pictures == "they were not looked for"
+    assert gather([ladder[0]], images=False).without_pictures == "they were not requested"
 
 
 def test_other_images_than_those_of_the_runs_are_refused(ladder, digits, refuses):

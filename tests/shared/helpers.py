@@ -12,16 +12,16 @@ from modelzero.training.bars import Silence
 
 
 class Stops(Silence):
-    """Asks to stop, as a signal does, after so many images."""
+    """Sends this process SIGTERM, once, after so many images."""
 
     def __init__(self, after):
-        self.after, self.images = after, 0
+        self.after, self.images, self.sent = after, 0, False
 
     def step(self, images):
         self.images += images
-
-    def stopped(self):
-        return signal.SIGTERM if self.images >= self.after else None
+        if self.images >= self.after and not self.sent:
+            self.sent = True
+            signal.raise_signal(signal.SIGTERM)
 
 
 class Inline(Executor):

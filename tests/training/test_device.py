@@ -97,7 +97,7 @@ def test_unknown_device(digits, name):
     """The error names the words that are known."""
     with pytest.raises(SettingError) as caught:
         choose(name, digits)
-    assert str(caught.value) == f"device {name!r}: one of auto, cpu, cuda, mps is needed"
+    assert str(caught.value) == f"device {name!r}: expected one of auto, cpu, cuda, mps"
 
 
 @pytest.mark.usefixtures("only_cpu")

@@ -14,6 +14,7 @@ from torch import nn
 import modelzero as mz
 from modelzero.models.build import build
 from modelzero.models.linear import model0
+from modelzero.runs.record import Failure
 
 
 class Own(nn.Module):
@@ -259,7 +260,8 @@ def test_model_that_does_not_fit(digits):
 def test_recipe_of_the_rung_is_taken(digits):
     """A rung brings its own epochs, batch size and learning rate."""
     run = mz.train(digits, mz.Rung("mine", Own, epochs=1, batch_size=100, learning_rate=0.5))
-    assert [run.record[name] for name in ("model", "epochs", "batch_size", "learning_rate")] == ["mine", 1, 100, 0.5]
+    record = run.record
+    assert (record.model, record.epochs, record.batch_size, record.learning_rate) == ("mine", 1, 100, 0.5)
 
 
 def test_keywords_go_before_the_recipe_of_the_rung(digits):
@@ -426,7 +428,7 @@ def test_non_finite_loss_is_recorded(digits):
         mz.train(digits, learning_rate=1e30)
     run = only_run()
     assert run.status == "failed"
-    assert run.record.failure == {"error": str(caught.value), "epoch": 1, "step": caught.value.step}
+    assert run.record.failure == Failure(str(caught.value), 1, caught.value.step)
     assert {path.name for path in run.path.iterdir()} == {"run.json"}
 
 
@@ -434,7 +436,7 @@ def test_failed_run_has_no_model(digits):
     """Reading the model of a run that failed says why there is none."""
     with pytest.raises(mz.TrainingError):
         mz.train(digits, learning_rate=1e30)
-    with pytest.raises(mz.RunError, match=r"is failed and has no model\.safetensors: a finished run is needed"):
+    with pytest.raises(mz.RunError, match=r"is failed and has no model\.safetensors: expected a finished run"):
         _ = only_run().model
 
 

@@ -317,7 +317,7 @@ def test_non_finite_loss_of_a_known_step(digits, spoilt, epoch, step, value):
     with pytest.raises(mz.TrainingError) as caught:
         mz.train(digits, lambda: SpoiltAt(spoilt, value), epochs=3, batch_size=16)
     assert (caught.value.epoch, caught.value.step) == (epoch, step)
-    assert f" in epoch {epoch}, step {step} of 90: a finite loss is needed to go on; try a learning rate of 0.01" in (
+    assert f" in epoch {epoch}, step {step} of 90: expected a finite loss; try a learning rate of 0.01" in (
         str(caught.value)
     )
 

@@ -277,7 +277,7 @@ def test_a_classifier_in_memory_is_no_graph(digits, tmp_path, refuses):
     from sklearn.naive_bayes import GaussianNB
 
     run = mz.train(digits, GaussianNB, runs_dir=tmp_path, progress=False)
-    with refuses(mz.ModelError, "no torch model"):
+    with refuses(mz.ModelError, "classifier of scikit-learn"):
         export(run, data=digits)
 
 

@@ -50,7 +50,7 @@ def parse_budget(budget: str | float | None, name: str = "budget") -> float | No
     elif isinstance(budget, Real) and not isinstance(budget, bool):
         seconds = float(budget)
     if not 0 < seconds < math.inf:
-        raise SettingError(f"{name} {str(budget)[:40]!r}: a time above 0 is needed, such as 60s, 5m or 1h")
+        raise SettingError(f"{name} {str(budget)[:40]!r}: expected a time above 0, such as 60s, 5m or 1h")
     return seconds
 
 

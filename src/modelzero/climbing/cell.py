@@ -28,7 +28,7 @@ from modelzero.models.learner import Learner
 from modelzero.models.rungs import Rung
 from modelzero.models.seeding import seeded
 from modelzero.runs.spec import Spec
-from modelzero.training.bars import Silence
+from modelzero.training.checkpoint import Stopped, never
 from modelzero.training.device import use_threads
 from modelzero.training.execute import begin, execute
 from modelzero.training.fused.loop import Fused
@@ -94,16 +94,6 @@ class Failure:
     not_learned: dict[str, Any] | None = None
 
 
-class _UntilStopped(Silence):
-    """Ends a training, with a checkpoint, when somebody wants it to stop."""
-
-    def __init__(self, is_stopped: Callable[[], bool]) -> None:
-        self._is_stopped = is_stopped
-
-    def stopped(self) -> int | None:
-        return signal.SIGINT if self._is_stopped() else None
-
-
 def is_in_process(job: Job) -> bool:
     """Tell whether a cell is trained in this process: the compiled kernel leaves Python to others meanwhile."""
     return isinstance(job.data, ImageData)
@@ -119,12 +109,14 @@ def train_cell(job: Job, stopped: Callable[[], bool] | None = None) -> Path | Fa
     with _ONE_AT_A_TIME if stopped is None else contextlib.nullcontext():
         try:
             spec, data = job.spec, job.open_data()
-            progress = False if stopped is None else _UntilStopped(stopped)
+            stop: Stopped = never if stopped is None else lambda: signal.SIGINT if stopped() else None
             if job.unfinished is not None:
-                return resume(job.unfinished, data, spec.rung, take_over=job.take_over, progress=progress).path
+                return resume(
+                    job.unfinished, data, spec.rung, take_over=job.take_over, progress=False, stopped=stop
+                ).path
             learner = spec.learner(data.image_shape, len(data.classes))
             folder = begin(spec, data, learner, job.runs_dir)
-            return execute(spec, data, folder, learner=learner, progress=progress).path
+            return execute(spec, data, folder, learner=learner, progress=False, stopped=stop).path
         except NonFiniteLossError as error:
             return Failure(str(error), hopeless=False, not_learned=not_finite(error.epoch, error.step))
         except ModelZeroError as error:

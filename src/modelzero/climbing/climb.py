@@ -58,7 +58,7 @@ class Interrupted(Interruption):
 
 @dataclass(frozen=True)
 class _Crew:
-    """Who trains the cells, and who is told."""
+    """What trains the cells, and the listener."""
 
     workers: int | None
     executor: Executor | None
@@ -189,7 +189,7 @@ def _carry_out(session: Session, began: float, options: ClimbOptions) -> None:
         if not session.cells:  # nothing was trained, nothing stays
             shutil.rmtree(path, ignore_errors=True)
         else:
-            with contextlib.suppress(RunError):  # why it failed has to be told, also where a full disk takes no record
+            with contextlib.suppress(RunError):  # the reason must be shown even if a full disk takes no record
                 session.end("failed", began)
         raise
     try:

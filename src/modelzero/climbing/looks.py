@@ -15,8 +15,8 @@ def count_looks(runs_dir: str | Path, fingerprint: str, rungs: Sequence[Rung], s
     """Count this look and the earlier ones at the same comparisons with some of the same seeds.
 
     An earlier ladder in the folder counts where it compared two or more of these rungs, with the same recipes, on the
-    same data, and one of them had trained with some of these seeds and not with the same ones. The very same seeds
-    give the very same figures, and seeds that were never used are a new experiment.
+    same data, and one of them had trained with some of these seeds and not with the same ones. The same seeds give
+    the same figures, and seeds that were never used are a new experiment.
 
     >>> import tempfile
     >>> count_looks(tempfile.mkdtemp(), "1234", [], [42, 43])

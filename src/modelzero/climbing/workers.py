@@ -172,7 +172,7 @@ def _answer(future: Future[Any]) -> Any:
 def _interrupt_blocked() -> Iterator[None]:
     """Let processes that are started here see neither Ctrl-C nor SIGHUP, which a terminal sends to all.
 
-    The parent decides, and the helper process of loky, which SIGHUP would end, is needed to the last.
+    The parent decides, and the helper process of loky, which SIGHUP would end, has to live to the last.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield

@@ -82,12 +82,13 @@ def check(samples: Samples, options: LoadOptions) -> None:
     present = len(np.unique(samples.labels))
     if present < 2:
         raise DataError(
-            f"images of {counted(present, 'class', 'classes')} ({some(samples.classes)}): at least two classes are "
-            "needed, each in a folder of its own or under a label of its own"
+            f"images of {counted(present, 'class', 'classes')} ({some(samples.classes)}): "
+            "expected at least two classes, "
+            "each in a folder or under a label of its own"
         )
     train, test = samples.of("train"), samples.of("test")
     if not len(train):
-        raise DataError("no training images: needed are some; check the split column, or the folder train/")
+        raise DataError("no training images: check the split column, or the folder train/")
     if len(test):
         if options.test_share != LoadOptions.test_share:
             raise SettingError(

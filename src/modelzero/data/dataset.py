@@ -47,22 +47,22 @@ class Split:
         if self.images.dtype != torch.uint8 or self.images.ndim != 4:
             raise DataError(
                 f"images of type {self.images.dtype} and shape {list(self.images.shape)}: "
-                "needed is uint8 [N, C, H, W]; scale to 0..255 and add the missing dimensions"
+                "expected uint8 [N, C, H, W]; scale to 0..255 and add the missing dimensions"
             )
         if self.labels.dtype != torch.int64 or self.labels.ndim != 1:
             raise DataError(
                 f"labels of type {self.labels.dtype} and shape {list(self.labels.shape)}: "
-                "needed is int64 [N], one number for each image"
+                "expected int64 [N], one number for each image"
             )
         if len(self.images) != len(self.labels):
             raise DataError(
                 f"{len(self.images)} images but {len(self.labels)} labels: "
-                "each image needs one label; check that both files belong together"
+                "expected one label for each image; check that both files belong together"
             )
         if self.images.numel() == 0:
             raise DataError(
                 f"zero images, or images without pixels (shape {list(self.images.shape)}): "
-                "at least one image is needed in each split; check the source"
+                "expected at least one image in each split; check the source"
             )
         if self.groups is not None:
             self._check_groups(self.groups)
@@ -135,15 +135,15 @@ class ImageData:
         if self.train.images.shape[1:] != self.test.images.shape[1:]:
             raise DataError(
                 f"training images are {list(self.train.images.shape[1:])}, test images "
-                f"{list(self.test.images.shape[1:])} [C, H, W]: both splits need one shape"
+                f"{list(self.test.images.shape[1:])} [C, H, W]: expected one shape for both splits"
             )
         if self.validation is not None and self.validation.images.shape[1:] != self.train.images.shape[1:]:
             raise DataError(
                 f"training images are {list(self.train.images.shape[1:])}, validation images "
-                f"{list(self.validation.images.shape[1:])} [C, H, W]: all splits need one shape"
+                f"{list(self.validation.images.shape[1:])} [C, H, W]: expected one shape for all splits"
             )
         if len(self.classes) < 2:
-            raise DataError(f"class names {list(self.classes)}: at least two classes are needed")
+            raise DataError(f"class names {list(self.classes)}: expected at least two classes")
         for split_name, split in (("training", self.train), ("test", self.test), ("validation", self.validation)):
             if split is None:
                 continue
@@ -151,12 +151,12 @@ class ImageData:
             if low < 0 or high >= len(self.classes):
                 raise DataError(
                     f"{split_name} labels run from {low} to {high}, but there are {len(self.classes)} classes: "
-                    f"labels from 0 to {len(self.classes) - 1} are needed"
+                    f"expected labels from 0 to {len(self.classes) - 1}"
                 )
         present = len(torch.unique(self.train.labels))
         if present < 2:
             only = self.classes[int(self.train.labels[0])]
-            raise DataError(f"every training image belongs to one class ({only!r}): at least two classes are needed")
+            raise DataError(f"every training image belongs to one class ({only!r}): expected at least two classes")
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

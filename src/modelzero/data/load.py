@@ -206,13 +206,13 @@ def _idx_folder(folder: Path) -> ImageData:
     files = [_idx_file(folder, file) for file in IDX_FILES]
     missing = [name for name, file in zip(IDX_FILES, files, strict=True) if file is None]
     if missing:
-        raise DataError(f"{folder} lacks {', '.join(missing)} (plain or .gz): needed are all four files of an IDX set")
+        raise DataError(f"{folder} lacks {', '.join(missing)} (plain or .gz): expected all four files of an IDX set")
     arrays = [read_idx(file) for file in files if file]
     _check_types(arrays, str(folder))
     top = max(int(labels.max(initial=0)) for labels in arrays[1::2])
     if top >= _MOST_CLASSES:
         raise DataError(
-            f"{folder}: a label of {top}: needed are labels from 0 to {_MOST_CLASSES - 1}; is it a label file?"
+            f"{folder}: a label of {top}: expected labels from 0 to {_MOST_CLASSES - 1}; is it a label file?"
         )
     try:
         data = _from_idx_arrays(folder.resolve().name, arrays, tuple(map(str, range(top + 1))), str(folder))
@@ -231,11 +231,11 @@ def _check_types(arrays: list[NDArray[Any]], source: str) -> None:
     for images, labels in (arrays[:2], arrays[2:]):
         if images.dtype != np.uint8 or images.ndim != 3:
             raise DataError(
-                f"{source}: images of type {images.dtype} with {images.ndim} dimensions: needed is uint8 [N, H, W]"
+                f"{source}: images of type {images.dtype} with {images.ndim} dimensions: expected uint8 [N, H, W]"
             )
         if labels.ndim != 1 or labels.dtype.kind not in "ui":
             raise DataError(
-                f"{source}: labels of type {labels.dtype} with {labels.ndim} dimensions: needed are whole numbers [N]"
+                f"{source}: labels of type {labels.dtype} with {labels.ndim} dimensions: expected whole numbers [N]"
             )
 
 

@@ -166,7 +166,7 @@ def groups_by_pattern(names: Sequence[str], pattern: str) -> list[str]:
         if not group:
             raise DataError(
                 f"group {pattern[:60]!r} is no column here, and as a pattern it finds nothing in the name "
-                f"{name[:80]!r}: needed is one that finds something in each name"
+                f"{name[:80]!r}: expected a pattern that matches each name"
             )
         groups.append(group)
     return groups
@@ -205,7 +205,7 @@ def check_divisible(classes: Sequence[str], labels: NDArray[np.int64], groups: S
         names = [classes[label] for label in single]
         raise DataError(
             f"{len(names)} of {len(classes)} classes {'have' if len(names) > 1 else 'has'} a single image: "
-            f"{some(names)}; at least two are needed, one to train on and one to test on"
+            f"{some(names)}; expected at least two, one to train on and one to test on"
         )
     if groups is not None:
         seen: dict[int, set[str]] = {}
@@ -215,7 +215,7 @@ def check_divisible(classes: Sequence[str], labels: NDArray[np.int64], groups: S
         if names:
             raise DataError(
                 f"{len(names)} of {len(classes)} classes {'have' if len(names) > 1 else 'has'} images of one group "
-                f"only: {some(names)}; at least two groups are needed, one to train on and one to test on"
+                f"only: {some(names)}; expected at least two groups, one to train on and one to test on"
             )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from modelzero.errors import SettingError
 
-TEMPORARY = ".tmp"  # what the name of a half-written file ends with
+TEMPORARY = ".tmp"  # extension of unfinished files
 
 
 def check_writable(path: str | Path, endings: Sequence[str]) -> Path:

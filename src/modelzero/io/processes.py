@@ -25,7 +25,7 @@ def available_cores() -> int:
 class KillableProcess:
     """A process that does one job at a time, and can be ended at any moment; it starts with its first job.
 
-    It is a pool of one: in a common pool of `concurrent.futures` or loky the death of one process fails all jobs. loky
+    It is a pool of one: in a larger pool of `concurrent.futures` or loky the death of one process fails all jobs. loky
     starts it without importing the caller's main module again, so a script needs no `if __name__ == "__main__"`.
 
     >>> process = KillableProcess(int)
@@ -33,8 +33,8 @@ class KillableProcess:
     (3, None)
 
     Args:
-        begin: what it does first, importable.
-        environment: variables that it gets.
+        begin: runs first; importable.
+        environment: its environment variables.
     """
 
     def __init__(self, begin: Callable[[], object], environment: Mapping[str, str] | None = None) -> None:
@@ -42,8 +42,8 @@ class KillableProcess:
         self._pool: Any = None
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Hand it a job; importable, or what cloudpickle can carry."""
-        import loky  # which takes a while, and not every training starts processes
+        """Submit a job, which is importable or can be pickled by cloudpickle."""
+        import loky  # imported here: it is slow, and not every training starts processes
 
         if self._pool is None:
             self._pool = loky.ProcessPoolExecutor(1, initializer=self._begin, env=self._environment)
@@ -51,13 +51,13 @@ class KillableProcess:
         return future
 
     def send(self, number: int) -> None:
-        """Send it a signal."""
-        for pid in list(self._pool._processes) if self._pool else []:  # noqa: SLF001 - it tells them nowhere else
+        """Send a signal to the process."""
+        for pid in list(self._pool._processes) if self._pool else []:  # noqa: SLF001 - not available elsewhere
             with contextlib.suppress(OSError):
                 os.kill(pid, number)
 
     def end(self) -> None:
-        """End it at once, whatever it does."""
+        """Kill the process at once."""
         if self._pool is not None:
             self._pool.shutdown(wait=True, kill_workers=True)
             self._pool = None
@@ -152,7 +152,7 @@ def in_bundles(costs: Sequence[float], most_jobs: int, most_cost: float) -> list
 
 
 class _Decoding:
-    """A process that is being started."""
+    """A process that decodes, which starts in the background."""
 
     def __init__(self) -> None:
         self._process = KillableProcess(_begin)

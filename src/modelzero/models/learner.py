@@ -1,7 +1,7 @@
-"""A model seen from the training side: how it is trained, asked for logits, and stored.
+"""One interface to train, run and store every kind of model.
 
 There are three kinds: a module trained by gradient steps, a module fitted in one go, and a scikit-learn classifier.
-Nothing outside this room asks which kind a model is.
+Nothing outside of `models` distinguishes them.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ Epoch = TypeVar("Epoch", covariant=True)
 
 
 class Trainer(Protocol[Epoch]):
-    """What trains a learner; it yields the figures and the test logits [N, classes] of each epoch."""
+    """Trains a learner; yields the figures and the test logits [N, classes] of each epoch."""
 
     def by_steps(self, module: nn.Module) -> Iterator[tuple[Epoch, Tensor]]:
         """Train a module by gradient steps."""
 
     def in_one_go(self, learner: Learner) -> Iterator[tuple[Epoch, Tensor]]:
-        """Fit a learner once, and ask it once."""
+        """Fit a learner once, and evaluate it once."""
 
 
 class Learner:
-    """A model that can be trained, asked and stored; `learner_of` makes one.
+    """A model that can be trained, run and stored; `learner_of` builds one.
 
     >>> from modelzero.models.rungs import rung_named
     >>> learner = learner_of(rung_named("majority"), (1, 1, 2), classes=3)
@@ -47,27 +47,27 @@ class Learner:
 
     Args:
         model: the module or classifier.
-        classes: how many logits it gives.
-        seed: what a fit draws its random numbers from.
+        classes: number of logits.
+        seed: seed of a fit.
     """
 
-    kind = "stepped"  # what the recipe in a record calls it
+    kind = "stepped"  # its name in the recipe of a record
     by_steps = False  # whether it is trained by gradient steps: with epochs, batches and a learning rate
-    random: bool | None = None  # whether another seed gives another model; None where only trainings can tell
+    random: bool | None = None  # whether another seed gives another model; None if only trainings can tell
 
     def __init__(self, model: Any, classes: int, seed: int) -> None:
         self.model, self.classes, self.seed = model, classes, seed
 
     def settings(self) -> dict[str, Any]:
-        """Return what was chosen before a fit, by name, as the record keeps it."""
+        """Return the settings by name, as stored in the record."""
         return {}
 
     def train(self, trainer: Trainer[Epoch]) -> Iterator[tuple[Epoch, Tensor]]:
-        """Train it; yield the figures and the test logits [N, classes] of each epoch."""
+        """Train the model; yield the figures and the test logits [N, classes] of each epoch."""
         return trainer.in_one_go(self)
 
     def fit(self, split: Split) -> None:
-        """Fit it to the training split, where it is fitted in one go."""
+        """Fit a model without gradient steps to the training split."""
         raise NotImplementedError
 
     def logits(self, images: Tensor) -> Tensor:
@@ -75,10 +75,10 @@ class Learner:
         return predict_logits(self.model, images)
 
     def tensors(self) -> dict[str, Tensor] | None:
-        """Return what it has learned, by name; None where only a pickle could hold that.
+        """Return the learned tensors by name; None if only a pickle could store the model.
 
-        Weights that layers share are returned once, under the first of their names. (`safetensors.torch.save_model`
-        keeps any of the names, now this one, now that one.)
+        Shared weights are returned once, under the first of their names. (`safetensors.torch.save_model` keeps an
+        arbitrary one.)
         """
         tensors, seen = {}, set()
         for name, tensor in self.model.state_dict().items():
@@ -89,35 +89,35 @@ class Learner:
         return tensors
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put back what `tensors` returned, and turn to evaluation mode.
+        """Restore what `tensors` returned, and switch to evaluation mode.
 
         Raises:
-            ModelError: tensors of another model.
+            ModelError: the tensors are of another model.
         """
         raise NotImplementedError
 
     def parameters(self) -> int | None:
-        """Count the numbers that it learns; None where that is not known, for some kinds before a fit."""
+        """Count the learned numbers; None if unknown, as for some kinds before a fit."""
         return None
 
     def guesses(self) -> bool:
-        """Tell whether it is meant to learn nothing from the images."""
+        """Tell whether the model ignores the images on purpose."""
         return False
 
     def trained(self) -> Learner:
-        """Return it in evaluation mode."""
+        """Return the learner in evaluation mode."""
         self.model.eval()
         return self
 
     def layers(self, image_shape: tuple[int, int, int]) -> list[Layer]:  # noqa: ARG002 - the other kinds use it
-        """List the layers that an image passes; none where it has none."""
+        """List the layers in execution order; empty for models without layers."""
         return []
 
     def as_graph(self) -> nn.Module:
-        """Return a module that exporters can write down, which maps images in [0, 1] to logits, on the CPU.
+        """Return a module that torch can export, which maps images in [0, 1] to logits, on the CPU.
 
         Raises:
-            ModelError: there is none.
+            ModelError: the model cannot be exported.
         """
         return exportable(self.model)
 
@@ -154,7 +154,7 @@ class _Stepped(Learner):
 
 
 class _Fitted(Learner):
-    """One of our own modules that are fitted in one go."""
+    """A module that is fitted in one go."""
 
     kind = "fitted"
 
@@ -180,7 +180,7 @@ class _Fitted(Learner):
 
 
 class _Estimator(Learner):
-    """A classifier of scikit-learn, or one like them."""
+    """A classifier of scikit-learn, or a similar one."""
 
     kind = "classifier"
     model: Classifier
@@ -225,5 +225,5 @@ def learner_of(
 
 
 def _place(tensor: Tensor) -> tuple[Any, ...]:
-    """Say where a tensor is in memory, by which shared weights are known."""
+    """Identify the memory of a tensor, which shared weights have in common."""
     return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype

@@ -1,4 +1,4 @@
-"""Whether another seed gives another model, and how that is known."""
+"""Tell whether another seed gives another model, and how that is known."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Randomness(NamedTuple):
 
     Args:
         random: whether it does.
-        source: `declared` by the rung; `known` of models that say so, and of those trained by gradient steps, whose
-            weights and batches are drawn; `assumed` of scikit-learn's and similar classifiers, until two trainings
-            were compared.
+        source: `declared` by the rung; `known` for models that declare it, and for those trained by gradient steps,
+            whose weights and batches are drawn; `assumed` for scikit-learn and similar classifiers, until two
+            trainings are compared.
     """
 
     random: bool

@@ -155,14 +155,14 @@ def gather(
     """
     ladder, is_ladder, listed = collect(sources)
     described = ladder.record.data
-    found, why = None, "they were not looked for"
+    found, why = None, "they were not requested"
     if images or isinstance(data, ImageData):
         found, why = find_again(described, data, data_dir)
     if data is not None and found is None and images:
         named = "the images given" if isinstance(data, ImageData) else quoted(str(data), 200)
         raise DataError(
             f"{named}: not the images of these runs, whose fingerprint is {described.fingerprint[:12]} ({why}): "
-            "give those, or leave them out"
+            "give those, or no --data (data= in Python)"
         )
     return Report(
         ladder=ladder,
@@ -225,11 +225,11 @@ def _of_the_data(ladder: Ladder, data: ImageData | None) -> list[str]:
         said += [sentence for sentence in audit(data, near=False, progress=False).sentences() if sentence not in known]
     leaks = ladder.record.leaks
     if leaks is None:
-        said.append("These records do not say whether test images are also among the training images.")
+        said.append("These records do not say whether test images are also training images.")
     elif leaks.why:
         said.append(f"Near duplicates of training images: {leaks.why}.")
     elif not leaks.positions:
-        said.append("No test image is equal, or nearly equal, to a training image.")
+        said.append("No test image equals or nearly equals a training image.")
     else:
         said.append(
             f"{len(leaks.positions):,} of {described.test_images:,} test images are also among the training images: "
@@ -239,7 +239,7 @@ def _of_the_data(ladder: Ladder, data: ImageData | None) -> list[str]:
 
 
 def _differing(runs: Sequence[Run]) -> dict[str, list[Any]]:
-    """List what differs between the environments of the runs, field by field."""
+    """List the fields in which the environments of the runs differ."""
     flat = [run.record.environment.flat() for run in runs]
     names = list(dict.fromkeys(name for each in flat for name in each))
     values = {name: list(dict.fromkeys(str(each.get(name)) for each in flat)) for name in names}

@@ -49,14 +49,14 @@ def report(
     'report.html'
 
     Args:
-        source: a ladder, a run, several runs, or the folders of these; a ladder beside others stands for its runs.
-        path: of the file; an existing one is replaced.
-        data: the images, or where they are; None looks where the record says.
-        data_dir: where named sets are looked for first.
+        source: a ladder, a run, several runs, or the folders of these; a ladder among several stands for its runs.
+        path: the file to write; an existing one is replaced.
+        data: the images, or where they are; None takes the recorded source.
+        data_dir: the folder to search first for named datasets.
 
     Raises:
-        RunError: nothing that can be read, or runs on different data.
-        DataError: a path that cannot be written, or other images than those of the runs.
+        RunError: a source cannot be read, or the runs are on different data.
+        DataError: the path cannot be written, or `data` are not the images of the runs.
     """
     sources = [source] if isinstance(source, Ladder | Run | str | Path) else source
     return save_page(page(gather(sources, data=data, data_dir=data_dir)), path)

@@ -57,7 +57,7 @@ def _climb(record: LadderRecord) -> list[dict[str, str]]:
 
 
 def _is_own(rung: RungRecord) -> bool:
-    """Tell whether a rung is not one of modelzero's own as it is."""
+    """Tell whether a rung differs from the built-in one of its name."""
     return rung.model is None or rung.name != rung.model or rung_named(rung.model).recipe() != rung.recipe
 
 
@@ -79,13 +79,13 @@ def _train(run: Run) -> list[dict[str, str]]:
 
 
 def _is_altered(recipe: Mapping[str, Any]) -> bool:
-    """Whether a setting that no option gives differs from that of our own rung."""
+    """Tell whether a setting without an option differs from the built-in rung."""
     own = rung_named(recipe["model"]).recipe()
     return any(own[name] != recipe.get(name, own[name]) for name in own if name not in _SETTINGS)
 
 
 def _data(described: DataDescription) -> tuple[list[str], list[dict[str, str]]]:
-    """Return source and options that load the data, and words where they are not enough."""
+    """Return source and options that load the data, and notes if they are not enough."""
     origin, split = described.origin, described.split
     if origin is not None:
         options = origin.options

@@ -64,7 +64,7 @@ NOT_DECLARED = (
 
 
 def rung_table(ladder: Findings) -> Table:
-    """Draw the accounts; while the climb goes on, also of the rungs that wait, and how many trainings are done."""
+    """Draw the accounts; during a climb also the rungs that wait, and how many trainings are done."""
     accounts = {rung.name: rung for rung in ladder.rungs}
     rows = []
     for rung in ladder.record.rungs:

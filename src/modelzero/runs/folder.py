@@ -138,7 +138,7 @@ def append_history(path: Path, epoch: Epoch) -> None:
 
 
 def rewrite_history(path: Path, epochs: list[Epoch]) -> None:
-    """Write `history.jsonl` anew: a training goes on from there."""
+    """Replace `history.jsonl`: a training resumes from there."""
     write_bytes(path / HISTORY, b"".join(map(_line, epochs)))
 
 

@@ -247,11 +247,11 @@ class RunRecord:
     test_reads: int = 0
     model_bytes: int | None = None
     peak_memory_bytes: int | None = None
+    resumed: Sequence[Resumption] | None = None
     files: Mapping[str, StoredFile] | None = None
+    failure: Failure | None = None
     learned: bool | None = None
     not_learned: Mapping[str, Any] | None = None
-    failure: Failure | None = None
-    resumed: Sequence[Resumption] | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod

@@ -41,7 +41,7 @@ def sealed(record: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
 
 
 def unsealed(text: str, *, check: bool = True) -> dict[str, Any]:
-    """Read what `sealed` wrote, or a record of before there were checksums.
+    """Read what `sealed` wrote, or an older record without a checksum.
 
     Raises:
         DamagedError: it was changed after it was written; with `check` only.

@@ -56,7 +56,7 @@ class Spec:
             by: the function that takes it, for messages.
 
         Raises:
-            ModelError: a model of the user's own that was not given, or another one than that of the record.
+            ModelError: a model of the user's own that was not given, or a different one.
         """
         recipe = record.recipe
         trained = f"run {record.id} trained {record.model!r}" + ("" if recipe["model"] else ", a model of your own")

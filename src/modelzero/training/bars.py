@@ -17,7 +17,7 @@ _LABEL_LETTERS = 24
 
 
 class Progress(Protocol):
-    """Somebody who wants to know how far a training is, and may ask it to stop."""
+    """Somebody who wants to know how far a training is."""
 
     def begin_epoch(self, epoch: int) -> None:
         """Epoch `epoch`, counted from 1, begins."""
@@ -27,9 +27,6 @@ class Progress(Protocol):
 
     def end_epoch(self, epoch: Epoch) -> None:
         """Its figures are there, and recorded."""
-
-    def stopped(self) -> int | None:
-        """Return the number of the signal that the training is to end as if by, with a checkpoint; None to go on."""
 
 
 class Silence:
@@ -43,10 +40,6 @@ class Silence:
 
     def end_epoch(self, epoch: Epoch) -> None:
         """Say nothing."""
-
-    def stopped(self) -> int | None:
-        """Let it go on."""
-        return None
 
 
 class Bars:
@@ -96,10 +89,6 @@ class Bars:
         self._inner.close()
         self._outer.set_postfix_str(f"test accuracy {epoch.test_accuracy:.2%}", refresh=False)
         self._outer.update()
-
-    def stopped(self) -> int | None:
-        """Let it go on."""
-        return None
 
     def _bar(self, **settings: Any) -> Any:
         return tqdm(disable=self._disable, mininterval=0.25, dynamic_ncols=True, **settings)

@@ -39,6 +39,14 @@ _ROOM = 3
 _SHARE_OF_TIME = 0.01
 
 
+# Returns the number of the signal that a training is to end as if by; None to let it continue.
+Stopped = Callable[[], int | None]
+
+
+def never() -> None:
+    """Ask for no stop."""
+
+
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
     """A training in the middle.
@@ -68,7 +76,7 @@ class Checkpoints:
     Args:
         path: the folder of the run.
         every: seconds between two; a run that ends sooner has none, unless it is asked to stop. None: only then.
-        start: where the training goes on; None at its beginning.
+        start: where the training resumes; None at its beginning.
         stopping: gives the number of the signal that asked it to stop, or None.
     """
 
@@ -77,7 +85,7 @@ class Checkpoints:
         path: Path,
         every: float | None = EVERY_SECONDS,
         start: Checkpoint | None = None,
-        stopping: Callable[[], int | None] = lambda: None,
+        stopping: Stopped = never,
     ) -> None:
         self.path, self.start, self.stopping = path, start, stopping
         self.history: list[Epoch] = [] if start is None else list(start.history)
@@ -122,7 +130,7 @@ class Checkpoints:
 def check_every(seconds: object) -> float:
     """Return the seconds between checkpoints as a float, or raise SettingError unless they are more than 0."""
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
-        raise SettingError(f"checkpoint every {str(seconds)[:40]!r}: seconds above 0 are needed, such as 60")
+        raise SettingError(f"checkpoint every {str(seconds)[:40]!r}: expected seconds above 0, such as 60")
     return float(seconds)
 
 
@@ -226,7 +234,7 @@ def _check_room(path: Path, size: int) -> None:
     if free < _ROOM * size:
         raise RunError(
             f"{free / 1e6:.1f} MB are free at {path}, a checkpoint of {size / 1e6:.1f} MB needs {_ROOM} times its "
-            "size: make room; then --resume goes on from the last one"
+            "size: make room; then --resume continues from the last one"
         )
 
 

@@ -76,7 +76,7 @@ def choose_device(device: str, model: nn.Module, data: ImageData, recipe: Recipe
         SettingError: an unknown device, or one that this machine does not have.
     """
     if device not in DEVICES:
-        raise SettingError(f"device {device!r}: one of {', '.join(DEVICES)} is needed")
+        raise SettingError(f"device {device!r}: expected one of {', '.join(DEVICES)}")
     present = accelerators()
     if device not in ("auto", "cpu", *present):
         raise SettingError(

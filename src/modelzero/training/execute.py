@@ -26,7 +26,14 @@ from modelzero.runs.run import Run, read_record
 from modelzero.runs.spec import Spec
 from modelzero.signals import Interruption, exit_code, noted
 from modelzero.training.bars import Bars, Progress, Silence
-from modelzero.training.checkpoint import EVERY_SECONDS, Checkpoint, Checkpoints, remove_all
+from modelzero.training.checkpoint import (
+    EVERY_SECONDS,
+    Checkpoint,
+    Checkpoints,
+    Stopped,
+    never,
+    remove_all,
+)
 from modelzero.training.device import PeakMemory, Stopwatch, use_threads
 from modelzero.training.fused.loop import fused_epochs
 from modelzero.training.learned import Steps, not_finite, not_learned
@@ -53,6 +60,7 @@ def execute(
     learner: Learner | None = None,
     checkpoint_every: float | None = EVERY_SECONDS,
     progress: Progress | bool | None = None,
+    stopped: Stopped = never,
 ) -> Run:
     """Do the training that a spec describes, from its beginning or from a checkpoint, and record it.
 
@@ -72,6 +80,7 @@ def execute(
         learner: the spec's model where it has just been built; None builds it.
         checkpoint_every: seconds between two checkpoints; None keeps one only when a signal ends the training.
         progress: show bars; None means in terminals and notebooks. Or somebody with the methods of `Progress`.
+        stopped: is asked after each step; it returns the number of the signal that the training is to end as if by.
 
     Raises:
         TrainingError: the loss became NaN or infinite, or the model failed; the run is recorded as `failed`.
@@ -80,7 +89,14 @@ def execute(
     """
     with claimed(folder):
         return execute_claimed(
-            spec, data, folder, start, learner=learner, checkpoint_every=checkpoint_every, progress=progress
+            spec,
+            data,
+            folder,
+            start,
+            learner=learner,
+            checkpoint_every=checkpoint_every,
+            progress=progress,
+            stopped=stopped,
         )
 
 
@@ -93,12 +109,13 @@ def execute_claimed(
     learner: Learner | None = None,
     checkpoint_every: float | None = EVERY_SECONDS,
     progress: Progress | bool | None = None,
+    stopped: Stopped = never,
 ) -> Run:
     """Do the same in a folder that the caller has claimed; see `execute`."""
     with contextlib.ExitStack() as stack:
         if learner is None:
             learner = spec.learner(data.image_shape, len(data.classes))
-        stopping = stack.enter_context(noted()) if learner.by_steps else lambda: None
+        stopping = stack.enter_context(noted()) if learner.by_steps else never
         stack.enter_context(own_random_numbers(spec.engine))
         listener: Progress = Silence()
         if learner.by_steps and (progress is None or progress is True):
@@ -107,7 +124,7 @@ def execute_claimed(
             listener = stack.enter_context(bars)
         elif progress is not None and not isinstance(progress, bool):
             listener = progress
-        checkpoints = Checkpoints(folder, checkpoint_every, start, lambda: listener.stopped() or stopping())
+        checkpoints = Checkpoints(folder, checkpoint_every, start, lambda: stopped() or stopping())
         stack.enter_context(use_threads(spec.threads))
         trainer = _Trainer(spec, data, listener, checkpoints)
         run = _recorded(Recorder(folder, checkpoints.history), learner, trainer)
@@ -223,7 +240,7 @@ class Recorder:
     def save_if_possible(self, status: str, unfinished_tests: int = 0, **changes: Any) -> bool:
         """Do the same, and tell whether that was possible.
 
-        Why a training ended is what the user has to be told, also where a full disk takes no record.
+        The reason why a training ended must be shown even if a full disk takes no record.
         """
         with contextlib.suppress(RunError):
             self.save(status, unfinished_tests, **changes)

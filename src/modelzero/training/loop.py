@@ -173,7 +173,7 @@ def finished_epoch(
     )
     if not math.isfinite(result.test_loss):
         raise NonFiniteLossError(
-            f"the test loss is {result.test_loss} after epoch {epoch}: a finite loss is needed to go on; "
+            f"the test loss is {result.test_loss} after epoch {epoch}: expected a finite loss; "
             f"try a learning rate of {_smaller(recipe.learning_rate):g}",
             epoch,
             steps,
@@ -190,7 +190,7 @@ def check_loss(loss: float, epoch: int, step: int, steps: int, learning_rate: fl
     """
     if not math.isfinite(loss):
         raise NonFiniteLossError(
-            f"the loss became {loss} in epoch {epoch}, step {step} of {steps}: a finite loss is needed to go on; "
+            f"the loss became {loss} in epoch {epoch}, step {step} of {steps}: expected a finite loss; "
             f"try a learning rate of {_smaller(learning_rate):g}",
             epoch,
             step,

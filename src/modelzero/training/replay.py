@@ -97,7 +97,7 @@ def replay(
     Raises:
         RunError: no finished run there, one whose files were damaged, or one of an accelerator that is not here.
         DataError: the images are not those of the record any more.
-        ModelError: a model of your own is needed, or another one was given.
+        ModelError: a model of your own that was not given, or a different one.
         TrainingError: the training failed this time.
     """
     run = Run.read(path, changed=True)  # a record that was changed is what one may want to see through
@@ -146,7 +146,7 @@ def _in_tensors(where: str, run: Run, done: Run, name: str) -> Iterator[Differen
     before, now = run.tensors(name), done.tensors(name)
     for key in sorted(before.keys() | now.keys()):
         if key == GROUPS and not (key in before and key in now):
-            continue  # no result of the training: records of before they were kept lack them
+            continue  # no result of the training: older records lack them
         if key not in before or key not in now:
             yield Difference(where, key, "there" if key in before else "absent", "there" if key in now else "absent")
         elif not same_bits(before[key], now[key]):

@@ -27,7 +27,15 @@ from modelzero.runs.record import Environment, Resumption, RunRecord
 from modelzero.runs.run import Run
 from modelzero.runs.spec import Spec, check_same_data, check_same_model
 from modelzero.training.bars import Progress
-from modelzero.training.checkpoint import EVERY_SECONDS, Checkpoint, check_every, last_good, remove_all
+from modelzero.training.checkpoint import (
+    EVERY_SECONDS,
+    Checkpoint,
+    Stopped,
+    check_every,
+    last_good,
+    never,
+    remove_all,
+)
 from modelzero.training.device import accelerators
 from modelzero.training.execute import execute_claimed
 
@@ -55,6 +63,7 @@ def resume(
     checkpoint_every: float | None = EVERY_SECONDS,
     take_over: bool = False,
     progress: Progress | bool | None = None,
+    stopped: Stopped = never,
 ) -> Run:
     """Continue a run that was interrupted, killed, or failed for lack of disk space, in its own folder.
 
@@ -74,12 +83,13 @@ def resume(
         checkpoint_every: as for `train`.
         take_over: resume a run that a process on another host wrote, which is known to have ended.
         progress: as for `train`.
+        stopped: is asked after each step; it returns the number of the signal that the training is to end as if by.
 
     Raises:
         RunError: no run there, a damaged record, one that another process is at work on, or one of an accelerator that
             is not here.
         DataError: the images are not those of the record any more.
-        ModelError: expected a model of your own, or another one was given.
+        ModelError: a model of your own that was not given, or a different one.
         TrainingError, Interruption: as `train`.
     """
     path = Path(path)
@@ -112,6 +122,7 @@ def resume(
             learner=again.learner,
             checkpoint_every=checkpoint_every,
             progress=progress,
+            stopped=stopped,
         )
 
 
@@ -133,7 +144,7 @@ def _resumed(record: RunRecord, start: Checkpoint | None, trouble: list[str]) ->
         files=None,
         learned=None,
         not_learned=None,
-        warnings=None if record.warnings is None else (),  # a fit begins anew
+        warnings=None if record.warnings is None else (),  # a fit starts over
         resumed=(*(record.resumed or ()), resumption),
     )
 
@@ -156,7 +167,7 @@ def prepare_again(
     Raises:
         RunError: it was trained on an accelerator that this machine lacks.
         DataError: the images are not available, or are others.
-        ModelError: a model of the user's own that was not given, or another one than that of the record.
+        ModelError: a model of the user's own that was not given, or a different one.
     """
     record = run.record
     spec = Spec.of(record, model, by=by)

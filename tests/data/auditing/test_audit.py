@@ -44,7 +44,7 @@ def planted():
     )
 
 
-def test_classes_without_a_picture_are_named(digits):
+def test_classes_without_a_image_are_named(digits):
     """On either side."""
     half = digits.train.labels < 5
     some = mz.Split(digits.train.images[half], digits.train.labels[half])

@@ -25,7 +25,7 @@ def test_exact_duplicates_are_all_found():
     assert same_pixels(sets) == [group for group in groups.values() if len(group) > 1]
 
 
-def test_pictures_of_other_shapes_are_other_pictures():
+def test_images_of_other_shapes_are_other_images():
     """Though their bytes are the same."""
     assert same_pixels([torch.zeros(1, 1, 2, 3, dtype=torch.uint8), torch.zeros(1, 1, 3, 2, dtype=torch.uint8)]) == []
 

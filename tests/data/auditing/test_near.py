@@ -51,14 +51,14 @@ def test_every_planted_kind_is_found_in_fashion_mnist(benchmark, fashion_mnist):
 
 @pytest.mark.parametrize("kind", ["moved down right", "mirrored", "brightened", "jpeg 75"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_small_and_coloured_pictures_too(benchmark, digits, kind, channels):
+def test_small_and_coloured_images_too(benchmark, digits, kind, channels):
     """Digits of 8x8, and soft colour images of 20x20."""
     train = digits.train.images if channels == 1 else smooth(300, 3)
     chosen = np.random.default_rng(2).choice(len(train), 100, replace=False)
     assert benchmark.recall(train, chosen, kind) >= 0.95
 
 
-def test_unrelated_pictures_of_fashion_mnist_are_hardly_ever_reported(fashion_mnist):
+def test_unrelated_images_of_fashion_mnist_are_hardly_ever_reported(fashion_mnist):
     """The test split's first 3,000 against its others: no pair with different labels, hardly an image in a pair."""
     labels = fashion_mnist.test.labels
     pairs = near_duplicates(fashion_mnist.test.images[3000:], fashion_mnist.test.images[:3000])
@@ -85,7 +85,7 @@ def test_the_search_finds_what_comparing_every_pair_finds(monkeypatch, fashion_m
 
 @pytest.mark.parametrize("shift", [(0, 0), (-1, 0), (1, 1), (0, -1), (1, -1)])
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_a_pair_says_how_the_picture_was_changed(shift, mirrored):
+def test_a_pair_says_how_the_image_was_changed(shift, mirrored):
     """Mirrored first, then moved; where both overlap they agree to the last bit, whatever came in at the border."""
     train = noise(40, 1, 12, 15)
     plain = train[9:10].flip(3) if mirrored else train[9:10]
@@ -94,14 +94,14 @@ def test_a_pair_says_how_the_picture_was_changed(shift, mirrored):
     assert near_duplicates(train, test) == expected
 
 
-def test_equal_pictures_are_no_near_duplicates():
+def test_equal_images_are_no_near_duplicates():
     """They are what `same_pixels` reports."""
     train = smooth(50)
     assert near_duplicates(train, train[:10]) == []
     assert same_pixels([train, train[7:8]]) == [[(0, 7), (1, 0)]]
 
 
-def test_pictures_without_content_are_reported_as_such_and_not_compared():
+def test_images_without_content_are_reported_as_such_and_not_compared():
     """A constant image, one that varies by a grey level, one of a constant colour, and one with content."""
     flat = torch.full((1, 3, 16, 16), 90, dtype=torch.uint8)
     red = flat.clone()
@@ -113,7 +113,7 @@ def test_pictures_without_content_are_reported_as_such_and_not_compared():
     assert near_duplicates(images[:3], images[:3] + 1) == []
 
 
-def test_another_colour_is_another_picture():
+def test_another_colour_is_another_image():
     """Images of the same brightness whose colours differ are no near duplicates; slightly different ones are."""
     grey = smooth(30, 3, seed=5) // 2 + 60
     reddish, slightly = grey.clone(), grey.clone()

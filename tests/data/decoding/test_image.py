@@ -108,7 +108,7 @@ def tifffile(file, numbers):
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_header_says_how_the_picture_will_lie(kind, orientation):
+def test_a_header_says_how_the_image_will_lie(kind, orientation):
     """Also where the decoder turns it by itself."""
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -187,7 +187,7 @@ def test_shrinking_a_jpeg_early_is_near_to_shrinking_it_late():
         (stored(Image.fromarray(noise((50, 50, 3))), "BMP")[:900], "damaged"),
     ],
 )
-def test_what_is_no_whole_picture_is_refused_with_a_reason(content, reason, refuses):
+def test_what_is_no_whole_image_is_refused_with_a_reason(content, reason, refuses):
     with refuses(mz.DataError, reason):
         decode(content)
 
@@ -203,7 +203,7 @@ def test_a_bomb_is_refused_by_its_header(refuses):
 
 @pytest.mark.parametrize("shape", [(30, 7), (7, 30), (3, 3)])
 @pytest.mark.parametrize("kind", ["RGBA", "LA", "P", "I;16", "F"])
-def test_large_pictures_are_brought_to_plain_colours_piece_by_piece(monkeypatch, shape, kind):
+def test_large_images_are_brought_to_plain_colours_piece_by_piece(monkeypatch, shape, kind):
     """The same to the bit as in one go; no piece is much larger than it may be."""
     pixels = noise((*shape, 4))
     if kind in ("RGBA", "LA", "P"):

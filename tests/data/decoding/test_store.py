@@ -58,7 +58,7 @@ def count_decodes(monkeypatch):
     return calls
 
 
-def test_all_pictures_come_out_in_order(tmp_path):
+def test_all_images_come_out_in_order(tmp_path):
     """Also when several processes decode them, and as bytes as well as files."""
     items = make(tmp_path / "p", 230, (9, 8))
     decoded = load(items)
@@ -195,7 +195,7 @@ def test_a_cache_that_cannot_be_written_costs_only_the_time(tmp_path, monkeypatc
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-def test_what_is_written_into_the_pictures_stays_in_this_process(tmp_path):
+def test_what_is_written_into_the_images_stays_in_this_process(tmp_path):
     items = make(tmp_path / "p")
     decoded = load(items).images
     kept = decoded.copy()

@@ -12,7 +12,8 @@ from PIL import Image
 
 import modelzero as mz
 from modelzero import DataError, SettingError
-from modelzero.data.readers.choose import find_format, parse_size
+from modelzero.data.options import parse_size
+from modelzero.data.readers.choose import find_format
 
 CLASSES = ("cat", "dog", "<script>alert(1)<", "한국어 😀")
 COUNT = 10
@@ -63,7 +64,7 @@ def forms(pictures, tmp_path):
     }  # fmt: skip
 
 
-def test_the_same_pictures_are_the_same_data(forms, pictures, tmp_path):
+def test_the_same_images_are_the_same_data(forms, pictures, tmp_path):
     """Folder, tables, arrays and archives of the same images: one fingerprint, one split, one trained model."""
     images = np.concatenate(list(pictures.values()))
     labels = [name for name in pictures for _ in range(COUNT)]
@@ -77,7 +78,7 @@ def test_the_same_pictures_are_the_same_data(forms, pictures, tmp_path):
     ]  # fmt: skip
 
 
-def test_names_of_pictures_go_along(forms):
+def test_names_of_images_go_along(forms):
     """Each image of a folder keeps its name through the split."""
     data = mz.load(forms["folder"])
     for split in (data.train, data.test):
@@ -91,12 +92,12 @@ def test_settings_are_followed(forms):
     data = mz.load(forms["folder"], size="12x8", test_share=0.3, seed=5, share=0.5)
     assert data.image_shape == (1, 12, 8)
     assert (len(data.train), len(data.test)) == (16, 12)
-    assert data.description["split"]["seed"] == 5
+    assert data.description.split.seed == 5
     for form in ("folder", "csv", "parquet", "zip"):
         grouped = mz.load(forms[form], group=r"(\d)\.png")
         ends = [{name[-5] for name in split.names} for split in (grouped.train, grouped.test)]
         assert not ends[0] & ends[1]
-        assert grouped.split["groups"] == 10
+        assert grouped.split.groups == 10
 
 
 def test_validation_is_kept_apart(forms, tmp_path):
@@ -106,7 +107,7 @@ def test_validation_is_kept_apart(forms, tmp_path):
     data = mz.load(tmp_path / "set")
     assert (len(data.train), len(data.test), len(data.validation)) == (32, 8, 4)
     assert all(name.startswith("val/") for name in data.validation.names)
-    assert data.split["rule"] == "stratified"
+    assert data.split.rule == "stratified"
 
 
 def test_own_split_is_taken(forms, tmp_path, refuses):
@@ -139,12 +140,12 @@ def test_errors_come_before_decoding(forms, monkeypatch, refuses):
         mz.load(forms["folder"], group="patient")
 
 
-def test_unreadable_pictures_are_left_out_by_name(forms):
+def test_unreadable_images_are_left_out_by_name(forms):
     """Labels and names stay with their images where others are left out."""
     (forms["folder"] / "cat" / "3.png").write_bytes(b"no image")
     data = mz.load(forms["folder"], allow_unreadable=True)
     assert [name for name, _ in data.left_out] == ["cat/3.png"]
-    assert data.description["left_out"] == 1
+    assert data.description.left_out == 1
     for split in (data.train, data.test):
         assert "cat/3.png" not in split.names
         for name, image in zip(split.names, split.images, strict=True):
@@ -219,7 +220,7 @@ def test_names_that_are_not_utf8_go_into_a_record(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "kind"), [("stray.parquet", "parquet"), ("images.npy", "npy")])
-def test_pictures_beside_a_table_do_not_vanish(tmp_path, refuses, name, kind):
+def test_images_beside_a_table_do_not_vanish(tmp_path, refuses, name, kind):
     """A folder that could be read in two ways is refused, until it is said which; one of assets is no set."""
     for k in range(20):
         (tmp_path / "set" / "ab"[k % 2]).mkdir(parents=True, exist_ok=True)
@@ -232,7 +233,7 @@ def test_pictures_beside_a_table_do_not_vanish(tmp_path, refuses, name, kind):
     assert find_format(tmp_path / "set") == kind
 
 
-def test_a_parquet_file_that_names_the_pictures_beside_it(tmp_path):
+def test_a_parquet_file_that_names_the_images_beside_it(tmp_path):
     """They are its own: nothing is left open."""
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     names = [f"{'ab'[k % 2]}/{k}.png" for k in range(20)]

@@ -108,7 +108,7 @@ def test_what_systems_leave_behind_is_passed_over(tree):
     assert [name for name, _, _ in found(read_folder(root))] == ["cat/1.png", "dog/1.png"]
 
 
-def test_pictures_without_a_class(tree, refuses):
+def test_images_without_a_class(tree, refuses):
     """Beside classes they are passed over and said; alone they are an error that says what is needed."""
     root = tree("1.png", "2.png")
     with refuses(DataError, root, "2 images but no class folders", "'1.png'", "table"):

@@ -12,8 +12,8 @@ import pytest
 
 import modelzero as mz
 from modelzero import DataError
-from modelzero.data.readers import npz
 from modelzero.data.options import LoadOptions
+from modelzero.data.readers import npz
 from modelzero.data.readers.npz import read_npy_folder, read_npz
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 6, 5), np.uint8)
@@ -59,7 +59,7 @@ def test_classes_groups_and_other_arrays(tmp_path):
     )
     data = read_npz(tmp_path / "x.npz", RULE)
     assert data.classes == ("b", "a" * 300)
-    assert data.split["group"] == "groups"
+    assert data.split.group == "groups"
     assert any("'more'" in note for note in data.notes)
 
 
@@ -70,7 +70,7 @@ def test_groups_of_each_split(tmp_path, layout, key):
     groups = {key: np.arange(20) // 4, "test_groups": [7, 7, 8, 8], "val_groups": ["x", "x"]}
     np.savez(tmp_path / "x.npz", **dict(zip(layout, WHOLE, strict=True)), **groups)
     data = read_npz(tmp_path / "x.npz", RULE)
-    assert data.description["groups"] == {"by": "groups", "train": 5, "test": 2, "validation": 1}
+    assert data.description.as_dict()["groups"] == {"by": "groups", "train": 5, "test": 2, "validation": 1}
     assert data.test.groups.tolist() == [5, 5, 6, 6]
     assert data.fingerprint == mz.from_arrays(*WHOLE[:4]).fingerprint
     assert "test_groups" in data.notes[0]

@@ -31,7 +31,7 @@ def found(listing):
     return [(item.name, item.label, item.content) for item in listing.items]
 
 
-def test_pictures_as_the_hub_writes_them(tmp_path):
+def test_images_as_the_hub_writes_them(tmp_path):
     """A struct of bytes and path, labels as numbers with names in the metadata; without bytes the path is a file's."""
     path = write(tmp_path / "pets.parquet", {"image": STRUCT, "label": [1, 0, 1]}, ["dog", "cat", "owl"])
     listing = read_parquet(path)

@@ -92,7 +92,7 @@ def test_mirrored_pictures_are_left_to_torch():
 def test_the_record_says_which_engine_and_why(digits, tmp_path, settings, engine):
     run = mz.train(digits, "model0", epochs=1, runs_dir=tmp_path, **settings)
     assert run.record.engine == engine
-    assert run.record.derived.engine.startswith(f"{engine}: ")
+    assert run.record.derived["engine"].startswith(f"{engine}: ")
 
 
 def test_the_model_that_comes_out_is_the_one_that_was_tested(digits, tmp_path):
@@ -105,7 +105,7 @@ def test_the_model_that_comes_out_is_the_one_that_was_tested(digits, tmp_path):
 @pytest.mark.parametrize(
     ("model", "settings", "message"),
     [
-        ("model0", {"engine": "jax"}, "engine 'jax': one of auto, torch, fused is needed"),
+        ("model0", {"engine": "jax"}, "engine 'jax': expected one of auto, torch, fused"),
         ("tinyvgg", {"engine": "fused"}, "cannot train this: it has a Conv2d|begins with nn.Flatten"),
         ("model0", {"engine": "fused", "device": "cuda"}, "on the CPU, not on cuda"),
         ("knn", {"engine": "fused"}, "engine given: knn is fitted in one go"),

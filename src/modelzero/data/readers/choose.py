@@ -47,8 +47,8 @@ def find_format(path: Path) -> str:
             return "folder"
         if has_class_folders(path):
             raise DataError(
-                f"{path} has folders of images and {'.npy' if kind == 'npy' else 'Parquet'} files: needed is one of "
-                f"them; --format folder or --format {kind} says which"
+                f"{path} has folders of images and {'.npy' if kind == 'npy' else 'Parquet'} files: expected one "
+                f"of them; --format folder or --format {kind} says which"
             )
         return kind
     with path.open("rb") as file:
@@ -65,8 +65,8 @@ def find_format(path: Path) -> str:
     if path.suffix.casefold() in hints:
         return hints[path.suffix.casefold()]  # its reader says what is wrong with it
     raise DataError(
-        f"{path} is a file of no known kind: needed is an .npz, a .csv, a .parquet, a .zip or .tar of class folders, "
-        "or a folder; --format says which where it cannot be seen"
+        f"{path}: unrecognised file type: expected .npz, .csv, .parquet, a .zip or .tar of class folders, or a folder; "
+        "--format tells which it is"
     )
 
 
@@ -106,7 +106,7 @@ def _holds_arrays(path: Path) -> bool:
 def _check_regular(path: Path) -> None:
     """Refuse pipes and devices, which may block or never end."""
     if not (path.is_dir() or path.is_file()):
-        raise DataError(f"{path} is neither a folder nor a regular file: needed is one of them")
+        raise DataError(f"{path} is neither a folder nor a regular file: expected one of them")
 
 
 def decode_and_split(listing: Listing, options: LoadOptions, *, progress: bool | None = None) -> ImageData:

@@ -19,7 +19,7 @@ def choose_engine(engine: str, model: nn.Module, recipe: Recipe, device: str) ->
         SettingError: an unknown engine, or `fused` where it cannot be.
     """
     if engine not in ENGINES:
-        raise SettingError(f"engine {engine!r}: one of {', '.join(ENGINES)} is needed")
+        raise SettingError(f"engine {engine!r}: expected one of {', '.join(ENGINES)}")
     if engine == "torch":
         return "torch", "torch: as asked"
     why_not = what_hinders(model, recipe)
@@ -40,7 +40,7 @@ def what_hinders(model: nn.Module, recipe: Recipe) -> str | None:
 
     >>> what_hinders(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), Recipe())
     >>> what_hinders(nn.Sequential(nn.Flatten(), nn.Tanh()), Recipe())
-    'it has a Tanh where a Linear or ReLU is needed'
+    'it has a Tanh, expected a Linear or ReLU'
     """
     if recipe.flip:
         return "its recipe mirrors images"
@@ -51,7 +51,7 @@ def what_hinders(model: nn.Module, recipe: Recipe) -> str | None:
     before: type[nn.Module] = nn.ReLU
     for layer in list(model)[1:]:
         if type(layer) not in (nn.Linear, nn.ReLU):
-            return f"it has a {type(layer).__name__} where a Linear or ReLU is needed"
+            return f"it has a {type(layer).__name__}, expected a Linear or ReLU"
         if type(layer) is nn.ReLU and before is nn.ReLU:
             return "it has a ReLU that follows no Linear"
         before = type(layer)
