@@ -1,14 +1,22 @@
-# Needs Python 3.11 or newer and make, nothing else. Everything is installed into .venv, from constraints.txt.
+# Requires Python 3.11 or newer and make. Everything is installed into .venv, from constraints.txt.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check static format bench bench-peers clean
+.PHONY: run test quick check static format bench bench-peers clean
+
+# One test process for each core. Threads of torch that wait for each other must not keep a core busy meanwhile.
+PYTEST := OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal
 
 run: .venv/installed
 	$(BIN)/modelzero climb --budget 2m
 
 test: .venv/installed
-	$(BIN)/pytest
+	$(PYTEST)
+
+# The inner loop: what takes a moment only, and the golden copies.
+quick: .venv/installed
+	$(PYTEST) -m "not slow" tests/test_golden.py tests/test_imports.py tests/test_exported_members.py tests/data/test_splits.py tests/data/test_assemble.py \
+	  tests/data/test_dataset.py tests/models tests/runs tests/statistics tests/training/test_checkpoint.py tests/training/test_learned.py
 
 check: static test
 

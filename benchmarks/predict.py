@@ -20,7 +20,7 @@ from PIL import Image
 
 import modelzero as mz
 from modelzero.models.rungs import LADDER
-from modelzero.using.files import Decoder, Preprocessing, find_pictures
+from modelzero.using.files import Decoder, Preprocessing, find_images
 from modelzero.using.predict import Predictor
 
 
@@ -49,7 +49,7 @@ def main():
         for place, image in enumerate(data.test.images):
             Image.fromarray(image[0].numpy()).save(folder / f"{place}.png")
         os.environ["XDG_CACHE_HOME"] = temporary
-        paths = list(find_pictures([str(folder)]))
+        paths = list(find_images([str(folder)]))
         print(f"{len(paths):,} images; seconds to decode them, and to decode and classify them")
         print(f"{'rung':10} {'accuracy':>9} {'other class':>12} {'decode':>8} {'classify':>9}")
         for name in arguments.rungs.split(","):

@@ -25,7 +25,7 @@ def test_both_sides_train_the_same(digits, tmp_path):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_pictures_of_the_loop_are_the_pictures(channels):
+def test_the_images_of_the_loop_are_the_images(channels):
     """By way of PIL, as in the chapter, nothing is changed."""
     images = torch.randint(256, (5, channels, 6, 7), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     pictures = Pictures(Split(images, torch.arange(5)))
@@ -62,7 +62,7 @@ def test_the_command_prints_one_json_document():
     assert told["machine"]["cores"] >= 1
 
 
-def test_pictures_that_pil_cannot_make_are_refused(refuses):
+def test_images_that_pil_cannot_make_are_refused(refuses):
     images = torch.zeros(4, 2, 8, 8, dtype=torch.uint8)
     split = Split(images, torch.tensor([0, 1, 0, 1]))
     from modelzero.bench import bench

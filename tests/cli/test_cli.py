@@ -10,14 +10,16 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from modelzero.cli import app
+from modelzero.results.ladder import Ladder
 from modelzero.runs.folder import write_record
-from modelzero.runs.seal import unsealed
+from modelzero.runs.record import LADDER_RECORD
 
 
 def modelzero(command: str, **settings) -> subprocess.CompletedProcess[str]:
@@ -98,9 +100,10 @@ def test_runs_lists_ladders_too():
     for _ in range(3):
         assert invoke("climb digits --rungs majority,centroid --no-audit").exit_code == 0
     first, second, third = sorted(Path("runs").glob("*-ladder-*"))
-    record = unsealed((second / "ladder.json").read_text())
-    record["status"], record["cells"][1]["status"], record["data"]["name"] = "interrupted", "planned", "[red]x"
-    write_record(second, record, "ladder.json")
+    record = Ladder.read(second).record
+    cells = [record.cells[0], replace(record.cells[1], status="planned")]
+    changed = replace(record, status="interrupted", cells=cells, data=replace(record.data, name="[red]x"))
+    write_record(second, changed, LADDER_RECORD)
     for text in ("{", '{"format": 1, "status": "interrupted", "rungs": [], "cells": []}'):
         (third / "ladder.json").write_text(text)
         answer = invoke("runs")
@@ -237,8 +240,6 @@ def test_a_reader_that_stops_early_causes_no_traceback():
 
 def test_climb_takes_digits_where_fashion_mnist_cannot_be_had(monkeypatch):
     """In one line it says so and why."""
-    from dataclasses import replace
-
     from modelzero.data.sets.catalog import SETS
 
     known = SETS["fashion-mnist"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 import modelzero as mz
 from modelzero.cli import app
 from modelzero.runs.folder import write_record
-from modelzero.runs.seal import unsealed
+from modelzero.runs.record import LADDER_RECORD
 
 
 def invoke(command):
@@ -137,11 +138,11 @@ def test_compare_refuses_a_run_that_is_given_twice(folder):
 
 def test_a_climb_names_one_of_the_same_that_was_cut_off(folder, tmp_path):
     """Perhaps that one was meant to go on; of others, and of one that is finished, nothing is said."""
-    shutil.copytree(next(folder.glob("*-ladder-*")), tmp_path / "runs" / "cut-off")
-    record = unsealed((tmp_path / "runs" / "cut-off" / "ladder.json").read_text())
+    ladder = mz.Ladder.read(next(folder.glob("*-ladder-*")))
+    shutil.copytree(ladder.path, tmp_path / "runs" / "cut-off")
     words = "climb digits --rungs majority,centroid,softmax --no-audit --seeds"
     assert "an identical climb" not in invoke(f"{words} 2").stderr
-    write_record(tmp_path / "runs" / "cut-off", record | {"status": "interrupted"}, "ladder.json")
+    write_record(tmp_path / "runs" / "cut-off", replace(ladder.record, status="interrupted"), LADDER_RECORD)
     (tmp_path / "runs").rename(tmp_path / "my runs")
     words = words.replace("climb", "climb --runs-dir 'my runs'", 1)
     said = invoke(f"{words} 2").stderr.splitlines()[0]

@@ -31,7 +31,7 @@ def given(monkeypatch):
         names = tuple(f"{classes[position % len(classes)]}/{position}" for position in range(count))
         split = mz.Split(images, torch.arange(count) % len(classes), names)
         data = mz.ImageData("given", split, split, classes, left_out=(("b\nad.png", "cut"),), notes=("A note.",))
-        monkeypatch.setattr(mz, "load", lambda *_, **__: data)
+        monkeypatch.setattr("modelzero.data.load.load_with", lambda *_, **__: data)
         return data
 
     return give
@@ -136,7 +136,7 @@ def test_groups_that_names_suggest_are_said(videos):
 @pytest.mark.parametrize("path", ["nowhere/pairs.png", "pairs.nonsense", "pairs"])
 def test_a_sheet_that_cannot_be_written_is_one_line(monkeypatch, option, path):
     """With exit code 2, before anything is loaded."""
-    monkeypatch.setattr("modelzero.load", lambda *_, **__: pytest.fail("loaded"))
+    monkeypatch.setattr("modelzero.data.load.load_with", lambda *_, **__: pytest.fail("loaded"))
     answer = invoke(f"data here {option} {path}")
     assert answer.exit_code == 2
     assert "cannot be written" in answer.stderr or "unsupported image extension" in answer.stderr

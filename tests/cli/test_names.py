@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,9 @@ from typer.testing import CliRunner
 
 import modelzero as mz
 from modelzero.cli import app
-from modelzero.climbing import account
 from modelzero.data.readers.folder import read_folder
 from modelzero.models.linear import softmax
+from modelzero.results import account
 from modelzero.results.words import rung_table
 from modelzero.text import plain
 from modelzero.training.bars import Bars
@@ -51,26 +52,26 @@ def hidden(text):
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def samples():
     """Five random images for each of so many classes."""
     return np.random.default_rng(0).integers(0, 256, (len(TABLED), 5, 8, 8), np.uint8)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, pictures):
+def folder(tmp_path_factory, samples):
     """A folder of class folders; it has such a name, too."""
     root = tmp_path_factory.mktemp("names") / "o\x1b[31md\n\u202e고 [bold]%s"
-    for name, own in zip(NAMES, pictures, strict=False):
+    for name, own in zip(NAMES, samples, strict=False):
         (root / name).mkdir(parents=True)
-        for number, picture in enumerate(own):
-            Image.fromarray(picture).save(root / name / f"{number}.png")
+        for number, image in enumerate(own):
+            Image.fromarray(image).save(root / name / f"{number}.png")
     return root
 
 
 @pytest.fixture(scope="module")
-def odd(pictures):
+def odd(samples):
     """Image data with such names, as `load` gives it."""
-    images = pictures.reshape(-1, 8, 8)
+    images = samples.reshape(-1, 8, 8)
     return mz.from_arrays(images, np.repeat(TABLED, 5), name=f"o\n{ESCAPES}\u202e")
 
 
@@ -156,12 +157,12 @@ def test_commands_that_load_take_a_folder_of_such_names(folder):
     assert not hidden(invoke("train", folder, "--model", "majority").stdout)
 
 
-def test_a_table_can_name_classes_with_slashes(tmp_path, pictures):
+def test_a_table_can_name_classes_with_slashes(tmp_path, samples):
     """A class is a name and never a path: nothing is made of it on disk."""
     lines = ["path,label"]
     for number, name in enumerate(TABLED[:3]):
         for each in range(2):
-            Image.fromarray(pictures[number, each]).save(tmp_path / f"{number}-{each}.png")
+            Image.fromarray(samples[number, each]).save(tmp_path / f"{number}-{each}.png")
             lines.append(f"{number}-{each}.png,{name}")
     Path("names.csv").write_text("\n".join(lines), encoding="utf-8")
     answer = invoke("train", "names.csv", "--model", "majority", "--json", "--runs-dir", "in/runs")
@@ -192,7 +193,7 @@ def test_a_climb_with_hostile_rungs_is_told_safely(ladder, rung):
 def test_a_narrow_terminal_breaks_names_before_figures(ladder):
     """A long name takes several lines; no figure and no heading loses a digit or a letter to it."""
     out = Console(file=io.StringIO(), width=105, markup=False)
-    out.print(rung_table(ladder))
+    out.print(rung_table(ladder.findings))
     figures = [line[24:] for line in out.file.getvalue().splitlines()]
     assert "parameters" in figures[0]
     assert not any("…" in line for line in figures)
@@ -230,7 +231,7 @@ def test_runs_of_one_model_are_told_apart(digits):
 
 def test_train_and_inspect_show_a_hostile_rung_safely(odd, monkeypatch):
     """Also where somebody's module brings it; its run's folder is called by plain letters."""
-    monkeypatch.setattr(mz, "load", lambda *_, **__: odd)
+    monkeypatch.setattr("modelzero.data.load.load_with", lambda *_, **__: odd)
     Path("odd_rungs.py").write_text(
         "import modelzero as mz\nfrom modelzero.models.linear import softmax\n"
         "odd = mz.Rung('r\\n\\x1b[31m\\u202e' + 'z' * 300, make=softmax, adds='a\\x1b[2J', epochs=1)\n"
@@ -264,10 +265,8 @@ def test_a_bar_is_called_by_what_can_be_seen(capsys):
 
 def test_ten_thousand_files_that_cannot_be_read_are_not_ten_thousand_lines(odd, monkeypatch):
     """The first few are named, and how many there are."""
-    from dataclasses import replace
-
     many = replace(odd, left_out=tuple((f"{number}.png", "cut") for number in range(CLASSES)))
-    monkeypatch.setattr(mz, "load", lambda *_, **__: many)
+    monkeypatch.setattr("modelzero.data.load.load_with", lambda *_, **__: many)
     answer = invoke("data", "it", "--no-near")
     assert len(answer.stdout.splitlines()) < 100
     assert "  0.png: cut" in answer.stdout
@@ -309,7 +308,8 @@ def many(monkeypatch):
     labels = torch.arange(CLASSES)
     train, test = mz.Split(images, labels), mz.Split(images[:50], labels[:50])
     data = mz.ImageData("many", train, test, tuple(f"class {number:05}" for number in range(CLASSES)))
-    monkeypatch.setattr(mz, "load", lambda *_, **__: data)
+    monkeypatch.setattr("modelzero.data.load.load_with", lambda *_, **__: data)
+    return data
 
 
 @pytest.mark.usefixtures("many")
@@ -337,8 +337,7 @@ def test_ten_thousand_classes_go_through_every_command():
     assert Path("many.html").stat().st_size < 3e6
 
 
-@pytest.mark.usefixtures("many")
-def test_ten_thousand_classes_can_be_predicted_and_exported(tmp_path):
+def test_ten_thousand_classes_can_be_predicted_and_exported(many, tmp_path):
     """With as many probabilities, of which the first are shown."""
     invoke("train", "it", "--model", "softmax", "--epochs", 1, "--runs-dir", tmp_path)
     (run,) = tmp_path.glob("*softmax*")
@@ -346,7 +345,7 @@ def test_ten_thousand_classes_can_be_predicted_and_exported(tmp_path):
     answer = invoke("predict", run, tmp_path / "one.png", "--top", 3)
     assert answer.exit_code == 0, answer.output
     assert len(answer.stdout.splitlines()) < 5
-    made = export(mz.Run.read(run), tmp_path / "one.onnx", data=mz.load("it"))
+    made = export(mz.Run.read(run), tmp_path / "one.onnx", data=many)
     assert made.parity.holds
     assert made.path.stat().st_size < 3e6
 

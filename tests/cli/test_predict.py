@@ -36,14 +36,14 @@ def run(digits, tmp_path_factory):
 
 
 @pytest.fixture
-def pictures(digits):
+def images(digits):
     """Twelve test images, digit/0.png to digit/11.png."""
     for k in range(12):
         save(digits.test.images[k], f"digit/{k}.png")
     return digits.test.images[:12]
 
 
-def test_pictures_as_files_get_the_stored_classes(fashion_mnist, tmp_path):
+def test_image_files_get_the_stored_classes(fashion_mnist, tmp_path):
     """Of 300 test images of Fashion-MNIST, drawn with a seed; `benchmarks/predict.py` takes all and every rung."""
     run = mz.train(fashion_mnist, "model0", runs_dir=tmp_path / "runs", progress=False)
     drawn = np.random.default_rng(0).choice(10_000, 300, replace=False).tolist()
@@ -59,12 +59,12 @@ def test_pictures_as_files_get_the_stored_classes(fashion_mnist, tmp_path):
     assert [row["class"] for row in rows] == [fashion_mnist.classes[stored[place]] for place in sorted(drawn)]
 
 
-def test_csv_and_json_say_the_same_as_python(run, pictures):
-    """Classes in order of probability, as `run.predict` gives them; digit/2.png comes before digit/10.png."""
+def test_csv_and_json_say_the_same_as_python(run, images):
+    """Classes in order of probability, as `mz.predict` gives them; digit/2.png comes before digit/10.png."""
     table = list(csv.reader(io.StringIO(predict(run.path, "digit", "--top", 3).stdout)))
     assert table[0] == ["picture", "class", "probability", "class_2", "probability_2", "class_3", "probability_3"]
     document = json.loads(predict(run.path, "digit", "--top", 3, "--json").stdout)
-    values, labels = mz.predict(run, pictures).sort(1, descending=True)
+    values, labels = mz.predict(run, images).sort(1, descending=True)
     for k, (row, entry) in enumerate(zip(table[1:], document["pictures"], strict=True)):
         assert row[0] == entry["picture"] == f"digit/{k}.png"
         assert row[1::2] == [str(label) for label in labels[k, :3].tolist()]
@@ -75,12 +75,12 @@ def test_csv_and_json_say_the_same_as_python(run, pictures):
     assert (document["run"], document["model"], document["left_out"]) == (run.id, "model0", [])
 
 
-def test_all_classes_are_the_most_that_there_are(run, pictures):
+def test_all_classes_are_the_most_that_there_are(run, images):
     """More were asked for than exist."""
     assert len(predict(run.path, "digit/0.png", "--top", 99).stdout.splitlines()[1].split(",")) == 21
 
 
-def test_names_come_from_standard_input(run, pictures):
+def test_names_come_from_standard_input(run, images):
     """One a line, also with Windows' line ends, between images that were given."""
     answer = predict(run.path, "digit/5.png", "-", "digit/7.png", given="digit/1.png\r\n\ndigit/2.png\n")
     assert [line.split(",")[0] for line in answer.stdout.splitlines()[1:]] == [
@@ -88,7 +88,7 @@ def test_names_come_from_standard_input(run, pictures):
     ]  # fmt: skip
 
 
-def test_one_bad_picture_does_not_cost_the_rest(run, pictures):
+def test_one_bad_image_does_not_cost_the_rest(run, images):
     """It is named on standard error with the reason, the exit code is 1, and everything else is there."""
     Path("digit/3.png").write_bytes(b"no image")
     answer = predict(run.path, "digit", "nowhere.png", "-o", "out.csv")
@@ -132,7 +132,7 @@ def test_a_bad_name_is_one_harmless_line(run):
 def unfinished(run):
     path = Path("unfinished")
     path.mkdir()
-    (path / "run.json").write_text(json.dumps({**run.record, "status": "running"}))
+    (path / "run.json").write_text(json.dumps({**run.record.as_dict(), "status": "running"}))
     return path
 
 
@@ -155,7 +155,7 @@ def classifier(_):
 
 
 @pytest.mark.parametrize("make", [unfinished, ladder, own_model, classifier, lambda _: "nowhere", lambda _: "a\0b"])
-def test_runs_that_cannot_predict(make, run, pictures):
+def test_runs_that_cannot_predict(make, run, images):
     """One line and exit code 2; nothing on standard output."""
     answer = predict(make(run), "digit")
     assert (answer.exit_code, answer.stdout) == (2, "")
@@ -175,7 +175,7 @@ def test_runs_that_cannot_predict(make, run, pictures):
         (["digit", "-o", "pipe"], "cannot be written (no regular file)"),
     ],
 )
-def test_bad_usage(arguments, words, run, pictures):
+def test_bad_usage(arguments, words, run, images):
     """One line and exit code 2, and no file is left."""
     Path("empty").mkdir()
     os.mkfifo("pipe")  # a device of the machine would be gone for good if this failed
@@ -187,7 +187,7 @@ def test_bad_usage(arguments, words, run, pictures):
     assert Path("pipe").is_fifo()
 
 
-def test_nothing_predicted_replaces_nothing(run, pictures):
+def test_nothing_predicted_replaces_nothing(run, images):
     """Neither an empty list nor images of which none can be read cost what was there before."""
     Path("before.csv").write_text("good")
     assert predict(run.path, "-", "-o", "before.csv", given="").exit_code == 2
@@ -200,7 +200,7 @@ def test_nothing_predicted_replaces_nothing(run, pictures):
     assert not Path("none.csv").exists()
 
 
-def test_only_tables_are_replaced(run, pictures):
+def test_only_tables_are_replaced(run, images):
     """A pattern of the shell that went into -o costs no image, and a slip no weights."""
     shutil.copytree(run.path, "copy")
     for path in (Path("digit/1.png"), Path("copy/run.json"), Path("copy/model.safetensors")):
@@ -215,7 +215,7 @@ def test_only_tables_are_replaced(run, pictures):
         assert predict(run.path, "digit/2.png", "-o", "again.CSV").exit_code == 0
 
 
-def test_an_empty_folder_in_a_list_costs_nobody_else(run, pictures):
+def test_an_empty_folder_in_a_list_costs_nobody_else(run, images):
     """It is named, with exit code 1; the images around it are predicted."""
     Path("empty").mkdir()
     answer = predict(run.path, "-", given="digit/1.png\nempty\ndigit/2.png\n")
@@ -224,7 +224,7 @@ def test_an_empty_folder_in_a_list_costs_nobody_else(run, pictures):
     assert answer.stderr.startswith("skipped: empty: ")
 
 
-def test_a_link_is_written_through(run, pictures):
+def test_a_link_is_written_through(run, images):
     """With the permissions that the file had."""
     Path("real.csv").touch(0o600)
     Path("link.csv").symlink_to("real.csv")
@@ -235,7 +235,7 @@ def test_a_link_is_written_through(run, pictures):
 
 
 @pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="there is no device that is always full")
-def test_a_full_disk_behind_standard_output(run, pictures):
+def test_a_full_disk_behind_standard_output(run, images):
     """One line, no traceback; a real process."""
     command = f"{sys.executable} -m modelzero predict {run.path} digit > /dev/full"
     answer = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120, check=False)
@@ -243,7 +243,7 @@ def test_a_full_disk_behind_standard_output(run, pictures):
     assert answer.stderr == "error: standard output cannot be written (No space left on device): make room for it\n"
 
 
-def test_a_reader_that_has_seen_enough(run, pictures):
+def test_a_reader_that_has_seen_enough(run, images):
     """`| head -1` ends it without a traceback; a real process with a real pipe."""
     command = f"yes digit/1.png | head -20000 | {sys.executable} -m modelzero predict {run.path} - | head -1"
     answer = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120, check=False)

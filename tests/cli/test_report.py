@@ -90,7 +90,7 @@ def test_what_cannot_be_done_is_one_line(ladder, arguments, words):
     assert "Traceback" not in answer.output
 
 
-def test_data_says_where_the_pictures_are_now(ladder):
+def test_data_says_where_the_images_are_now(ladder):
     """`--data` takes what `load` takes; other images are refused by their fingerprint."""
     assert invoke(f"report {ladder.path} --data digits").exit_code == 0
     assert "data:image/png" in Path("report.html").read_text(encoding="utf-8")
@@ -147,7 +147,7 @@ def test_the_browser_is_asked_and_heard_elsewhere(ladder, tmp_path):
 
 def test_templates_are_part_of_the_package():
     """Page, style and script lie in the package's folder, which is packed whole."""
-    folder = Path(mz.__file__).parent / "report" / "templates"
+    folder = Path(mz.__file__).parent / "reporting" / "templates"
     names = {path.name for path in folder.iterdir()}
     assert {"report.html", "report.css", "report.js", "rung.html", "charts.html"} <= names
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from typer.testing import CliRunner
 import modelzero as mz
 from helpers import Stops, start
 from modelzero.cli import app
+from modelzero.runs.folder import write_record
+from modelzero.runs.record import LADDER_RECORD
 
 MINE = """
 import modelzero as mz
@@ -118,13 +121,11 @@ def test_rungs_of_ones_own_are_given_by_their_names(mine):
     answer = invoke(f"climb digits --rungs majority,{mine}:RUNG --seeds 1 --workers 1 --no-audit --json")
     assert answer.exit_code == 0, answer.output
     path = Path(json.loads(answer.stdout)["ladder"])
-    from modelzero.runs.folder import write_record
-
     record = mz.Ladder.read(path).record
-    record["cells"][1].update(status="planned", run=None)
+    cells = [record.cells[0], replace(record.cells[1], status="planned", run=None)]
     (run,) = path.parent.glob("*mine*")
     run.rename("aside")
-    write_record(path, {**record, "status": "interrupted"}, "ladder.json")
+    write_record(path, replace(record, status="interrupted", cells=cells), LADDER_RECORD)
     answer = invoke(f"climb --resume {path}")
     assert (answer.exit_code, answer.stderr.count("\n")) == (2, 1)
     assert "'mine' is a model of your own" in answer.stderr
@@ -163,7 +164,7 @@ def test_a_disk_that_fills_up_is_one_line_and_nothing_is_lost(mounted):
     answer = invoke(f"train --resume {path} --json")
     assert answer.exit_code == 0, answer.output
     whole = mz.train("digits", "convnet", epochs=3, threads=1, progress=False)
-    assert json.loads(answer.stdout)["files"] == whole.record.files
+    assert json.loads(answer.stdout)["files"] == whole.record.as_dict()["files"]
     mz.Run.read(path).check()
 
 

@@ -81,7 +81,7 @@ def test_bad_options_are_one_line_and_exit_code_2(pets, command, options, word):
     assert not any(Path("runs").glob("*/run.json"))
 
 
-def test_wrong_settings_are_found_before_pictures_are_read(pets):
+def test_wrong_settings_are_found_before_images_are_read(pets):
     """A slip in a model's name is not answered only after a long decode."""
     answer = invoke("train nosuchfolder --model modle0")
     assert "'modle0'" in answer.stderr
@@ -102,7 +102,7 @@ def test_names_are_shown_in_every_encoding(pets, encoding):
 
 
 @pytest.mark.parametrize("command", ["train pets --model majority", "climb pets --rungs majority --seeds 1"])
-def test_pictures_that_could_not_be_read_are_counted(pets, command):
+def test_images_that_could_not_be_read_are_counted(pets, command):
     """Where they are used, too, and not only where the set is looked at."""
     Path(pets, CLASSES[0], "0.png").write_bytes(b"no image")
     answer = invoke(command + " --allow-unreadable")

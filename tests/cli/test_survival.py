@@ -74,7 +74,7 @@ def test_a_killed_training_is_interrupted_and_goes_on():
     assert (record["id"], record["status"], len(record["history"])) == (path.name, "finished", 12)
     assert (record["resumed"][0]["epoch"], record["resumed"][0]["step"]) > (1, 0)  # it was killed within epoch 1 or 2
     whole = mz.train("digits", "convnet", epochs=12, threads=1, progress=False)
-    assert record["files"] == whole.record.files
+    assert record["files"] == whole.record.as_dict()["files"]
     assert [e["test_loss"] for e in record["history"]] == [e.test_loss for e in whole.history]
 
 

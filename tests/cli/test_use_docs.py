@@ -35,4 +35,4 @@ def test_commands_of_the_page_work(page, digits, tmp_path):
         listed, _, command = line.rpartition(" | ")  # what `ls` prints goes to standard input
         arguments = shlex.split(command.replace("$RUN", str(run.path)))
         answer = CliRunner().invoke(app, arguments[1:], input=listed.removeprefix("ls ") + "\n" if listed else None)
-        assert answer.exit_code == (1 if "images --top" in line else 0), f"{line}: {answer.output}"
+        assert answer.exit_code == (1 if "pictures --top" in line else 0), f"{line}: {answer.output}"

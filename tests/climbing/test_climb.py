@@ -213,7 +213,7 @@ def test_runs_of_a_climb_are_ordinary_runs(digits):
         ({"rungs": ["model0", "modle1"]}, ["'modle1'", "did you mean"]),
         ({"rungs": []}, ["no rung"]),
         ({"rungs": ["model0", "model0"]}, ["'model0'", "more than once"]),
-        ({"rungs": [linear, linear]}, ["'linear'", "a name of its own"]),
+        ({"rungs": [linear, linear]}, ["'linear'", "different names"]),
         ({"seeds": 0}, ["seeds 0"]),
         ({"seeds": 2.5}, ["seeds 2.5"]),
         ({"workers": 0}, ["workers 0"]),
@@ -256,9 +256,9 @@ def test_what_does_not_fit_is_left_out_by_name_with_its_predicted_time(digits):
 
     began = time.monotonic()
     ladder = mz.climb(
-        digits, ["majority", mz.Rung("slow", make=slow, epochs=10), "centroid"], seeds=3, budget="25s", workers=2
+        digits, ["majority", mz.Rung("slow", make=slow, epochs=10), "centroid"], seeds=3, budget="60s", workers=2
     )
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 65
     assert [rung.name for rung in ladder.rungs] == ["majority", "centroid"]
     (left_out,) = ladder.left_out
     assert left_out.name == "slow"

@@ -221,7 +221,7 @@ def test_a_ladder_of_another_host_goes_on_when_it_is_said_to_have_ended(digits, 
     away = replace(Process.this(), host="another.example")
     for folder, name in ((path, LADDER_RECORD), (unfinished, "run.json")):
         rewrite(folder, name, status="running", process=away)
-    with refuses(mz.RunError, "on another.example, or was", "--take-over"):
+    with refuses(mz.RunError, "on another.example, which cannot be checked", "--take-over"):
         go_on(path)
     ladder = go_on(path, take_over=True)
     assert [cell.status for cell in ladder.record.cells] == ["finished"] * 2

@@ -193,9 +193,9 @@ def test_a_declaration_outlives_an_interruption(digits):
 
 def test_within_a_budget_the_planned_seeds_are_what_is_not_needed(digits):
     """A rung gets what fits, and of that what is needed."""
-    ladder = mz.climb(digits, ["majority", mz.Rung("bayes", GaussianNB)], seeds=4, budget="40s", workers=1, audit=False)
+    ladder = mz.climb(digits, ["majority", mz.Rung("bayes", GaussianNB)], seeds=4, budget="60s", workers=1, audit=False)
     assert states(ladder) == {"majority": ["finished"], "bayes": ["finished"] * 2 + ["not needed"] * 2}
-    assert ladder.left_out == []
+    assert not ladder.left_out
 
 
 def test_a_line_is_printed_for_what_is_not_needed():

@@ -1,6 +1,7 @@
 """Images loaded again from what a record says of them."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -35,6 +36,18 @@ def test_a_folder_is_found_again_with_its_settings(folder, settings):
     assert why == ""
     assert found.fingerprint == data.fingerprint
     assert found.test.names == data.test.names
+
+
+@pytest.mark.parametrize(
+    "settings", [{"size": "8x12"}, {"group": r"(\d)\.png", "test_share": 0.4}], ids=["size", "group"]
+)
+def test_records_without_an_origin_are_found_by_their_source(folder, settings):
+    """Older ones say where the images are, how they were split and of which shape they are."""
+    data = mz.load(folder, **settings)
+    found, why = find_again(replace(data.description, origin=None))
+    assert why == ""
+    assert found.fingerprint == data.fingerprint
+    assert found.split == data.split
 
 
 def test_other_images_are_noticed(folder):

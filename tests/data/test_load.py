@@ -420,6 +420,13 @@ def test_records_of_settings_that_change_nothing_are_loaded_all_the_same(digits,
         load_again(Origin.from_dict({**digits.origin.as_dict(), "group": "x"}))
 
 
+@pytest.mark.parametrize("change", [{"format": "lmdb"}, {"share": 7}, {"size": "x"}], ids=str)
+def test_records_of_settings_outside_their_range_are_damaged(digits, change):
+    """They are no mistake of whoever lists runs."""
+    with pytest.raises(ValueError, match=str(next(iter(change.values())))):
+        Origin.from_dict({**digits.origin.as_dict(), **change})
+
+
 def test_name_too_long_for_a_file(refuses):
     """A name that no file system takes is an unknown name like any other."""
     with refuses(DataError, "too long"):

@@ -113,7 +113,7 @@ def test_full_disk_leaves_the_old_content(monkeypatch):
     """When the last step fails, the old file is whole, no temporary one is left, and the error says why."""
     Path("a").write_bytes(b"old")
     monkeypatch.setattr("os.replace", failing(OSError(errno.ENOSPC, "No space left on device")))
-    with pytest.raises(RunError, match=r"^a cannot be written \(No space left on device\): .* or make room$"):
+    with pytest.raises(RunError, match=r"^a cannot be written \(No space left on device\): .* or free disk space$"):
         write_bytes(Path("a"), b"new")
     assert (Path("a").read_bytes(), everything()) == (b"old", ["a"])
 

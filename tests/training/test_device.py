@@ -104,14 +104,14 @@ def test_unknown_device(digits, name):
 @pytest.mark.parametrize("name", ["cuda", "mps"])
 def test_device_that_this_machine_lacks(digits, name):
     """The error names what this machine has."""
-    with pytest.raises(SettingError, match=f"device '{name}' is not on this machine, .*: take cpu, or auto"):
+    with pytest.raises(SettingError, match=f"device '{name}' is not on this machine, .*: use cpu, or auto"):
         choose(name, digits)
 
 
 def test_other_accelerator_than_the_one_here(digits, with_cuda):
     """Where there is a GPU of another kind, the error names it."""
     with_cuda({})
-    with pytest.raises(SettingError, match="take cpu or cuda, or auto"):
+    with pytest.raises(SettingError, match="use cpu or cuda, or auto"):
         choose("mps", digits)
 
 

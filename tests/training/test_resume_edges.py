@@ -217,7 +217,7 @@ def test_a_run_of_another_host_goes_on_when_it_is_said_to_have_ended(digits, ref
     away = replace(Process.this(), host="another.example")
     write_record(path, replace(record, status="running", process=away))
     assert mz.Run.read(path).status == "running"
-    with refuses(mz.RunError, "on another.example, or was", "--take-over"):
+    with refuses(mz.RunError, "on another.example, which cannot be checked", "--take-over"):
         mz.resume(path)
     here = replace(Process.this(), pid=1, started=psutil.Process(1).create_time())
     write_record(path, replace(record, status="running", process=here))
@@ -254,7 +254,7 @@ def test_of_two_threads_one_goes_on(digits):
 def test_a_run_that_is_being_taken_over_is_never_free(digits, monkeypatch, refuses):
     """Also between the moment it is claimed and the first step."""
     path = cut_off(digits, "model0")
-    execute, seen = executing.execute_claimed, []
+    execute, seen = executing.execute, []
 
     def late(*arguments, **settings):
         with refuses(mz.RunError, "another process or thread"):
@@ -262,7 +262,7 @@ def test_a_run_that_is_being_taken_over_is_never_free(digits, monkeypatch, refus
         seen.append(path)
         return execute(*arguments, **settings)
 
-    monkeypatch.setattr("modelzero.training.resume.execute_claimed", late)
+    monkeypatch.setattr("modelzero.training.resume.execute", late)
     assert mz.resume(path, progress=False).status == "finished"
     assert seen == [path]
 

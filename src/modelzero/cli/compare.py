@@ -11,6 +11,7 @@ import typer
 from modelzero.cli.app import command, console, folder_of, print_json
 from modelzero.cli.options import Json, RunsDir
 from modelzero.errors import RunError, check_margin
+from modelzero.statistics.margin import MARGIN
 from modelzero.text import plain
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def compare(
     runs: Annotated[
         list[str], typer.Argument(help="Ids or folders of runs, or of ladders, which stand for all their runs.")
     ],
-    margin: Annotated[float, typer.Option(help="Differences below this fraction count as none.")] = 0.003,
+    margin: Annotated[float, typer.Option(help="Differences below this fraction count as none.")] = MARGIN,
     runs_dir: RunsDir = Path("runs"),
     json: Json = False,
 ) -> None:

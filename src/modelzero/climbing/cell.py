@@ -30,7 +30,7 @@ from modelzero.models.seeding import seeded
 from modelzero.runs.spec import Spec
 from modelzero.training.checkpoint import Stopped, never
 from modelzero.training.device import use_threads
-from modelzero.training.execute import begin, execute
+from modelzero.training.execute import begun, execute
 from modelzero.training.fused.loop import Fused
 from modelzero.training.fused.loop import rows_of as pixel_rows
 from modelzero.training.learned import not_finite
@@ -115,8 +115,8 @@ def train_cell(job: Job, stopped: Callable[[], bool] | None = None) -> Path | Fa
                     job.unfinished, data, spec.rung, take_over=job.take_over, progress=False, stopped=stop
                 ).path
             learner = spec.learner(data.image_shape, len(data.classes))
-            folder = begin(spec, data, learner, job.runs_dir)
-            return execute(spec, data, folder, learner=learner, progress=False, stopped=stop).path
+            with begun(spec, data, learner, job.runs_dir) as folder:
+                return execute(spec, data, folder, learner=learner, progress=False, stopped=stop).path
         except NonFiniteLossError as error:
             return Failure(str(error), hopeless=False, not_learned=not_finite(error.epoch, error.step))
         except ModelZeroError as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from modelzero.climbing.budget import parse_budget
 from modelzero.data.options import option
 from modelzero.errors import SettingError, check_count, check_margin, check_seed
-from modelzero.results.options import MARGIN
+from modelzero.statistics.margin import MARGIN
 from modelzero.training.options import DEVICES, TrainOptions
 
 _MOST_SEEDS, _MOST_WORKERS = 10_000, 10_000

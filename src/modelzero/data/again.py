@@ -106,6 +106,8 @@ def _options(described: DataDescription, source: str, data_dir: str | Path | Non
         settings = replace(settings, test_share=split.test_share)
     if origin is not None:
         settings = replace(settings, group=origin.options.group)
+    elif split is not None and split.group not in (None, "column group"):  # a record older than origins
+        settings = replace(settings, group=split.group.partition(" ")[2] or None)
     yield settings
     _, height, width = described.image_shape
     for fit in ("pad", "crop"):

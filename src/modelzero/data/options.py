@@ -143,9 +143,16 @@ class Origin:
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Origin:
-        """Read what `as_dict` wrote."""
+        """Read what `as_dict` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is not that.
+        """
         settings = {name: stored[name] for name in _NAMES if name in stored}
-        return cls(str(stored["source"]), LoadOptions(**settings))
+        try:
+            return cls(str(stored["source"]), LoadOptions(**settings))
+        except SettingError as error:  # whoever reads a record takes it for damaged
+            raise ValueError(str(error)) from None
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as records keep it."""

@@ -37,6 +37,7 @@ class Trainer(Protocol[Epoch]):
 class Learner:
     """A model that can be trained, run and stored; `learner_of` builds one.
 
+    >>> import torch
     >>> from modelzero.models.rungs import rung_named
     >>> learner = learner_of(rung_named("majority"), (1, 1, 2), classes=3)
     >>> learner.by_steps, learner.random, learner.settings()

@@ -9,9 +9,9 @@ from typing import Any
 from modelzero.errors import RunError
 from modelzero.results.comparison import accounts_of, check_same_data, has_diverged, methods_of, were_declared
 from modelzero.results.ladder import Ladder
-from modelzero.results.options import MARGIN
 from modelzero.runs.record import LADDER_RECORD, NOT_NEEDED, Declared, LadderRecord, RungRecord
 from modelzero.runs.run import Run
+from modelzero.statistics.margin import MARGIN
 
 
 def collect(sources: Sequence[Ladder | Run | str | Path]) -> tuple[Ladder, bool, list[dict[str, Any]]]:

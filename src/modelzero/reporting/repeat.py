@@ -14,9 +14,9 @@ from modelzero.data.options import LoadOptions
 from modelzero.models.recipe import HIDDEN_UNITS
 from modelzero.models.rungs import rung_named
 from modelzero.results.ladder import Ladder
-from modelzero.results.options import MARGIN
 from modelzero.runs.record import LadderRecord, RungRecord
 from modelzero.runs.run import Run
+from modelzero.statistics.margin import MARGIN
 
 _SETTINGS = ("model", "epochs", "batch_size", "learning_rate", "least_steps")  # set or ruled out by options
 _OWN_DATA = "Load the images with the original options; the notes on the data list them."

@@ -10,10 +10,10 @@ import numpy as np
 
 from modelzero.errors import RunError, SettingError
 from modelzero.results.account import Account, account, groups_of
-from modelzero.results.options import MARGIN
 from modelzero.runs.ladders import read_ladder_record
 from modelzero.runs.run import Run
 from modelzero.statistics.family import compare_with_best_below, verdict
+from modelzero.statistics.margin import MARGIN
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""What a training leaves on disk: the record, and the folder that holds it."""
+"""What a training run leaves on disk: its record, and the folder that holds it."""

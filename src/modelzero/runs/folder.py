@@ -1,7 +1,7 @@
-"""The folder of a run: made once, written safely, listed by looking.
+"""The folder of a run: created once, written safely, listed by scanning.
 
-There is no index that could go stale or be torn by two writers: a listing is a scan. A folder gets its name only when
-its first record is in it; a file gets its name only when all of it is on the disk.
+There is no index that could go stale or be corrupted by two writers: a listing is a scan. A folder gets its name only
+once its first record is in it; a file gets its name only once all of it is on disk.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from modelzero.runs.record import HISTORY, LADDER_RECORD, RECORD, Epoch, LadderR
 from modelzero.runs.run import Run
 from modelzero.runs.seal import sealed
 
-_NEW = ".new~"  # what the name of a folder begins with that has no record yet
+_NEW = ".new~"  # prefix of folders that have no record yet
 _MOST_NAMES = 100
-_LOCK = ".lock"  # while somebody works in a folder
+_LOCK = ".lock"  # exists while a process works in a folder
 _swept: set[tuple[int, Path]] = set()
 _being_made: set[str] = set()
 
@@ -43,19 +43,19 @@ _being_made: set[str] = set()
 def create_folder(
     runs_dir: str | Path, label: str, record: RunRecord | LadderRecord, name: str = RECORD
 ) -> tuple[Path, Any]:
-    """Make a new folder of a unique name with its first record in it: when, what, and six random digits.
+    """Create a folder with a unique name (time, label, six random digits) and its first record.
 
     Args:
-        runs_dir: where.
-        label: what.
-        record: its first record, without an id.
-        name: of the record's file.
+        runs_dir: the folder that will contain it.
+        label: part of the name.
+        record: the first record, without an id.
+        name: file name of the record.
 
     Returns:
         The folder, and the record with the folder's name as its id.
 
     Raises:
-        RunError: the folder cannot be written; found here, before anything is trained. Nothing stays behind.
+        RunError: the folder cannot be written. Raised before anything is trained; nothing is left behind.
     """
     runs_dir = Path(runs_dir)
     words = re.sub(r"[^A-Za-z0-9._-]+", "-", label).strip("-.")[:60]
@@ -79,19 +79,19 @@ def create_folder(
                 with writing(runs_dir):
                     sync_folder(runs_dir)
                 return path, named
-        raise RunError(  # noqa: TRY301 - what was made is removed here too
-            f"{runs_dir} has a folder of each of {_MOST_NAMES} names that were drawn: give another --runs-dir"
+        raise RunError(  # noqa: TRY301 - the new folder is removed here too
+            f"{runs_dir} already contains all {_MOST_NAMES} random folder names tried: choose another --runs-dir"
         )
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
-        _swept.discard((os.getpid(), runs_dir))  # it may not have been removed
+        _swept.discard((os.getpid(), runs_dir))  # the removal may have failed
         raise
     finally:
         _being_made.discard(own)
 
 
 def _renamed(new: Path, path: Path) -> bool:
-    """Give a folder its name, unless somebody else has drawn the same."""
+    """Rename a folder; return False if the name is taken."""
     with writing(path.parent):
         try:
             new.rename(path)
@@ -103,7 +103,7 @@ def _renamed(new: Path, path: Path) -> bool:
 
 
 def _sweep(runs_dir: Path) -> None:
-    """Remove what killed processes of this machine left without a record: once for each process and folder."""
+    """Remove folders without a record that killed processes of this machine left, once per process and folder."""
     if (os.getpid(), runs_dir) in _swept:
         return
     _swept.add((os.getpid(), runs_dir))
@@ -126,19 +126,19 @@ def _exists(pid: int) -> bool:
 
 
 def write_record(path: Path, record: RunRecord | LadderRecord, name: str = RECORD) -> None:
-    """Write `run.json`, or the record of that name, whole: a reader sees the old one or the new one, never a part."""
+    """Write `run.json`, or the record of that name, atomically: a reader sees the old one or the new one."""
     _, text = sealed(record.as_dict())
     write_bytes(path / name, text.encode())
 
 
 def append_history(path: Path, epoch: Epoch) -> None:
-    """Append the figures of one epoch to `history.jsonl`, at once."""
+    """Append the figures of one epoch to `history.jsonl` immediately."""
     with writing(path):
         append_bytes(path / HISTORY, _line(epoch))
 
 
 def rewrite_history(path: Path, epochs: list[Epoch]) -> None:
-    """Replace `history.jsonl`: a training resumes from there."""
+    """Replace `history.jsonl` by the epochs from which a training resumes."""
     write_bytes(path / HISTORY, b"".join(map(_line, epochs)))
 
 
@@ -154,7 +154,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> StoredFile:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file of a run, whole and durable.
+    """Write a file of a run atomically and durably.
 
     Raises:
         RunError: it cannot be written.
@@ -164,14 +164,14 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def remove_temporaries(path: Path) -> None:
-    """Remove what a killed process left half written in the folder of its run."""
+    """Remove partly written files that a killed process left in the folder of its run."""
     with writing(path):
         for left in path.glob(f".*{TEMPORARY}"):
             left.unlink(missing_ok=True)
 
 
 def read_all(runs_dir: str | Path) -> tuple[list[Run], list[str]]:
-    """Read every run in a folder, the oldest first, and say what could not be read.
+    """Read every run in a folder, oldest first; also return an error message for each unreadable one.
 
     Raises:
         RunError: the folder itself cannot be read.
@@ -197,22 +197,22 @@ def read_all(runs_dir: str | Path) -> tuple[list[Run], list[str]]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn what goes wrong while files are written into a RunError that names the path."""
+    """Turn errors while files are written into a RunError that names the path."""
     try:
         yield
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte
         why = getattr(error, "strerror", None) or error
         raise RunError(
-            f"{path} cannot be written ({why}): choose another folder with --runs-dir, or make room"
+            f"{path} cannot be written ({why}): choose another folder with --runs-dir, or free disk space"
         ) from None
 
 
 @contextmanager
 def claimed(path: Path, what: str = "a run") -> Iterator[None]:
-    """Make sure that no other process, and no other thread of this one, works in the folder of a run or a ladder.
+    """Lock the folder of a run or a ladder against other processes and other threads of this one.
 
     Raises:
-        RunError: another one does so right now, or the folder cannot be written.
+        RunError: it is locked already, or it cannot be written.
     """
     lock = filelock.FileLock(path / _LOCK)
     try:
@@ -227,20 +227,20 @@ def claimed(path: Path, what: str = "a run") -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(OSError):
-            (path / _LOCK).unlink(missing_ok=True)  # while it is held: who opened it meanwhile will notice
+            (path / _LOCK).unlink(missing_ok=True)  # while it is held: whoever has opened it meanwhile will notice
         lock.release()
 
 
 def refuse_while_written(path: Path, owner: Process | None, *, take_over: bool) -> None:
-    """Refuse to resume a run or a ladder that is `running`, unless its process is gone.
+    """Refuse to resume a run or a ladder that is `running`, unless its process has ended.
 
     Args:
         path: its folder, which this thread has claimed.
-        owner: the process that writes it, or did; this one may have given it up.
-        take_over: the user says that a process on another host is gone, which nobody here can know.
+        owner: the process that wrote it last; may be this one.
+        take_over: the user states that a process on another host has ended, which cannot be checked from here.
 
     Raises:
-        RunError: the process is at work, or may be.
+        RunError: the process is running, or may be.
     """
     if owner is None or owner == Process.this():
         return
@@ -249,6 +249,6 @@ def refuse_while_written(path: Path, owner: Process | None, *, take_over: bool) 
         raise RunError(f"{path} is being written by {owner}: wait for it, or end it first")
     if alive is None and not take_over:
         raise RunError(
-            f"{path} is being written by {owner}, or was: whether that is still alive cannot be known here; if it has "
-            "ended, give --take-over (take_over=True)"
+            f"{path} is being written by {owner}, which cannot be checked from this host: if it has ended, add "
+            "--take-over (take_over=True)"
         )

@@ -1,4 +1,4 @@
-"""The records of ladders, read from their folders."""
+"""Read the records of ladders from their folders."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from modelzero.runs.seal import unsealed
 
 
 def read_ladder_record(path: Path) -> LadderRecord:
-    """Read the record of a ladder alone; one whose process died is `interrupted`.
+    """Read the record of a ladder, without its runs; if its process has died, its status is `interrupted`.
 
     Raises:
-        RunError: no ladder there, or a damaged one.
+        RunError: there is no ladder, or it is damaged.
     """
     try:
         stored = unsealed((path / LADDER_RECORD).read_bytes().decode())
@@ -33,12 +33,12 @@ def read_ladder_record(path: Path) -> LadderRecord:
 
 
 def read_ladder_records(runs_dir: str | Path) -> tuple[dict[str, LadderRecord], list[str]]:
-    """Read the records of all ladders in a folder of runs, by id, the oldest first; say which could not be read."""
+    """Read the records of all ladders in a folder by id, oldest first; also return a message per unreadable one."""
     records: dict[str, LadderRecord] = {}
     trouble: list[str] = []
     try:
         paths = sorted(Path(runs_dir).glob(f"*/{LADDER_RECORD}"))
-    except (OSError, ValueError):  # too long a name: whoever writes there says so
+    except (OSError, ValueError):  # such as a name that is too long: writing there reports the error
         return records, trouble
     for path in paths:
         if not path.parent.name.startswith("."):

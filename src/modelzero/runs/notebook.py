@@ -13,7 +13,7 @@ _MOST_EPOCHS = 12
 
 
 def run_html(record: RunRecord, path: Path) -> str:
-    """Return the HTML of a run, with the figures of its last epochs.
+    """Return a run as HTML, with the figures of its last epochs.
 
     >>> import tempfile, modelzero as mz
     >>> run = mz.train("digits", "softmax", epochs=1, runs_dir=tempfile.mkdtemp())

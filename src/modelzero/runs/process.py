@@ -1,4 +1,4 @@
-"""Which process writes a run, and whether it is still alive."""
+"""The process that writes a run, and whether it is still alive."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# Two readings of the same start may differ by this: the clock that it is computed from is corrected now and then.
+# Two readings of the same start time may differ by this much: the clock behind it is corrected now and then.
 _SECONDS_APART = 2.0
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process that cannot be taken for a later one with its number.
+    """A process, distinguishable from a later one with the same number.
 
     >>> Process.this().is_alive()
     True
 
     Args:
-        pid: its number.
-        started: when, in seconds since 1970.
-        host: the name of its machine.
+        pid: process number.
+        started: start time, in seconds since 1970.
+        host: name of its machine.
     """
 
     pid: int
@@ -32,16 +32,16 @@ class Process:
 
     @classmethod
     def this(cls) -> Process:
-        """Describe this process."""
+        """Return the current process."""
         return _described(os.getpid())
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any] | None) -> Process | None:
-        """Read it from a record; None where it has none."""
+        """Read a process from a record; None if there is none."""
         return cls(stored["pid"], stored["started"], stored["host"]) if stored else None
 
     def is_alive(self) -> bool | None:
-        """Tell whether it is; None where nobody here can know."""
+        """Return whether the process is alive; None if it runs on another host."""
         import psutil
 
         if self.host != socket.gethostname():

@@ -1,6 +1,6 @@
-"""The records of runs and ladders: typed, read from JSON and written to it.
+"""The records of runs and ladders: typed, read from JSON and written to JSON.
 
-Format 1 (2026-11): the first. Fields that a newer version added are kept in `more`.
+Format 1 (2026-11): the first. Fields added by a newer version are kept in `more`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from modelzero.runs.process import Process
 FORMAT = 1
 RECORD, HISTORY, MODEL, PREDICTIONS = "run.json", "history.jsonl", "model.safetensors", "predictions.safetensors"
 LADDER_RECORD = "ladder.json"
-GROUPS = "groups"  # in the file of the predictions, where the test images have groups
-NOT_NEEDED = "not needed"  # status of a ladder's cell: the first two seeds of its rung gave one model
+GROUPS = "groups"  # a tensor in the predictions file, if the test images have groups
+NOT_NEEDED = "not needed"  # status of a ladder's cell: the first two seeds of its rung gave the same model
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,14 @@ class Epoch:
 
     Args:
         epoch: counted from 1.
-        train_loss: mean of the batch losses, each taken before its own step.
-        train_accuracy: share of the training images that were right when they were learned from.
-        train_accuracy_batch_mean: mean of the batches' accuracies, as the chapter computes it.
+        train_loss: mean of the batch losses, each computed before its step.
+        train_accuracy: fraction of the training images classified correctly, each before its step.
+        train_accuracy_batch_mean: mean of the batch accuracies, as the chapter computes it.
         test_loss: mean over the test images.
-        test_accuracy: share of the test images that are right.
-        test_correct: how many that are.
-        test_loss_batch_mean: mean of the batches' losses; biased where the last batch is short.
-        test_accuracy_batch_mean: mean of the batches' accuracies; likewise.
+        test_accuracy: fraction of the test images classified correctly.
+        test_correct: number of test images classified correctly.
+        test_loss_batch_mean: mean of the batch losses; biased if the last batch is short.
+        test_accuracy_batch_mean: mean of the batch accuracies; likewise.
         train_seconds: time of the training steps.
         test_seconds: time of the evaluation.
     """
@@ -61,7 +61,7 @@ class Epoch:
 
     @classmethod
     def from_dict(cls, line: Mapping[str, Any]) -> Epoch:
-        """Read one line of the history; fields that a later version added are left out."""
+        """Read one line of the history; ignore fields added by a newer version."""
         values: dict[str, Any] = {each.name: line[each.name] for each in fields(cls)}
         spelled = {key: float(value) for key, value in values.items() if isinstance(value, str)}
         return cls(**{**values, **spelled})
@@ -72,15 +72,15 @@ class Environment:
     """What the numbers of a run may depend on besides recipe, data and seed.
 
     Args:
-        versions: of modelzero, Python and the libraries that compute.
-        commit: of modelzero's own checkout, `-dirty` when changed; None when it was installed as a package.
-        system: the operating system.
-        processor: its name.
-        instructions: the vector instructions that torch uses.
-        threads: that a training computes with.
+        versions: versions of modelzero, Python and the numerical libraries.
+        commit: commit of modelzero's checkout, `-dirty` if changed; None if installed as a package.
+        system: operating system.
+        processor: name of the processor.
+        instructions: vector instructions that torch uses.
+        threads: CPU threads of the training.
         device: `cpu`, `cuda` or `mps`.
-        accelerator: its name; None on the CPU.
-        more: fields that a newer version added.
+        accelerator: name of the accelerator; None on the CPU.
+        more: fields added by a newer version.
     """
 
     versions: Mapping[str, str]
@@ -95,7 +95,7 @@ class Environment:
 
     @classmethod
     def here(cls, threads: int, device: str) -> Environment:
-        """Describe this machine."""
+        """Describe the current machine."""
         return cls(
             versions={
                 "modelzero": __version__,
@@ -119,17 +119,17 @@ class Environment:
         return cls(**_known(cls, stored))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as records keep it."""
+        """Return it as stored in records."""
         names = ("commit", "system", "processor", "instructions", "threads", "device", "accelerator")
         return {"versions": dict(self.versions), **{name: getattr(self, name) for name in names}, **self.more}
 
     def flat(self) -> dict[str, Any]:
-        """Return all fields, versions too, on one level."""
+        """Return all fields, including the versions, in one flat dictionary."""
         whole = self.as_dict()
         return {**{key: value for key, value in whole.items() if key != "versions"}, **self.versions}
 
     def differences(self, now: Environment) -> list[str]:
-        """Say in words what differs in another environment.
+        """Describe what differs in another environment.
 
         >>> before = Environment(versions={"torch": "2.12"}, threads=1, device="cpu")
         >>> before.differences(replace(before, versions={"torch": "2.13"}))
@@ -142,7 +142,7 @@ class Environment:
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file of a run, by which it is known whether it is what was written."""
+    """Size and checksum of a file of a run, which show whether it is intact."""
 
     bytes: int
     sha256: str
@@ -153,9 +153,9 @@ class Failure:
     """Why a training failed.
 
     Args:
-        error: in words.
-        epoch: in which, counted from 1.
-        step: at which, counted from 1; None where that is not known.
+        error: the error message.
+        epoch: the epoch in which it failed, counted from 1.
+        step: the step at which it failed, counted from 1; None if unknown.
     """
 
     error: str
@@ -163,7 +163,7 @@ class Failure:
     step: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as records keep it."""
+        """Return it as stored in records."""
         return _without_none(asdict(self), ("step",))
 
 
@@ -172,11 +172,11 @@ class Resumption:
     """Where a run was resumed.
 
     Args:
-        at: when, in ISO 8601.
-        epoch: the one under way, counted from 1.
-        step: how many of its steps were done.
-        trouble: checkpoints that were damaged, in words.
-        differs: what differs in the environment, in words.
+        at: time, in ISO 8601.
+        epoch: the unfinished epoch, counted from 1.
+        step: number of its steps already done.
+        trouble: a message for each damaged checkpoint.
+        differs: a message for each difference in the environment.
     """
 
     at: str
@@ -193,34 +193,34 @@ class RunRecord:
     Args:
         id: the name of the run's folder.
         status: `running`, `finished`, `failed` or `interrupted`.
-        created: when, in ISO 8601.
-        process: that writes it; None once it has ended.
-        ladder: the id of the ladder that it is a cell of; None where it is of none.
-        model: the rung's name.
-        seed: of weights and batch order.
-        data: what it was trained on.
-        environment: where.
-        derived: settings that were derived from model, data and machine: the value and why.
-        epochs: how often the training split is gone through.
-        batch_size: images in one step; None for models that are fitted in one go.
-        learning_rate: likewise.
+        created: time, in ISO 8601.
+        process: the process that writes it; None once it has ended.
+        ladder: id of the ladder that it belongs to; None if there is none.
+        model: name of the rung.
+        seed: seed of weights and batch order.
+        data: the dataset that it was trained on.
+        environment: versions and machine.
+        derived: settings derived from model, data and machine, each with its reason.
+        epochs: number of passes over the training split.
+        batch_size: images per step; None for models fitted in one go.
+        learning_rate: step size; likewise.
         engine: `torch` or `fused`; likewise.
-        recipe: all settings of the training, by name; for models that are fitted in one go those of the model.
-        parameters: numbers that the model has learned; None where that is not known.
-        warnings: of the library that fitted the model; None where none could come.
+        recipe: all settings of the training by name; for models fitted in one go, those of the model.
+        parameters: number of learned parameters; None if unknown.
+        warnings: warnings of the library that fitted the model; None if it cannot raise any.
         random: whether another seed gives another model.
         randomness: how that is known: `declared`, `known` or `assumed`.
-        history: the figures of each epoch.
+        history: figures of each epoch.
         train_seconds: time of the training steps of all epochs.
-        test_reads: how often the test split was evaluated.
+        test_reads: number of evaluations on the test split.
         model_bytes: size of the stored model.
-        peak_memory_bytes: most memory of the process.
-        files: what was stored.
-        learned: whether the training learned anything; None where it has not ended, or in older records.
+        peak_memory_bytes: peak memory of the process.
+        files: the stored files.
+        learned: whether the training learned anything; None if it has not ended, or in older records.
         not_learned: why it did not, as `modelzero.training.learned` describes it.
         failure: why it failed.
-        resumed: where it was resumed, once or more often.
-        more: fields that a newer version added.
+        resumed: where it was resumed, one entry each time.
+        more: fields added by a newer version.
     """
 
     id: str
@@ -259,7 +259,7 @@ class RunRecord:
         """Read what `as_dict` wrote.
 
         Raises:
-            KeyError, TypeError, ValueError, AttributeError: it is not that.
+            KeyError, TypeError, ValueError, AttributeError: the document is damaged.
         """
         values = _known(cls, {key: value for key, value in stored.items() if key not in _OF_THE_FILE})
         values |= {
@@ -283,7 +283,7 @@ class RunRecord:
         return cls(**values)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as `run.json` and `modelzero train --json` have it."""
+        """Return the document of `run.json` and `modelzero train --json`."""
         optional = {"process", "warnings", "random", "randomness", "model_bytes", "peak_memory_bytes", "files",
                     "learned", "failure", "resumed"}  # fmt: skip
         if self.learned is None:
@@ -296,12 +296,12 @@ class RungRecord:
     """A rung of a ladder as it was declared.
 
     Args:
-        name: what tables call it.
+        name: its name in tables.
         adds: what it adds to the rung below.
-        model: the built-in model; None for one of the user's own.
-        seeds: trainings that were planned; 0 where the rung was left out.
-        recipe: that trains it; None in runs that were put together.
-        random: whether another seed gives another model; None where that has to be measured.
+        model: the built-in model; None for the user's own.
+        seeds: number of planned trainings; 0 if the rung was left out.
+        recipe: the recipe that trains it; None in a ladder collected from single runs.
+        random: whether another seed gives another model; None if that has to be measured.
         randomness: how that is known.
     """
 
@@ -316,7 +316,7 @@ class RungRecord:
 
 @dataclass(frozen=True)
 class Declared:
-    """A comparison that was declared before anything was trained: a rung against the best of those below it."""
+    """A comparison declared before training: a rung against the best of those below it."""
 
     rung: str
     against: str = "the best below"
@@ -328,12 +328,12 @@ class CellRecord:
     """One training of a climb.
 
     Args:
-        rung: its name.
-        seed: of the training.
+        rung: name of the rung.
+        seed: seed of the training.
         status: `planned`, `finished`, `failed`, `cut off`, `lost` or `not needed`.
-        run: the id of its finished run.
-        why: it is missing, in words.
-        learned: as the run's record has it.
+        run: id of the finished run.
+        why: why it is missing.
+        learned: as in the record of the run.
         not_learned: likewise.
     """
 
@@ -351,10 +351,10 @@ class LeftOut:
     """A rung, or some of its trainings, that a ladder lacks.
 
     Args:
-        name: of the rung.
-        why: in words.
-        predicted_seconds: for one training; None where nobody tried.
-        failed: whether it failed, and was not only too costly.
+        name: name of the rung.
+        why: the reason.
+        predicted_seconds: predicted time of one training; None if not predicted.
+        failed: whether it failed, as opposed to being too costly.
     """
 
     name: str
@@ -369,11 +369,11 @@ class Leaks:
 
     Args:
         searched: whether near duplicates were searched for.
-        why: they were not, in words.
-        exact: test images with the very pixels of a training image.
-        near: test images that are nearly equal to one.
-        positions: of all these in the test split.
-        test_clusters: positions of test images that are near duplicates of each other; None where nobody searched.
+        why: why not.
+        exact: number of test images with exactly the pixels of a training image.
+        near: number of test images that are near duplicates of a training image.
+        positions: positions of all these in the test split.
+        test_clusters: positions of test images that are near duplicates of each other; None if not searched for.
     """
 
     searched: bool
@@ -389,28 +389,28 @@ class LadderRecord:
     """The content of `ladder.json`.
 
     Args:
-        id: the name of the ladder's folder.
+        id: name of the ladder's folder.
         status: `running`, `finished`, `failed` or `interrupted`.
-        created: when, in ISO 8601.
-        process: that writes it; None once it has ended.
-        data: what is climbed on.
-        seeds: in the order in which they are used.
-        looks: how often such rungs were looked at with some of these seeds.
-        device: of each training.
-        margin: differences below this fraction are practically none.
-        environment: where.
+        created: time, in ISO 8601.
+        process: the process that writes it; None once it has ended.
+        data: the dataset.
+        seeds: seeds, in the order of use.
+        looks: how often these rungs have been compared with some of these seeds.
+        device: device of each training.
+        margin: differences below this fraction count as practically none.
+        environment: versions and machine.
         left_out: what is missing, with reasons.
-        rungs: in ladder order.
-        family: the comparisons that were declared.
+        rungs: the rungs, in ladder order.
+        family: the declared comparisons.
         cells: the trainings.
-        budget_seconds: for all of it; None without a limit.
-        workers: trainings at once; None with an executor of the user's own.
+        budget_seconds: time limit of the climb; None if unlimited.
+        workers: number of parallel trainings; None with an executor of the user's own.
         not_planned: what was left out before anything was trained; None before the ladder was declared.
-        seconds: that it took.
-        leaks: None where nobody looked.
+        seconds: duration of the climb.
+        leaks: test images that are also training images; None if not searched for.
         grouping: a hint at groups among the test images.
         declared: whether the comparisons were declared before training; not stored.
-        more: fields that a newer version added.
+        more: fields added by a newer version.
     """
 
     id: str = ""
@@ -441,7 +441,7 @@ class LadderRecord:
         """Read what `as_dict` wrote.
 
         Raises:
-            KeyError, TypeError, ValueError, AttributeError: it is not that.
+            KeyError, TypeError, ValueError, AttributeError: the document is damaged.
         """
         values = _known(cls, {key: value for key, value in stored.items() if key not in _OF_THE_FILE})
         values |= {
@@ -460,7 +460,7 @@ class LadderRecord:
         return cls(**values)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as `ladder.json` has it."""
+        """Return the document of `ladder.json`."""
         optional = {"process", "not_planned", "seconds", "leaks", "looks"}
         stored = _plain_fields(self)
         del stored["declared"]
@@ -474,13 +474,13 @@ class LadderRecord:
 
 
 _OF_THE_FILE = ("format", "sealed", "checksum")
-# What every record of a run has.
+# Fields that every record of a run has.
 NEEDED = ("format", "id", "status", "model", "seed", "epochs", "batch_size", "learning_rate", "recipe", "data",
           "history", "train_seconds", "environment", "test_reads")  # fmt: skip
 
 
 def _known(kind: type, stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a kind of record; others go into `more`, where it has that."""
+    """Return the fields of a kind of record; unknown ones go into `more`, if it has that."""
     names = {each.name for each in fields(kind)}
     values = {key: value for key, value in stored.items() if key in names}
     if "more" in names:
@@ -497,7 +497,7 @@ def _plain_fields(record: Any) -> dict[str, Any]:
 
 
 def plain_value(value: Any) -> Any:
-    """Return what JSON has of a value of a record."""
+    """Return the JSON form of a value in a record."""
     if hasattr(value, "as_dict"):
         return value.as_dict()
     if isinstance(value, Mapping):
@@ -522,7 +522,7 @@ def _processor() -> str:
 
 @cache
 def _commit() -> str | None:
-    """Return the commit of modelzero's own checkout, `-dirty` when changed; None when it was installed as a package."""
+    """Return the commit of modelzero's checkout, `-dirty` if changed; None if installed as a package."""
     root = Path(__file__).parents[3]
     if not (root / ".git").exists():
         return None

@@ -34,7 +34,7 @@ from modelzero.runs.record import (
 from modelzero.runs.seal import DamagedError, fingerprint, unsealed
 from modelzero.runs.spec import Spec
 
-_ROWS = 1024  # test images whose logits are looked at at once
+_ROWS = 1024  # test images whose logits are read at a time
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -50,8 +50,8 @@ class Run:
     Args:
         path: its folder.
         record: the content of its `run.json`.
-        trained: the model, where it is in memory; else it is rebuilt from the stored weights.
-        logits: of the test images after the last epoch, where they are in memory.
+        trained: the model, if it is in memory; otherwise it is rebuilt from the stored weights.
+        logits: logits of the test images after the last epoch, if they are in memory.
     """
 
     path: Path
@@ -63,14 +63,14 @@ class Run:
     def read(cls, path: str | Path, *, changed: bool = False) -> Run:
         """Read the run in a folder.
 
-        A run whose process ended without a word, such as one that was killed, is `interrupted`.
+        A run whose process is gone, for example because it was killed, is `interrupted`.
 
         Args:
             path: the folder.
-            changed: take a record that was changed after it was written, too.
+            changed: accept a record that was changed after it was written.
 
         Raises:
-            RunError: no run there, or a damaged or newer record.
+            RunError: there is no run, or its record is damaged or of a newer format.
         """
         path = Path(path)
         return cls(path, read_record(path, changed=changed))
@@ -87,12 +87,12 @@ class Run:
 
     @property
     def seed(self) -> int:
-        """The seed that weights and batch order follow from."""
+        """The seed of weights and batch order."""
         return self.record.seed
 
     @property
     def learned(self) -> bool | None:
-        """Whether the training learned anything; None where it has not ended, or in older records."""
+        """Whether the training learned anything; None if it has not ended, or in older records."""
         return self.record.learned
 
     @property
@@ -108,7 +108,7 @@ class Run:
 
     @property
     def train_seconds(self) -> float:
-        """Time of the training steps of all epochs, evaluation not included."""
+        """Time of the training steps of all epochs, without evaluation."""
         return self.record.train_seconds
 
     @cached_property
@@ -118,22 +118,22 @@ class Run:
 
     @cached_property
     def learner(self) -> Learner:
-        """The trained model, rebuilt from the stored weights where it is not in memory.
+        """The trained model, rebuilt from the stored weights if it is not in memory.
 
         Raises:
-            ModelError: a classifier of scikit-learn, or a model of the user's own, whose code the record lacks.
+            ModelError: a scikit-learn classifier, or a model of the user's own, whose code the record lacks.
         """
         if self.trained is not None:
             return self.trained
         record = self.record
         if record.recipe.get("kind") == "classifier":
             raise ModelError(
-                f"run {self.id} fitted {record.model!r}, a scikit-learn classifier: it could only be stored as a "
-                "pickle, which can run any code when it is read; fit it again; its test predictions are in test_logits"
+                f"run {self.id} fitted {record.model!r}, a scikit-learn classifier, which is not stored (a pickle can "
+                "run arbitrary code when it is read): fit it again; its test predictions are in test_logits"
             )
         if record.recipe["model"] is None:
             raise ModelError(
-                f"run {self.id} trained {record.model!r}, a model of your own: make it yourself and load "
+                f"run {self.id} trained {record.model!r}, a model of your own: create it in your code and load "
                 f"{self.path / MODEL} into it with safetensors.torch.load_model"
             )
         learner = Spec.of(record).learner(record.data.image_shape, len(record.data.classes))
@@ -154,7 +154,7 @@ class Run:
 
     @cached_property
     def test_predictions(self) -> Tensor:
-        """The predicted labels of the test images, int64 [N]; the logits are not kept in memory for it.
+        """The predicted labels of the test images, int64 [N], computed without keeping the logits in memory.
 
         With 10,000 classes and test images they take 400 MB, and a ladder has the runs of all its seeds.
         """
@@ -172,42 +172,42 @@ class Run:
 
     @cached_property
     def test_groups(self) -> Tensor | None:
-        """The group of each test image, int64 [N], such as the video that a frame is of; None where it has none."""
+        """The group of each test image, int64 [N], such as the video of a frame; None if there are no groups."""
         with self._reading(PREDICTIONS) as file, safetensors.safe_open(file, "pt") as stored:
             groups: Tensor | None = stored.get_tensor(GROUPS) if GROUPS in stored.keys() else None  # noqa: SIM118
             return groups
 
     def tensors(self, name: str) -> dict[str, Tensor]:
-        """Read one of its files of tensors, `model.safetensors` or `predictions.safetensors`.
+        """Read one of its tensor files, `model.safetensors` or `predictions.safetensors`.
 
         Raises:
-            RunError: it is not there, or not what was written.
+            RunError: the file is missing or damaged.
         """
         with self._reading(name) as file:
             return safetensors.torch.load_file(file)
 
     @property
     def what_to_do(self) -> str:
-        """What makes a finished run of one that is not."""
+        """What to do about a run that is not finished, as a clause of a message."""
         if self.status == "interrupted":
             return f"resume it: modelzero train --resume {shlex.quote(str(self.path))}"
         return "wait for it" if self.status == "running" else "train it again"
 
     def check_tensors(self) -> None:
-        """Make sure that weights and predictions of a finished run are what was written.
+        """Check that weights and predictions of a finished run are intact.
 
         Raises:
-            RunError: one of the files is not.
+            RunError: one of the files is damaged.
         """
         for name in self.record.files or {}:
             with self._reading(name):
                 pass
 
     def check(self) -> None:
-        """Make sure that every file of a finished run is what was written.
+        """Check that every file of a finished run is intact.
 
         Raises:
-            RunError: one is not.
+            RunError: one of the files is damaged.
         """
         self.check_tensors()
         expected = "".join(to_json(line, indent=None) + "\n" for line in self.record.history)
@@ -216,7 +216,7 @@ class Run:
         except OSError as error:
             raise RunError(f"{self.path / HISTORY} cannot be read ({error.strerror})") from None
         if found != expected.encode():  # byte by byte: other digits may mean the same number
-            raise RunError(f"{self.path / HISTORY} is damaged: it is not the history in {RECORD}")
+            raise RunError(f"{self.path / HISTORY} is damaged: it differs from the history in {RECORD}")
 
     @contextmanager
     def _reading(self, name: str) -> Iterator[Path]:
@@ -227,7 +227,7 @@ class Run:
         try:
             written = (self.record.files or {}).get(name)
             if written is not None and fingerprint(self.path / name) != written:
-                raise OSError("checksum mismatch")  # noqa: TRY301 - one message for all that can be wrong
+                raise OSError("checksum mismatch")  # noqa: TRY301 - one message for all kinds of damage
             yield self.path / name
         except (SafetensorError, OSError) as error:
             raise RunError(f"{self.path / name} is damaged ({error}): train again") from None
@@ -265,14 +265,14 @@ def read_record(path: Path, *, changed: bool = False) -> RunRecord:
             f"{path / RECORD} has format {stored['format']}, this modelzero reads up to {FORMAT}: update modelzero"
         )
     if missing:
-        raise RunError(f"{path / RECORD} is damaged: it lacks {', '.join(missing)}; train again")
+        raise RunError(f"{path / RECORD} is damaged: missing fields {', '.join(missing)}; train again")
     if record.status == "running" and record.process is not None and record.process.is_alive() is False:
         return replace(record, status="interrupted")
     return record
 
 
 def _read_history(path: Path) -> list[dict[str, Any]]:
-    """Read the whole lines of a history; the last one may be half written."""
+    """Read the complete lines of a history; the last line may be partly written."""
     try:
         lines = path.read_bytes().decode().split("\n")
     except FileNotFoundError:

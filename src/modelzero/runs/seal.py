@@ -1,4 +1,4 @@
-"""Checksums: what is stored says itself whether it is what was written."""
+"""Checksums that show whether a stored document or file is intact."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 from modelzero.io.json import from_json, to_json
 from modelzero.runs.record import StoredFile
 
-# What a sealed document says near its beginning, so that one whose end was damaged is not taken for one without.
+# Stands near the beginning of a sealed document, so that one with a damaged end is not mistaken for an unsealed one.
 _SEALED = {"sealed": "sha256"}
 _DOCUMENT = re.compile('(.*),\n  "checksum": "([0-9a-f]{64})"\n}\n', re.DOTALL)
 
 
 class DamagedError(ValueError):
-    """Not what was written."""
+    """The document was changed after it was written."""
 
 
 def sealed(record: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-    """Return a record with the checksum of its JSON up to there as the last field, and its JSON.
+    """Add the checksum of a record's JSON to the record as its last field; return the record and its JSON.
 
     >>> record, text = sealed({"format": 1, "seed": 42})
     >>> list(record)
@@ -44,12 +44,12 @@ def unsealed(text: str, *, check: bool = True) -> dict[str, Any]:
     """Read what `sealed` wrote, or an older record without a checksum.
 
     Raises:
-        DamagedError: it was changed after it was written; with `check` only.
-        ValueError: no JSON.
+        DamagedError: it was changed after it was written; only with `check`.
+        ValueError: the text is not JSON.
     """
     record: dict[str, Any] = from_json(text)
     if not isinstance(record, dict):
-        raise ValueError("no record")  # noqa: TRY004 - as of other text that is none
+        raise ValueError("not a record")  # noqa: TRY004 - the same error as for other text
     if check and ("sealed" in record or "checksum" in record):
         parts = _DOCUMENT.fullmatch(text)
         if parts is None or parts[2] != _hash(parts[1]):
@@ -58,7 +58,7 @@ def unsealed(text: str, *, check: bool = True) -> dict[str, Any]:
 
 
 def fingerprint(path: Path) -> StoredFile:
-    """Return size and SHA-256 of a file."""
+    """Return the size and SHA-256 of a file."""
     with path.open("rb") as file:
         return StoredFile(path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
 

@@ -1,4 +1,4 @@
-"""All that decides a run: settled before training, sent to workers, and read back from a record."""
+"""Everything that determines a run: settled before training, sent to workers, and read back from a record."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from modelzero.runs.record import Environment, RunRecord
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """All that decides a run besides the images.
+    """Everything that determines a run besides the images.
 
     Args:
-        rung: the model with the recipe that trains it, epochs as they are.
-        seed: of weights, batch order and dropout.
+        rung: the model and its recipe, with the final number of epochs.
+        seed: seed of weights, batch order and dropout.
         random: whether another seed gives another model.
         randomness: how that is known.
-        threads: that it computes with.
-        device: where.
-        engine: `torch` or `fused`; None for models that are fitted in one go.
+        threads: number of CPU threads.
+        device: `cpu`, `cuda` or `mps`.
+        engine: `torch` or `fused`; None for models fitted in one go.
         hidden_units: width of the chapter's models.
-        derived: settings that were derived from model, data and machine: the value and why.
-        ladder: the id of the ladder that it is a cell of.
+        derived: settings derived from model, data and machine, each with its reason.
+        ladder: id of the ladder that it belongs to.
     """
 
     rung: Rung
@@ -48,27 +48,27 @@ class Spec:
     def of(
         cls, record: RunRecord, model: str | Rung | Callable[..., Any] | None = None, *, by: str = "mz.resume"
     ) -> Spec:
-        """Return what a record describes.
+        """Return the spec that a record describes.
 
         Args:
-            record: of a run.
-            model: one of the user's own; None where the record names it.
-            by: the function that takes it, for messages.
+            record: the record of a run.
+            model: the model, if it is the user's own; None for a built-in one.
+            by: the function that takes `model`, for messages.
 
         Raises:
-            ModelError: a model of the user's own that was not given, or a different one.
+            ModelError: a model of the user's own is missing, or `model` is a different one.
         """
         recipe = record.recipe
         trained = f"run {record.id} trained {record.model!r}" + ("" if recipe["model"] else ", a model of your own")
         if model is None and recipe["model"] is None:
             raise ModelError(
-                f"{trained}, which the record does not contain: give it with --model, or as {by}(..., model=...)"
+                f"{trained}, which the record does not contain: pass it with --model, or as {by}(..., model=...)"
             )
         rung = rung_named(recipe["model"]) if model is None else as_rung(model)
         if rung.built_in != recipe["model"]:
             raise ModelError(f"{trained}, but {rung.name!r} was given: expected the same model")
         known = {each.name for each in fields(Recipe)}
-        # The recipe of a model without gradient steps has that model's own parameters, some of which are called alike.
+        # The recipe of a model without gradient steps has that model's own parameters, some with the same names.
         settled = {key: value for key, value in recipe.items() if key in known} if record.engine else {}
         return cls(
             rung=replace(rung, name=record.model, **settled),
@@ -84,7 +84,7 @@ class Spec:
         )
 
     def learner(self, image_shape: tuple[int, int, int], classes: int) -> Learner:
-        """Build its model, with the weights that follow from the seed.
+        """Build its model, with the initial weights of the seed.
 
         Raises:
             ModelError: see `modelzero.models.build.build`.
@@ -92,7 +92,7 @@ class Spec:
         return learner_of(self.rung, image_shape, classes, hidden_units=self.hidden_units, seed=self.seed)
 
     def record(self, data: ImageData, learner: Learner) -> RunRecord:
-        """Return the record of a run of it that is about to begin; its folder gives it an id."""
+        """Return the record of a run that is about to begin; creating its folder sets the id."""
         recipe: dict[str, Any] = {"model": self.rung.built_in}
         if learner.by_steps:
             recipe |= {"hidden_units": self.hidden_units, "loss": "cross-entropy", "optimizer": "sgd"}
@@ -123,16 +123,16 @@ class Spec:
 
 
 def check_same_model(record: RunRecord, learner: Learner) -> None:
-    """Raise ModelError where a model that was built is not of the size that the record says."""
+    """Raise ModelError if a model has another number of parameters than the record."""
     if record.engine and learner.parameters() != record.parameters:
         raise ModelError(
-            f"run {record.id} trained {record.model!r} of {record.parameters:,} parameters, but a model of "
-            f"{learner.parameters():,} was given: expected the same model"
+            f"run {record.id} trained {record.model!r} with {record.parameters:,} parameters, but the given model has "
+            f"{learner.parameters():,}: expected the same model"
         )
 
 
 def check_same_data(record: RunRecord, data: ImageData) -> None:
-    """Raise DataError where images are not those that a run was trained on."""
+    """Raise DataError if the images are not those that a run was trained on."""
     if data.fingerprint != record.data.fingerprint:
         raise DataError(
             f"{data.name} from {data.source} has the fingerprint {data.fingerprint[:12]}, but run {record.id} was "

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from modelzero.statistics.comparison import Difference, compare
+from modelzero.statistics.margin import MARGIN
 
 # How often a family of equal methods may give a false claim.
 LEVEL = 0.05
@@ -199,7 +200,7 @@ def claims(difference: ArrayLike, p_adjusted: ArrayLike) -> NDArray[np.float64]:
     return np.where(np.asarray(p_adjusted) <= LEVEL, np.sign(difference), 0.0)
 
 
-def verdict(difference: float, p_adjusted: float, at_most: float, *, margin: float = 0.003) -> str:
+def verdict(difference: float, p_adjusted: float, at_most: float, *, margin: float = MARGIN) -> str:
     """Put a comparison into words: `better`, `worse`, `no different` (within the margin) or `cannot tell`.
 
     >>> verdict(0.02, 0.01, 0.04), verdict(0.0005, 0.6, 0.002), verdict(0.01, 0.2, 0.03)

@@ -1,1 +1,1 @@
-"""One training: the loop, its clock and device, and the run that it leaves behind."""
+"""Training: the loop, its clock and device, and the run that it produces."""

@@ -1,4 +1,4 @@
-"""Progress bars, in terminals and notebooks; silent elsewhere."""
+"""Progress bars in terminals and notebooks; silent elsewhere."""
 
 from __future__ import annotations
 
@@ -17,45 +17,45 @@ _LABEL_LETTERS = 24
 
 
 class Progress(Protocol):
-    """Somebody who wants to know how far a training is."""
+    """An object that is informed about the progress of a training."""
 
     def begin_epoch(self, epoch: int) -> None:
-        """Epoch `epoch`, counted from 1, begins."""
+        """Note that epoch `epoch`, counted from 1, begins."""
 
     def step(self, images: int) -> None:
-        """So many more images of it are done."""
+        """Note that this many more images of the epoch are done."""
 
     def end_epoch(self, epoch: Epoch) -> None:
-        """Its figures are there, and recorded."""
+        """Note that the epoch has ended and its figures are recorded."""
 
 
 class Silence:
-    """Nobody listens: without even the lock that tqdm shares between processes."""
+    """Show nothing, without even the lock that tqdm shares between processes."""
 
     def begin_epoch(self, epoch: int) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def step(self, images: int) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def end_epoch(self, epoch: Epoch) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
 
 class Bars:
     """A bar over the epochs, and one within each long epoch. Drawn at most a few times a second.
 
     Args:
-        label: what stands before the bar.
-        epochs: in all.
-        images: of each epoch.
-        show: whether to draw; None means in terminals and notebooks.
-        done: epochs that are done already.
+        label: text before the bar.
+        epochs: total number of epochs.
+        images: images per epoch.
+        show: whether to draw; None means only in terminals and notebooks.
+        done: number of epochs already done.
     """
 
     def __init__(self, label: str, epochs: int, images: int, *, show: bool | None, done: int = 0) -> None:
         if show is None and "ipykernel" not in sys.modules:
-            self._disable = None  # tqdm looks whether it writes to a terminal
+            self._disable = None  # tqdm checks whether it writes to a terminal
         else:
             self._disable = show is False
         self._label, self._epochs, self._images = plain(label, _LABEL_LETTERS), epochs, images
@@ -81,11 +81,11 @@ class Bars:
         )
 
     def step(self, images: int) -> None:
-        """Move it."""
+        """Advance the bar of the epoch."""
         self._inner.update(images)
 
     def end_epoch(self, epoch: Epoch) -> None:
-        """Close it, and move the bar over the epochs."""
+        """Close the bar of the epoch and advance the outer one."""
         self._inner.close()
         self._outer.set_postfix_str(f"test accuracy {epoch.test_accuracy:.2%}", refresh=False)
         self._outer.update()

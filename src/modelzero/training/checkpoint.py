@@ -1,10 +1,10 @@
-"""Checkpoints: what a training needs to go on from the middle, to the bit.
+"""Checkpoints, from which a training resumes in the middle of an epoch, identical to the bit.
 
     checkpoint-000003-000120.safetensors    weights, momentum, and the losses of the epoch so far
-    checkpoint-000003-000120.json           where that is, the history so far, and a checksum of both files
+    checkpoint-000003-000120.json           position, history so far, and the checksums of both files
 
-That is epoch 3, counted from 1, after 120 of its steps. Order, augmentation and dropout are functions of the seed and
-need no place here. The JSON is written last: a checkpoint without it does not exist.
+This is epoch 3, counted from 1, after 120 steps. Order, augmentation and dropout are functions of the seed and are not
+stored. The JSON is written last: without it, the checkpoint does not count.
 """
 
 from __future__ import annotations
@@ -33,31 +33,31 @@ EVERY_SECONDS = 60.0
 FORMAT = 1
 _NAME = re.compile(r"checkpoint-(\d+)-(\d+)\.json")
 _KEPT = 2
-# So many times the size of a checkpoint has to be free: for this one, for the next, and for the end of the run.
+# Free space required, as a multiple of a checkpoint's size: for this one, the next, and the end of the run.
 _ROOM = 3
-# At the ends of epochs checkpoints are kept as often as this share of the time allows.
+# Checkpoints at the ends of epochs may take at most this share of the time.
 _SHARE_OF_TIME = 0.01
 
 
-# Returns the number of the signal that a training is to end as if by; None to let it continue.
+# Returns the number of the signal that a training should end with; None to let it continue.
 Stopped = Callable[[], int | None]
 
 
 def never() -> None:
-    """Ask for no stop."""
+    """Never stop a training."""
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A training in the middle.
+    """The state of an unfinished training.
 
     Args:
-        epoch: the one under way, counted from 1.
-        step: how many of its steps are done.
-        tensors: of the model and its optimizer, by name.
-        losses: float64 [step], of the epoch's steps so far.
-        rights: int64 [step], how many images of each were right.
-        train_seconds: that these took.
+        epoch: the unfinished epoch, counted from 1.
+        step: number of its steps already done.
+        tensors: tensors of the model and its optimizer, by name.
+        losses: float64 [step], loss of each step of the epoch so far.
+        rights: int64 [step], number of correctly classified images of each.
+        train_seconds: time of these steps.
         history: the epochs before.
     """
 
@@ -71,13 +71,13 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """When a training keeps a checkpoint, and where.
+    """When and where a training writes checkpoints.
 
     Args:
         path: the folder of the run.
-        every: seconds between two; a run that ends sooner has none, unless it is asked to stop. None: only then.
-        start: where the training resumes; None at its beginning.
-        stopping: gives the number of the signal that asked it to stop, or None.
+        every: seconds between two; a run that ends sooner writes none unless it is stopped. None: only when stopped.
+        start: the checkpoint to resume from; None to start from the beginning.
+        stopping: returns the number of the signal that stops the training, or None.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Checkpoints:
         self._cost = 0.0
 
     def due(self, *, epoch_ended: bool = False) -> bool:
-        """Tell whether to `save` now."""
+        """Return whether to `save` now."""
         if self.stopping() is not None:
             return True
         now = time.monotonic()
@@ -115,8 +115,8 @@ class Checkpoints:
         """Write a checkpoint, read it back, and remove all but the last two.
 
         Raises:
-            RunError: it could not be written, or there is no room for it; those before are still there.
-            Interruption: it is written, and the training was asked to stop.
+            RunError: it could not be written, or there is not enough disk space; the previous ones are kept.
+            Interruption: a signal stopped the training; the checkpoint is written.
         """
         began = time.monotonic()
         write(self.path, Checkpoint(epoch, step, tensors, losses, rights, train_seconds, self.history))
@@ -148,7 +148,7 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
         "epoch": checkpoint.epoch,
         "step": checkpoint.step,
         "train_seconds": checkpoint.train_seconds,
-        # How the numbers lie in memory decides in which order a library adds them up.
+        # The memory layout decides in which order a library adds up the numbers.
         "strides": {name: _strides(tensor) for name, tensor in checkpoint.tensors.items()},
         "history": [asdict(epoch) for epoch in checkpoint.history],
         "file": asdict(written),
@@ -157,9 +157,9 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
     try:
         again = read(path / f"{name}.json")
     except (ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
-        raise RunError(f"{file} was written and cannot be read back ({error}): is the disk sound?") from None
+        raise RunError(f"{file} was written but cannot be read back ({error}): check the disk") from None
     if any(not same_bits(again.tensors[name], tensors[name]) for name in checkpoint.tensors):
-        raise RunError(f"{file} is not what was written: is the disk sound?")
+        raise RunError(f"{file} was written but read back with different values: check the disk")
     for old in _all(path)[:-_KEPT]:
         _remove(old)
 
@@ -168,8 +168,7 @@ def read(path: Path) -> Checkpoint:
     """Read the checkpoint that a JSON file describes.
 
     Raises:
-        ValueError: it, or the file of its tensors, is not what was written; or KeyError, TypeError, OSError,
-            SafetensorError.
+        ValueError: the JSON or the tensor file is damaged; or KeyError, TypeError, OSError, SafetensorError.
     """
     described = unsealed(path.read_bytes().decode())
     file = path.with_suffix(".safetensors")
@@ -188,10 +187,10 @@ def read(path: Path) -> Checkpoint:
 
 
 def last_good(path: Path) -> tuple[Checkpoint | None, list[str]]:
-    """Find the last checkpoint of a run that is whole; say which later ones are damaged, and remove those.
+    """Find the last intact checkpoint of a run; remove damaged later ones and return a message for each.
 
     Raises:
-        OSError: one cannot be read, which is no reason to remove it.
+        OSError: one cannot be read; it is not removed.
     """
     trouble: list[str] = []
     for described in reversed(_all(path)):
@@ -204,7 +203,7 @@ def last_good(path: Path) -> tuple[Checkpoint | None, list[str]]:
 
 
 def remove_all(path: Path) -> None:
-    """Remove the checkpoints of a run that needs none any more."""
+    """Remove all checkpoints of a run."""
     for described in _all(path):
         _remove(described)
     for file in path.glob("checkpoint-*.safetensors"):  # whose JSON was never written
@@ -230,16 +229,16 @@ def _check_room(path: Path, size: int) -> None:
     try:
         free = shutil.disk_usage(path).free
     except OSError as error:
-        raise RunError(f"{path} cannot be written ({error.strerror}): is it still there?") from None
+        raise RunError(f"{path} cannot be written ({error.strerror}): check that it still exists") from None
     if free < _ROOM * size:
         raise RunError(
-            f"{free / 1e6:.1f} MB are free at {path}, a checkpoint of {size / 1e6:.1f} MB needs {_ROOM} times its "
-            "size: make room; then --resume continues from the last one"
+            f"only {free / 1e6:.1f} MB free at {path}: expected {_ROOM} times the {size / 1e6:.1f} MB of a checkpoint; "
+            "free disk space, then continue with --resume"
         )
 
 
 def same_bits(one: Tensor, other: Tensor) -> bool:
-    """Tell whether two tensors are equal to the bit, NaN or not.
+    """Return whether two tensors are equal to the bit, including NaN.
 
     >>> nan = torch.tensor([float("nan")])
     >>> same_bits(nan, nan.clone()), same_bits(nan, torch.zeros(1)), same_bits(-torch.zeros(1), torch.zeros(1))

@@ -1,4 +1,4 @@
-"""Where a training runs: device, threads, and a clock that waits for the device."""
+"""Device, threads and memory of a training, and a clock that waits for the device."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from modelzero.training.options import DEVICES
 _TRIAL_WARM_UP, _TRIAL_STEPS = 5, 15
 # Multiply-adds of one step from which more than one thread is worth its overhead (see `default_threads`).
 THREADS_WORTH_IT = 20_000_000
-# The same for the fused kernel, whose threads wait for each other twice a step, some microseconds in all.
+# The same for the fused kernel, whose threads wait for each other twice per step, a few microseconds in total.
 FUSED_THREADS_WORTH_IT = 3_000_000
 
 
 class Stopwatch:
-    """Seconds since it was made, on a monotonic clock, with all work of the device done at both ends."""
+    """A monotonic clock that waits for the device at start and at each reading."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -41,13 +41,13 @@ class Stopwatch:
         self._start = time.perf_counter()
 
     def seconds(self) -> float:
-        """Return the seconds since it was made."""
+        """Return the seconds since its creation."""
         synchronize(self.device)
         return time.perf_counter() - self._start
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done what it was asked to do."""
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -67,13 +67,13 @@ def seed_device(seed: int, device: torch.device) -> None:
 
 
 def choose_device(device: str, model: nn.Module, data: ImageData, recipe: Recipe) -> tuple[torch.device, str]:
-    """Settle where a model is trained, and say why.
+    """Choose the device that trains a model; return it with the reason.
 
-    `auto` takes the accelerator only where a short timed trial of this very model is faster on it: a small model
-    can be slower there, since each step costs more to start than to compute.
+    `auto` takes the accelerator only if a short timed trial of this model is faster on it: a small model can be slower
+    there, because starting a step costs more than computing it.
 
     Raises:
-        SettingError: an unknown device, or one that this machine does not have.
+        SettingError: the device is unknown, or this machine does not have it.
     """
     if device not in DEVICES:
         raise SettingError(f"device {device!r}: expected one of {', '.join(DEVICES)}")
@@ -81,7 +81,7 @@ def choose_device(device: str, model: nn.Module, data: ImageData, recipe: Recipe
     if device not in ("auto", "cpu", *present):
         raise SettingError(
             f"device {device!r} is not on this machine, or this torch cannot use it: "
-            f"take {' or '.join(['cpu', *present])}, or auto"
+            f"use {' or '.join(['cpu', *present])}, or auto"
         )
     if device != "auto":
         return torch.device(device), f"{device}: as asked"
@@ -100,7 +100,7 @@ def accelerators() -> list[str]:
 
 
 def fastest(devices: list[str], step_seconds: Callable[[str], float]) -> tuple[torch.device, str]:
-    """Time a step on each device and take the fastest, the first one at equal times.
+    """Time a step on each device and return the fastest (the first one if equal) with the reason.
 
     >>> fastest(["cpu", "cuda"], {"cpu": 0.0002, "cuda": 0.0005}.__getitem__)
     (device(type='cpu'), 'cpu: 0.200 ms a step, cuda 0.500 ms, in a short trial')
@@ -112,7 +112,7 @@ def fastest(devices: list[str], step_seconds: Callable[[str], float]) -> tuple[t
         except Exception as error:
             if name == "cpu":
                 raise ModelError(f"the model fails in a trial step: {describe(error)}") from error
-            timed.append((math.inf, name))  # an operation that it lacks, or too little memory
+            timed.append((math.inf, name))  # an unsupported operation, or not enough memory
     best_seconds, best = min(timed, key=lambda pair: pair[0])
     others = ", ".join(f"{name} {seconds * 1000:.3f} ms" for seconds, name in timed if name != best)
     return torch.device(best), f"{best}: {best_seconds * 1000:.3f} ms a step, {others}, in a short trial"
@@ -121,12 +121,12 @@ def fastest(devices: list[str], step_seconds: Callable[[str], float]) -> tuple[t
 def default_threads(
     model: nn.Module, image_shape: tuple[int, int, int], batch_size: int, worth_it: int = THREADS_WORTH_IT
 ) -> tuple[int, str]:
-    """Settle how many threads train a model on the CPU, and say why.
+    """Choose the number of threads that train a model on the CPU; return it with the reason.
 
     By a rule, not by timing: the number of threads decides the last bits of the results, so it must not depend on
-    how busy the machine is. With batches of 32, model 0 takes 0.25 million multiply-adds a step, TinyVGG 36 million;
-    `benchmarks/threads.py` measures what a second core brings to either. Threads wait for each other at every layer,
-    so where other programs keep the cores busy, one thread can be many times as fast: `threads=1` asks for that.
+    how busy the machine is. With batches of 32, model 0 takes 0.25 million multiply-adds per step, TinyVGG 36 million;
+    `benchmarks/threads.py` measures what a second core gains for either. Threads wait for each other at every layer,
+    so while other programs keep the cores busy, one thread can be many times as fast: set `threads=1` then.
     """
     work = multiply_adds(model, image_shape) * batch_size
     cores = available_cores()
@@ -139,7 +139,7 @@ def default_threads(
 
 @contextmanager
 def use_threads(threads: int) -> Iterator[None]:
-    """Let torch compute with so many threads, and restore the number afterwards."""
+    """Let torch compute with this many threads, and restore the number afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -149,9 +149,9 @@ def use_threads(threads: int) -> Iterator[None]:
 
 
 class PeakMemory:
-    """The most memory that this process held since the object was made.
+    """The peak memory of this process since the object was created.
 
-    On Linux the kernel's high-water mark is set back first. Elsewhere it is that of the process's whole life.
+    On Linux the kernel's high-water mark is reset first. Elsewhere it covers the whole lifetime of the process.
     """
 
     def __init__(self) -> None:
@@ -159,7 +159,7 @@ class PeakMemory:
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
     def bytes(self) -> int | None:
-        """Return the bytes, shared pages included; None where the system does not tell."""
+        """Return the bytes, including shared pages; None if the system does not report them."""
         try:
             status = Path("/proc/self/status").read_text(encoding="ascii")
             return 1024 * int(status.partition("VmHWM:")[2].split()[0])

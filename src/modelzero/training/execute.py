@@ -1,4 +1,4 @@
-"""A spec becomes a run: prepare, loop, evaluate, record. It is the only way in which a run comes about."""
+"""Turn a spec into a run: prepare, loop, evaluate, record. Every run is created here."""
 
 from __future__ import annotations
 
@@ -41,14 +41,16 @@ from modelzero.training.loop import NonFiniteLossError, score, train_epochs
 from modelzero.training.settle import own_random_numbers
 
 
-def begin(spec: Spec, data: ImageData, learner: Learner, runs_dir: str | Path) -> Path:
-    """Make the folder of a run that is about to begin, with its first record in it.
+@contextlib.contextmanager
+def begun(spec: Spec, data: ImageData, learner: Learner, runs_dir: str | Path) -> Iterator[Path]:
+    """Create the folder of a run with its first record, and lock it during the block.
 
     Raises:
-        RunError: it cannot be written; nothing stays behind.
+        RunError: it cannot be written; nothing is left behind.
     """
     path, _ = create_folder(runs_dir, f"{spec.rung.name}-seed{spec.seed}", spec.record(data, learner))
-    return path
+    with claimed(path):
+        yield path
 
 
 def execute(
@@ -62,91 +64,68 @@ def execute(
     progress: Progress | bool | None = None,
     stopped: Stopped = never,
 ) -> Run:
-    """Do the training that a spec describes, from its beginning or from a checkpoint, and record it.
+    """Run the training that a spec describes, from the beginning or from a checkpoint, and record it.
 
     >>> import tempfile, modelzero as mz
     >>> from modelzero.models.rungs import rung_named
     >>> data = mz.load("digits")
     >>> spec = Spec(rung=rung_named("centroid"), seed=42, random=False, randomness="known")
     >>> learner = spec.learner(data.image_shape, len(data.classes))
-    >>> execute(spec, data, begin(spec, data, learner, tempfile.mkdtemp()), learner=learner).status
+    >>> with begun(spec, data, learner, tempfile.mkdtemp()) as folder:
+    ...     execute(spec, data, folder, learner=learner).status
     'finished'
 
     Args:
-        spec: what is trained, and how.
+        spec: what to train, and how.
         data: the images.
-        folder: of the run, with its first record in it.
-        start: where to resume.
-        learner: the spec's model where it has just been built; None builds it.
-        checkpoint_every: seconds between two checkpoints; None keeps one only when a signal ends the training.
-        progress: show bars; None means in terminals and notebooks. Or somebody with the methods of `Progress`.
-        stopped: is asked after each step; it returns the number of the signal that the training is to end as if by.
+        folder: folder of the run with its first record; claimed by the caller.
+        start: the checkpoint to resume from.
+        learner: the spec's model, if it has just been built; None builds it.
+        checkpoint_every: seconds between two checkpoints; None writes one only when a signal stops the training.
+        progress: whether to show bars; None means only in terminals and notebooks. Or an object with the methods of
+            `Progress`.
+        stopped: called after each step; returns the number of the signal to end with, or None.
 
     Raises:
         TrainingError: the loss became NaN or infinite, or the model failed; the run is recorded as `failed`.
-        UnfinishedError: the folder could not be written any more; what was complete before is still there.
-        Interruption: a signal asked it to stop; a checkpoint is written.
+        UnfinishedError: the folder could no longer be written; everything completed before is kept.
+        Interruption: a signal stopped it; a checkpoint is written.
     """
-    with claimed(folder):
-        return execute_claimed(
-            spec,
-            data,
-            folder,
-            start,
-            learner=learner,
-            checkpoint_every=checkpoint_every,
-            progress=progress,
-            stopped=stopped,
-        )
-
-
-def execute_claimed(
-    spec: Spec,
-    data: ImageData,
-    folder: Path,
-    start: Checkpoint | None = None,
-    *,
-    learner: Learner | None = None,
-    checkpoint_every: float | None = EVERY_SECONDS,
-    progress: Progress | bool | None = None,
-    stopped: Stopped = never,
-) -> Run:
-    """Do the same in a folder that the caller has claimed; see `execute`."""
     with contextlib.ExitStack() as stack:
         if learner is None:
             learner = spec.learner(data.image_shape, len(data.classes))
         stopping = stack.enter_context(noted()) if learner.by_steps else never
         stack.enter_context(own_random_numbers(spec.engine))
         listener: Progress = Silence()
-        if learner.by_steps and (progress is None or progress is True):
+        if learner.by_steps and not (progress is None or isinstance(progress, bool)):
+            listener = progress
+        elif learner.by_steps and (progress is None or progress is True):
             done = 0 if start is None else start.epoch - 1
             bars = Bars(spec.rung.name, spec.rung.epochs, len(data.train), show=progress, done=done)
             listener = stack.enter_context(bars)
-        elif progress is not None and not isinstance(progress, bool):
-            listener = progress
         checkpoints = Checkpoints(folder, checkpoint_every, start, lambda: stopped() or stopping())
         stack.enter_context(use_threads(spec.threads))
         trainer = _Trainer(spec, data, listener, checkpoints)
         run = _recorded(Recorder(folder, checkpoints.history), learner, trainer)
         number = checkpoints.stopping()
-    if number is not None:  # it came too late to stop anything
+    if number is not None:  # it came too late to stop the training
         raise Interruption(number, folder)
     return run
 
 
 class _Trainer:
-    """Trains a learner as a spec says; yields the figures and the test logits [N, classes] of each epoch."""
+    """Trains a learner according to a spec; yields the figures and test logits [N, classes] of each epoch."""
 
     def __init__(self, spec: Spec, data: ImageData, listener: Progress, checkpoints: Checkpoints) -> None:
         self.spec, self.data, self.listener, self.checkpoints = spec, data, listener, checkpoints
         self.warned: list[str] = []
 
     def by_steps(self, module: nn.Module) -> Iterator[tuple[Epoch, Tensor]]:
-        """Train by gradient steps, in the engine of the spec."""
+        """Train by gradient steps, with the engine of the spec."""
         spec = self.spec
         if spec.engine == "fused":
             return fused_epochs(
-                module,  # type: ignore[arg-type]  # which is what that engine needs
+                module,  # type: ignore[arg-type]  # the engine has been chosen for this kind of module
                 self.data,
                 spec.rung,
                 seed=spec.seed,
@@ -165,10 +144,10 @@ class _Trainer:
         )
 
     def in_one_go(self, learner: Learner) -> Iterator[tuple[Epoch, Tensor]]:
-        """Fit once and ask once.
+        """Fit and evaluate once.
 
-        How good it is on the training images is not asked: for some models that takes longer than all the rest. A
-        classifier that has no `random_state` draws from the global generators, which are seeded meanwhile.
+        The training images are not evaluated: for some models that takes longer than everything else. A classifier
+        without `random_state` draws from the global generators, which are seeded meanwhile.
         """
         cpu, data = torch.device("cpu"), self.data
         with (
@@ -198,11 +177,11 @@ class _Trainer:
 
 
 class Recorder:
-    """Keeps the record of a run true while it is trained.
+    """Keeps the record of a run up to date during training.
 
     Args:
-        folder: of the run, with its first record in it.
-        history: of the epochs so far; it grows.
+        folder: folder of the run, with its first record.
+        history: the epochs so far; extended in place.
     """
 
     def __init__(self, folder: Path, history: list[Epoch]) -> None:
@@ -219,9 +198,9 @@ class Recorder:
         """Write the record.
 
         Args:
-            status: of the run.
-            unfinished_tests: evaluations of the test split that no epoch in the history stands for.
-            **changes: fields of the record.
+            status: status of the run.
+            unfinished_tests: evaluations of the test split without an epoch in the history.
+            **changes: other fields of the record.
 
         Raises:
             RunError: it cannot be written.
@@ -238,9 +217,9 @@ class Recorder:
         write_record(self.folder, self.record)
 
     def save_if_possible(self, status: str, unfinished_tests: int = 0, **changes: Any) -> bool:
-        """Do the same, and tell whether that was possible.
+        """Write the record like `save`; return whether that was possible.
 
-        The reason why a training ended must be shown even if a full disk takes no record.
+        The reason why a training ended must be shown even if the disk is too full for the record.
         """
         with contextlib.suppress(RunError):
             self.save(status, unfinished_tests, **changes)
@@ -249,7 +228,7 @@ class Recorder:
 
 
 def _recorded(recorder: Recorder, learner: Learner, trainer: _Trainer) -> Run:
-    """Train, and keep the record true whatever happens."""
+    """Train, and keep the record up to date whatever happens."""
     folder, data = recorder.folder, trainer.data
     logits = torch.empty(0)
     try:
@@ -270,7 +249,7 @@ def _recorded(recorder: Recorder, learner: Learner, trainer: _Trainer) -> Run:
         files[PREDICTIONS] = write_tensors(folder / PREDICTIONS, predictions)
         why_not = _why_not_learned(learner, trainer, recorder.history, logits)
         recorder.save("finished", process=None, files=files, learned=why_not is None, not_learned=why_not, **changes)
-        with contextlib.suppress(OSError):  # they would do no harm
+        with contextlib.suppress(OSError):  # remaining checkpoints do no harm
             remove_all(folder)
     except NonFiniteLossError as error:
         recorder.save_if_possible(
@@ -302,7 +281,7 @@ def _recorded(recorder: Recorder, learner: Learner, trainer: _Trainer) -> Run:
 def _why_not_learned(
     learner: Learner, trainer: _Trainer, history: list[Epoch], logits: Tensor
 ) -> dict[str, Any] | None:
-    """Apply the rule of `not_learned` to a training that ended; what is meant to guess has done what it should."""
+    """Apply the rule of `not_learned` to a finished training, except for models that are meant to guess."""
     if learner.guesses():
         return None
     data, steps = trainer.data, None

@@ -1,14 +1,14 @@
-"""Whether a training learned anything: its figures against those of answers that are the same for every image.
+"""Whether a training learned anything: compare its figures with those of the same answer for every image.
 
-Looked at on 2026-11 with the ladder's recipes, one thread (torch 2.13.0): `sign-digits` (10 classes), `ants-bees`
-(2 classes, 64 x 64), `digits` in 1 to 3 epochs, and `digits` cut down to "eight or not" with 1 to 10 % eights.
+Measured in 2026-11 with the ladder's recipes, one thread (torch 2.13.0): `sign-digits` (10 classes), `ants-bees`
+(2 classes, 64 x 64), `digits` in 1 to 3 epochs, and `digits` reduced to "eight or not" with 1 to 10 % eights.
 
     collapsed   model1, mlp on sign-digits and ants-bees: last training loss 1.0000 to 1.0013 times that of guessing
     exploded    model0 on ants-bees: 1e12 times; on sign-digits it becomes NaN
-    learned     all others: 0.002 to 0.98 times, or above 1 with an accuracy that no guess has: softmax on sign-digits
+    learned     all others: 0.002 to 0.98 times, or above 1 with an accuracy beyond guessing: softmax on sign-digits
                 1.14 times and 73 %, model1 on digits after one epoch 0.9994 times and 19 % (5.6 standard deviations)
 
-The last epoch counts, not the best: mlp on sign-digits falls to 0.967 times in an early epoch, and ends dead.
+The last epoch counts, not the best: mlp on sign-digits falls to 0.967 times in an early epoch, but ends collapsed.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from numpy.typing import NDArray
 
 from modelzero.errors import quoted
 
-# A training loss has to be below that of guessing by this share. Even a constant answer that follows the labels of the
-# last batches stays above it, for no image comes twice in an epoch.
+# A training loss must be below that of guessing by this share. Even a constant answer that follows the labels of the
+# last batches stays above it, because no image comes twice in an epoch.
 _LOSS_MARGIN = 0.01
-# The same for a test loss, where a few confident mistakes weigh much.
+# The same for a test loss, in which a few confident mistakes weigh heavily.
 _TEST_LOSS_MARGIN = 0.10
-# Standard deviations by which an accuracy has to exceed that of a constant answer: 1 in 1,000 by chance.
+# Standard deviations by which an accuracy must exceed that of a constant answer: 1 in 1,000 by chance.
 _BEYOND_CHANCE = 3.1
-# Test images of other classes from which "one class for all of them" says something: a model that finds half of them
+# Test images of other classes from which predicting one class for all is evidence: a model that finds half of them
 # misses ten of ten once in 1,000 times.
 _LEAST_OTHERS = 10
 
 
 class Steps(NamedTuple):
-    """What a training by gradient steps says of itself.
+    """The training figures of a model trained by gradient steps.
 
     Args:
         losses: mean training loss of each epoch.
         accuracy: on the training images in the last epoch, as a fraction; NaN if unknown.
-        label_smoothing: share of the certainty that the training targets spread over all classes.
+        label_smoothing: share of each training target that is spread over all classes.
     """
 
     losses: Sequence[float]
@@ -58,11 +58,11 @@ def not_learned(
     steps: Steps | None = None,
     scores: NDArray[np.float32] | None = None,
 ) -> dict[str, Any] | None:
-    """Find out whether a training did not learn; return why, as the record keeps it, or None if it did.
+    """Return why a training did not learn, as stored in the record, or None if it learned.
 
-    The kinds are `loss`, for trainings by gradient steps: the last epoch's loss is not below that of guessing the
-    class frequencies, and neither accuracy nor test loss is better than a constant answer has; and `one class`: all
-    test images get the same class, and the test loss shows that the probabilities, too, say nothing.
+    The kinds are `loss`, for training by gradient steps: the last epoch's loss is not below that of guessing the class
+    frequencies, and neither accuracy nor test loss is better than that of a constant answer; and `one class`: all test
+    images get the same class, and the test loss shows that the probabilities are uninformative, too.
 
     >>> labels, dead = np.arange(100) % 2, np.zeros(100, np.int64)
     >>> not_learned(dead, labels, labels, ["ant", "bee"], test_loss=0.69, steps=Steps([0.71, 0.6934]))
@@ -74,17 +74,17 @@ def not_learned(
 
     Args:
         predictions: the predicted label of each test image.
-        labels: the true ones.
-        train_labels: those of the training images.
+        labels: the true labels of the test images.
+        train_labels: the labels of the training images.
         classes: the class names.
         test_loss: mean cross-entropy on the test images after the last epoch.
-        steps: what the training says of itself; None for models that are fitted in one go.
-        scores: the logits of the test images [n, classes], whatever their scale.
+        steps: the training figures; None for models fitted in one go.
+        scores: the logits of the test images [n, classes], on any scale.
     """
     train_shares, test_shares = (
         np.bincount(each, minlength=len(classes)) / len(each) for each in (train_labels, labels)
     )
-    # No answer that is the same for every image has a lower loss, or a higher accuracy, on these test images.
+    # No constant answer has a lower loss, or a higher accuracy, on these test images.
     test_loss_beats_guessing = test_loss < (1 - _TEST_LOSS_MARGIN) * _entropy(test_shares)
     train_losses = steps.losses if steps else ()
     if steps and not test_loss_beats_guessing:
@@ -99,7 +99,7 @@ def not_learned(
     said = int(predictions[0])
     others = int((labels != said).sum())
     if (predictions == said).all() and others >= _LEAST_OTHERS and not test_loss_beats_guessing:
-        # Where a class is rare, no image may need to come out as it, and yet the scores may tell which are likelier.
+        # A rare class may rightly be predicted for no image, while the scores still tell which images are likelier.
         frequent = scores is not None and not train_losses and train_shares[said] > 0.5
         if not (frequent and _tells_classes(np.asarray(scores), labels, said)):
             return {"kind": "one class", "class": classes[said]}
@@ -107,7 +107,7 @@ def not_learned(
 
 
 def not_finite(epoch: int, step: int) -> dict[str, Any]:
-    """Describe a training whose loss became NaN or infinite, as the record keeps it.
+    """Describe a training whose loss became NaN or infinite, as stored in the record.
 
     >>> why_not_learned(not_finite(1, 29))
     'its loss became NaN or infinite in epoch 1, step 29'
@@ -116,7 +116,7 @@ def not_finite(epoch: int, step: int) -> dict[str, Any]:
 
 
 def why_not_learned(fields: Mapping[str, Any]) -> str:
-    """Say why a training did not learn, as a clause, from what the record keeps.
+    """Return why a training did not learn as a clause of a sentence, from the fields in the record.
 
     >>> why_not_learned({"kind": "loss", "best": 2.3028, "last": 2.3049, "guessing": 2.3026})
     'its training loss never fell clearly below 2.30, which guessing the class frequencies gives'
@@ -147,14 +147,14 @@ def _entropy(shares: NDArray[np.float64]) -> float:
 
 
 def _beyond_chance(accuracy: float, share: float, images: int) -> bool:
-    """Tell whether an accuracy is better than that of always saying a class with this share."""
+    """Return whether an accuracy is better than that of always predicting a class with this share."""
     return accuracy > share + _BEYOND_CHANCE * math.sqrt(share * (1 - share) / images)
 
 
 def _tells_classes(scores: NDArray[np.float32], labels: NDArray[np.int64], said: int) -> bool:
-    """Tell whether the scores of some class are higher for its images than for others, beyond chance.
+    """Return whether the scores of some class are higher for its images than for others, beyond chance.
 
-    H. B. Mann, D. R. Whitney 1947, Annals of Mathematical Statistics 18, 50-60; equal scores share their ranks.
+    H. B. Mann, D. R. Whitney 1947, Annals of Mathematical Statistics 18, 50-60; ties share their ranks.
     """
     for label in np.unique(labels[labels != said]):
         _, place, counts = np.unique(scores[:, label] - scores[:, said], return_inverse=True, return_counts=True)

@@ -21,7 +21,7 @@ from modelzero.training.bars import Progress
 from modelzero.training.checkpoint import Checkpoints
 from modelzero.training.device import Stopwatch, seed_device
 
-# Steps between two looks at the losses: a look waits for the device.
+# Steps between two checks of the losses: each check waits for the device.
 _LOOK_EVERY = 64
 
 
@@ -29,10 +29,10 @@ class NonFiniteLossError(TrainingError):
     """The loss became NaN or infinite.
 
     Args:
-        message: for the user.
+        message: the error message.
         epoch: counted from 1.
         step: counted from 1 within the epoch.
-        tested: 1 where the test split had been looked at in this epoch, else 0.
+        tested: 1 if the test split was evaluated in this epoch, otherwise 0.
     """
 
     def __init__(self, message: str, epoch: int, step: int, tested: int = 0) -> None:
@@ -54,14 +54,15 @@ def train_epochs(
 ) -> Iterator[tuple[Epoch, Tensor]]:
     """Train the model in place; yield the figures and the test logits [N, classes] of each epoch as it ends.
 
-    It is the loop of the chapter, with everything random a function of (seed, epoch, step): the order of the
-    batches (see `epoch_order`), which images are mirrored, and, through torch's default generator, what the model
-    itself draws, such as dropout. The default generator is left changed. So it can go on from any step, to the bit.
+    This is the loop of the chapter, with everything random a function of (seed, epoch, step): the order of the batches
+    (see `epoch_order`), which images are mirrored, and, through torch's default generator, what the model itself
+    draws, such as dropout. So it can resume from any step, identical to the bit. The state of the default generator is
+    not restored.
 
     Raises:
-        NonFiniteLossError: the loss became NaN or infinite; noticed at most 64 steps later.
+        NonFiniteLossError: the loss became NaN or infinite; detected at most 64 steps later.
         RunError: a checkpoint could not be written.
-        Interruption: a signal asked it to stop; a checkpoint is written.
+        Interruption: a signal stopped it; a checkpoint is written.
     """
     model.to(device)
     train, test = (Split(split.images.to(device), split.labels.to(device)) for split in (data.train, data.test))
@@ -71,7 +72,7 @@ def train_epochs(
         momentum=recipe.momentum,
         nesterov=recipe.nesterov,
         weight_decay=recipe.weight_decay,
-        foreach=device.type != "cpu",  # on a CPU gathering the tensors into lists takes longer than it saves
+        foreach=device.type != "cpu",  # on a CPU, gathering the tensors into lists costs more time than it saves
     )
     steps = recipe.steps_per_epoch(len(train))
     lay_out = layout_of(model)
@@ -113,7 +114,7 @@ def train_epochs(
         train_seconds = seconds_before + training_time.seconds()
 
         test_time = Stopwatch(device)
-        seed_device(step_seeds[steps], device)  # for models that draw in their evaluation, too
+        seed_device(step_seeds[steps], device)  # for models that also draw random numbers in evaluation
         yield finished_epoch(
             epoch, steps, means, predict_logits(model, test.images), data, recipe, train_seconds, test_time
         )
@@ -134,11 +135,11 @@ def _put_back(state: Mapping[str, Tensor], model: nn.Module, optimizer: torch.op
     for module in model.modules():
         for name, buffer in list(module.named_buffers(recurse=False)):
             if any(size > 1 and not stride for size, stride in zip(buffer.shape, buffer.stride(), strict=True)):
-                setattr(module, name, buffer.contiguous())  # nothing can be copied into one number that stands for many
+                setattr(module, name, buffer.contiguous())  # an expanded buffer cannot be copied into
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        raise RunError(f"the checkpoint is of another model: {' '.join(str(error).split())[:200]}") from None
+        raise RunError(f"the checkpoint belongs to another model: {' '.join(str(error).split())[:200]}") from None
     for name, parameter in model.named_parameters():
         momentum = state.get(f"momentum.{name}")
         if momentum is not None:
@@ -155,7 +156,7 @@ def finished_epoch(
     train_seconds: float,
     test_time: Stopwatch,
 ) -> tuple[Epoch, Tensor]:
-    """Put together the figures of an epoch.
+    """Collect the figures of an epoch.
 
     Raises:
         NonFiniteLossError: the test loss is NaN or infinite.
@@ -183,10 +184,10 @@ def finished_epoch(
 
 
 def check_loss(loss: float, epoch: int, step: int, steps: int, learning_rate: float) -> None:
-    """Make sure that the loss of a step, counted from 1, is finite.
+    """Check that the loss of a step, counted from 1, is finite.
 
     Raises:
-        NonFiniteLossError: it is not.
+        NonFiniteLossError: it is NaN or infinite.
     """
     if not math.isfinite(loss):
         raise NonFiniteLossError(
@@ -198,14 +199,14 @@ def check_loss(loss: float, epoch: int, step: int, steps: int, learning_rate: fl
 
 
 def mirror_half(images: Tensor, seed: int, epoch: int, step: int) -> Tensor:
-    """Mirror a random half of the images left to right: which ones is a function of seed, epoch and step."""
+    """Mirror a random half of the images left to right, chosen by seed, epoch and step."""
     draws = np.random.default_rng([seed, epoch, step]).random(len(images)) < 0.5
     chosen = torch.from_numpy(draws).to(images.device)
     return torch.where(chosen[:, None, None, None], images.flip(3), images)
 
 
 def score(logits: Tensor, labels: Tensor, batch_size: int) -> dict[str, Any]:
-    """Compute the test figures of an `Epoch`: exact over the images, and as means over batches like the chapter."""
+    """Compute the test figures of an `Epoch`: exact over the images, and as means over batches as in the chapter."""
     losses = cross_entropy(logits, labels, reduction="none")
     right = (logits.argmax(1) == labels).numpy()
     starts = np.arange(0, len(right), batch_size)
@@ -220,13 +221,13 @@ def score(logits: Tensor, labels: Tensor, batch_size: int) -> dict[str, Any]:
 
 
 def chapter_mean(losses: Tensor, batch_size: int) -> float:
-    """Average the batches' mean losses as the chapter does: added up one after the other in float32.
+    """Average the mean losses of the batches as the chapter does: summed one after the other in float32.
 
     The rounding of that sum shows in the fifth decimal: Model 1's first test loss is 0.95636 this way, as printed,
-    and 0.95637 when it is averaged in float64.
+    and 0.95637 when averaged in float64.
     """
     whole = len(losses) // batch_size * batch_size
-    means = [losses[:whole].view(-1, batch_size).mean(1)]  # to the bit what each batch by itself gives
+    means = [losses[:whole].view(-1, batch_size).mean(1)]  # identical to averaging each batch by itself
     if whole < len(losses):
         means.append(losses[whole:].mean().view(1))
     batch_losses = torch.cat(means).cpu().numpy()
@@ -238,7 +239,7 @@ def _smaller(learning_rate: float) -> float:
 
 
 class _Tally:
-    """Loss and right images of each step of an epoch, read from the device only now and then."""
+    """Loss and correct images of each step of an epoch, read from the device only now and then."""
 
     def __init__(self, epoch: int, steps: int, learning_rate: float) -> None:
         self.epoch, self.steps, self.learning_rate = epoch, steps, learning_rate
@@ -259,12 +260,12 @@ class _Tally:
             self._look()
 
     def arrays(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """Loss and right images of each step so far, float64 and int64."""
+        """Return loss and number of correct images of each step so far, float64 and int64."""
         self._look()
         return np.array(self._losses, np.float64), np.array(self._rights, np.int64)
 
     def means(self, images: int, batch_size: int) -> tuple[float, float, float]:
-        """Mean batch loss, accuracy over the images, mean batch accuracy."""
+        """Return mean batch loss, accuracy over the images, and mean batch accuracy."""
         losses, rights = self.arrays()
         sizes = np.full(self.steps, batch_size)
         sizes[-1] = images - (self.steps - 1) * batch_size

@@ -1,4 +1,4 @@
-"""The settings of one training that are no part of a rung's recipe: default, help and check, in one place."""
+"""The settings of one training that are not part of a rung's recipe: default, help and check in one place."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_THREADS = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """How one training is run. The recipe of the rung counts where epochs, batch size or learning rate are None.
+    """The settings of one training. None for epochs, batch size or learning rate means the recipe of the rung.
 
     >>> TrainOptions(epochs=2).recipe()
     {'epochs': 2, 'least_steps': 1}
@@ -32,7 +32,7 @@ class TrainOptions:
     device: str = option("auto", "auto, cpu, cuda or mps; auto picks the faster one in a short trial.")
     threads: int | None = option(None, "CPU threads.  [default: 1 for small models, else one per core]", kind=int)
     engine: str = option(
-        "auto", "torch: the plain loop; fused: one compiled kernel for linear stacks; auto: fused where it can."
+        "auto", "torch: the plain loop; fused: one compiled kernel for linear stacks; auto: fused if possible."
     )
 
     def __post_init__(self) -> None:
@@ -45,7 +45,7 @@ class TrainOptions:
                 raise SettingError(f"{name} {getattr(self, name)!r}: expected one of {', '.join(known)}")
 
     def recipe(self) -> dict[str, int | float]:
-        """Return what is given in place of the rung's own recipe."""
+        """Return the settings that replace those of the rung's recipe."""
         names = ("epochs", "batch_size", "learning_rate")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         return given | ({"least_steps": 1} if "epochs" in given else {})

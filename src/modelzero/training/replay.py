@@ -1,4 +1,4 @@
-"""A run done again from its record alone, and whether the same came out."""
+"""Train a run again from its record alone, and compare the results."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from modelzero.runs.record import GROUPS, MODEL, PREDICTIONS
 from modelzero.runs.run import Run
 from modelzero.training.bars import Progress
 from modelzero.training.checkpoint import same_bits
-from modelzero.training.execute import begin, execute
+from modelzero.training.execute import begun, execute
 from modelzero.training.resume import prepare_again
 
-_MEASURED = ("train_seconds", "test_seconds")  # of no training twice the same
+_MEASURED = ("train_seconds", "test_seconds")  # different in every training
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One number that came out differently.
+    """One number that differs between run and replay.
 
     Args:
         where: `epoch 2`, `weights`, or `predictions`.
         field: the name of the figure or tensor.
-        recorded: what the record says.
-        replayed: what came out now.
+        recorded: the value in the record.
+        replayed: the value of the replay.
     """
 
     where: str
@@ -48,13 +48,13 @@ class Difference:
 
 @dataclass(frozen=True)
 class Replay:
-    """What came out of a replay.
+    """The result of a replay.
 
     Args:
         run: the name of the run.
-        differences: what came out differently, in the order in which it came.
-        environment: what differs in versions, machine and settings, in words.
-        seconds: that the training took now.
+        differences: the numbers that differ, in order of appearance.
+        environment: a message for each difference in versions, machine and settings.
+        seconds: training time of the replay.
         altered: whether the record was changed after it was written.
     """
 
@@ -66,11 +66,11 @@ class Replay:
 
     @property
     def identical(self) -> bool:
-        """Whether weights, predictions and history are the same to the bit."""
+        """Whether weights, predictions and history are identical to the bit."""
         return not self.differences
 
     def as_dict(self) -> dict[str, Any]:
-        """Return everything as `modelzero replay --json` prints it."""
+        """Return the document of `modelzero replay --json`."""
         return {"identical": self.identical, **asdict(self)}
 
 
@@ -81,7 +81,7 @@ def replay(
     *,
     progress: Progress | bool | None = None,
 ) -> Replay:
-    """Train again what a record describes, and compare weights, predictions and history to the bit.
+    """Train a run again from its record, and compare weights, predictions and history to the bit.
 
     >>> import tempfile, modelzero as mz
     >>> run = mz.train("digits", "model0", epochs=1, runs_dir=tempfile.mkdtemp())
@@ -90,28 +90,30 @@ def replay(
 
     Args:
         path: the folder of a finished run.
-        data: the images, or what `load` takes, where the record cannot say where they are.
-        model: the model, where it is one of your own.
+        data: the images, or what `load` takes, if the record cannot load them.
+        model: the model, if it is one of your own.
         progress: as for `train`.
 
     Raises:
-        RunError: no finished run there, one whose files were damaged, or one of an accelerator that is not here.
-        DataError: the images are not those of the record any more.
-        ModelError: a model of your own that was not given, or a different one.
+        RunError: there is no finished run, its files are damaged, or it used an accelerator that this machine lacks.
+        DataError: the images are no longer those of the record.
+        ModelError: a model of your own is missing, or `model` is a different one.
         TrainingError: the training failed this time.
     """
-    run = Run.read(path, changed=True)  # a record that was changed is what one may want to see through
+    run = Run.read(path, changed=True)  # a replay may serve to expose a changed record
     if run.status != "finished":
         raise RunError(f"run {run.id} is {run.status}: expected a finished run; {run.what_to_do}")
-    run.check_tensors()  # before long work, not after it
+    run.check_tensors()  # before the long training, not after it
     again = prepare_again(run, data, model, by="mz.replay")
     with tempfile.TemporaryDirectory(prefix="modelzero-replay-") as folder:
-        new = begin(again.spec, again.data, again.learner, folder)
         try:
-            done = execute(again.spec, again.data, new, learner=again.learner, checkpoint_every=None, progress=progress)
+            with begun(again.spec, again.data, again.learner, folder) as new:
+                done = execute(
+                    again.spec, again.data, new, learner=again.learner, checkpoint_every=None, progress=progress
+                )
         except UnfinishedError:
             raise RunError(
-                f"the replay of {run.id} cannot be written into {tempfile.gettempdir()}: make room there, or set TMPDIR"
+                f"the replay of {run.id} cannot be written to {tempfile.gettempdir()}: free disk space, or set TMPDIR"
             ) from None
         except TrainingError as error:
             raise TrainingError(f"the replay of {run.id} failed: {error.what}") from error
@@ -146,7 +148,7 @@ def _in_tensors(where: str, run: Run, done: Run, name: str) -> Iterator[Differen
     before, now = run.tensors(name), done.tensors(name)
     for key in sorted(before.keys() | now.keys()):
         if key == GROUPS and not (key in before and key in now):
-            continue  # no result of the training: older records lack them
+            continue  # not a result of the training; older records lack them
         if key not in before or key not in now:
             yield Difference(where, key, "there" if key in before else "absent", "there" if key in now else "absent")
         elif not same_bits(before[key], now[key]):
@@ -156,7 +158,7 @@ def _in_tensors(where: str, run: Run, done: Run, name: str) -> Iterator[Differen
 def _first(where: str, key: str, before: Tensor, now: Tensor) -> Difference:
     if before.shape != now.shape or before.dtype != now.dtype:
         return Difference(where, key, f"{before.dtype} {list(before.shape)}", f"{now.dtype} {list(now.shape)}")
-    # By their bits: -0.0 equals 0.0, and NaN differs from itself.
+    # Compare bits: -0.0 equals 0.0, and NaN differs from itself.
     bits = [tensor.contiguous().view(-1, 1).view(torch.uint8) for tensor in (before, now)]
     apart = torch.nonzero((bits[0] != bits[1]).any(1)).view(-1)
     count = f"{len(apart):,} of {before.numel():,}"

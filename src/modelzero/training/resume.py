@@ -1,4 +1,4 @@
-"""A run continues where it was interrupted, to the bit."""
+"""Resume an interrupted run, with results identical to the bit."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ from modelzero.training.checkpoint import (
     remove_all,
 )
 from modelzero.training.device import accelerators
-from modelzero.training.execute import execute_claimed
+from modelzero.training.execute import execute
 
 
 @dataclass(frozen=True, eq=False)
 class Again:
-    """What a record describes, ready to be executed.
+    """A recorded run, ready to be executed.
 
     Args:
-        spec: all that decides the run.
+        spec: everything that determines the run.
         data: the images.
-        learner: just built.
+        learner: the model, just built.
     """
 
     spec: Spec
@@ -65,10 +65,10 @@ def resume(
     progress: Progress | bool | None = None,
     stopped: Stopped = never,
 ) -> Run:
-    """Continue a run that was interrupted, killed, or failed for lack of disk space, in its own folder.
+    """Resume a run that was interrupted, killed, or ran out of disk space, in its own folder.
 
-    It continues from the last intact checkpoint, or from its beginning where there is none, and ends with the
-    weights and predictions, to the bit, that it would have had. A finished run is read back.
+    It continues from the last intact checkpoint, or from the beginning if there is none, and ends with the same
+    weights and predictions, to the bit, as without the interruption. A finished run is read back.
 
     >>> import tempfile, modelzero as mz
     >>> run = mz.train("digits", "model0", epochs=1, runs_dir=tempfile.mkdtemp())
@@ -77,26 +77,26 @@ def resume(
 
     Args:
         path: the folder of the run.
-        data: the images, or what `load` takes, where the record cannot say where they are: those of `from_arrays` or
-            `from_torch`, or a folder that was moved.
-        model: the model, where it is one of your own.
+        data: the images, or what `load` takes, if the record cannot load them: those of `from_arrays` or `from_torch`,
+            or a folder that was moved.
+        model: the model, if it is one of your own.
         checkpoint_every: as for `train`.
-        take_over: resume a run that a process on another host wrote, which is known to have ended.
+        take_over: resume a run that was written by a process on another host, which you know has ended.
         progress: as for `train`.
-        stopped: is asked after each step; it returns the number of the signal that the training is to end as if by.
+        stopped: called after each step; returns the number of the signal to end with, or None.
 
     Raises:
-        RunError: no run there, a damaged record, one that another process is at work on, or one of an accelerator that
-            is not here.
-        DataError: the images are not those of the record any more.
-        ModelError: a model of your own that was not given, or a different one.
-        TrainingError, Interruption: as `train`.
+        RunError: there is no run, its record is damaged, another process is writing it, or it used an accelerator that
+            this machine lacks.
+        DataError: the images are no longer those of the record.
+        ModelError: a model of your own is missing, or `model` is a different one.
+        TrainingError, Interruption: as for `train`.
     """
     path = Path(path)
     checkpoint_every = None if checkpoint_every is None else check_every(checkpoint_every)
     run = Run.read(path)
     if run.status == "finished":
-        with contextlib.suppress(OSError, RunError):  # what its last moment did not remove any more
+        with contextlib.suppress(OSError, RunError):  # files that it had no time to remove
             remove_temporaries(path)
             remove_all(path)
         return run
@@ -114,7 +114,7 @@ def resume(
                 remove_all(path)
         rewrite_history(path, [] if start is None else start.history)
         write_record(path, _resumed(run.record, start, trouble))
-        return execute_claimed(
+        return execute(
             again.spec,
             again.data,
             path,
@@ -159,28 +159,28 @@ def prepare_again(
     """Load the data of a record and build its model.
 
     Args:
-        run: the record.
-        data: the images, or what `load` takes; None where the record says where they are.
-        model: one of the user's own; None where the record names it.
-        by: the function that is given these, for messages.
+        run: the run.
+        data: the images, or what `load` takes; None if the record can load them.
+        model: the model, if it is the user's own; None for a built-in one.
+        by: the function that takes `data` and `model`, for messages.
 
     Raises:
         RunError: it was trained on an accelerator that this machine lacks.
-        DataError: the images are not available, or are others.
-        ModelError: a model of the user's own that was not given, or a different one.
+        DataError: the images are not available, or not those of the record.
+        ModelError: a model of the user's own is missing, or `model` is a different one.
     """
     record = run.record
     spec = Spec.of(record, model, by=by)
     if spec.device.partition(":")[0] not in ("cpu", *accelerators()):
         raise RunError(
-            f"run {run.id} was trained on {spec.device} ({record.environment.accelerator}), which is not on this "
-            "machine, or this torch cannot use it: continue where there is one"
+            f"run {run.id} was trained on {spec.device} ({record.environment.accelerator}), which this machine lacks "
+            "or this torch cannot use: continue on a machine that has one"
         )
     if data is None:
         if record.data.origin is None:
             raise DataError(
                 f"run {run.id} was trained on {record.data.name!r} ({record.data.source}), which the record cannot "
-                f"load again: give it as {by}({str(run.path)!r}, data=...)"
+                f"load again: pass it as {by}({str(run.path)!r}, data=...)"
             )
         data = load_again(record.data.origin)
     elif not isinstance(data, ImageData):

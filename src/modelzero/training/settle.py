@@ -1,4 +1,4 @@
-"""Settle a training before it begins: epochs, engine, threads and device, each with the reason."""
+"""Settle epochs, engine, threads and device of a training before it begins, each with the reason."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from modelzero.training.options import TrainOptions
 
 
 def settle(rung: Rung, learner: Learner, data: ImageData, options: TrainOptions, *, ladder: str | None = None) -> Spec:
-    """Return the spec of a training: all that decides it, with what was derived and why.
+    """Return the spec of a training: everything that determines it, and the reason of each derived setting.
 
     >>> import modelzero as mz
     >>> from modelzero.models.learner import learner_of
@@ -37,14 +37,14 @@ def settle(rung: Rung, learner: Learner, data: ImageData, options: TrainOptions,
     'fused'
 
     Args:
-        rung: with its own recipe.
+        rung: the rung, with its own recipe.
         learner: the rung's model, just built.
-        data: what it will be trained on.
-        options: what was given.
-        ladder: the id of the ladder that it is a cell of.
+        data: the training data.
+        options: the given settings.
+        ladder: id of the ladder that it belongs to.
 
     Raises:
-        SettingError: a setting that this model, data or machine cannot follow.
+        SettingError: a setting does not work with this model, data or machine.
     """
     given = options.recipe()
     random, randomness = randomness_of(rung, learner)
@@ -61,7 +61,7 @@ def settle(rung: Rung, learner: Learner, data: ImageData, options: TrainOptions,
         if needless:
             raise SettingError(
                 f"{' and '.join(needless).replace('_', ' ')} given: {rung.name} is fitted in one go and takes none; "
-                "leave it out"
+                "remove it"
             )
         threads = options.threads or 1
         derived = {"threads": f"{threads}: fitted in one go", "device": "cpu: fitted in one go"}
@@ -96,7 +96,7 @@ def _settled_by_steps(spec: Spec, learner: Learner, data: ImageData, options: Tr
 
 @contextlib.contextmanager
 def own_random_numbers(engine: str | None) -> Iterator[None]:
-    """Leave torch's random numbers as they are; the kernel draws none, and may run in several threads."""
+    """Restore torch's random state afterwards; not for the kernel, which draws none and may run in several threads."""
     if engine != "torch":
         yield
         return

@@ -14,7 +14,7 @@ from modelzero.models.rungs import Rung, as_rung
 from modelzero.runs.run import Run
 from modelzero.training.bars import Progress
 from modelzero.training.checkpoint import EVERY_SECONDS, check_every
-from modelzero.training.execute import begin, execute
+from modelzero.training.execute import begun, execute
 from modelzero.training.options import TrainOptions
 from modelzero.training.settle import settle
 
@@ -37,11 +37,11 @@ def train(
     ladder: str | None = None,
     progress: Progress | bool | None = None,
 ) -> Run:
-    """Train one model on one data set with one seed, and leave its record in a new folder.
+    """Train one model on one dataset with one seed, and write its record to a new folder.
 
     The steps are the chapter's: weights as after `torch.manual_seed(seed)`, batches in the order of a shuffling
-    DataLoader after `torch.manual_seed(seed)`, cross-entropy, SGD, an evaluation after each epoch. Models that are
-    fitted in one go, such as `knn`, are fitted and evaluated once.
+    DataLoader after `torch.manual_seed(seed)`, cross-entropy, SGD, an evaluation after each epoch. Models fitted in
+    one go, such as `knn`, are fitted and evaluated once.
 
     >>> import tempfile, modelzero as mz
     >>> run = mz.train("digits", "model0", epochs=2, seed=42, runs_dir=tempfile.mkdtemp())
@@ -53,29 +53,30 @@ def train(
             settings have been checked.
         model: a rung's name, a `Rung`, or a factory of a `torch.nn.Module` that maps [B, C, H, W] in [0, 1] to
             logits [B, classes], or of a scikit-learn classifier; see `Rung` for the arguments of a factory.
-        epochs: passes over the training split; None takes the rung's recipe.
-        batch_size: images in one step; likewise.
+        epochs: passes over the training split; None means the rung's recipe.
+        batch_size: images per step; likewise.
         learning_rate: step size; likewise.
-        seed: of weights, batch order and dropout, 0 to 2**63 - 1.
-        hidden_units: width of the models of the chapter.
-        device: `auto`, `cpu`, `cuda` or `mps`; `auto` takes the accelerator only where a short trial is faster.
-        threads: threads on the CPU; None takes one for small models and all cores for larger ones.
+        seed: seed of weights, batch order and dropout, 0 to 2**63 - 1.
+        hidden_units: width of the chapter's models.
+        device: `auto`, `cpu`, `cuda` or `mps`; `auto` uses the accelerator only if it is faster in a short trial.
+        threads: CPU threads; None means one for small models and all cores for larger ones.
         engine: `torch` is the plain loop; `fused` is one compiled kernel for stacks of linear layers, many times as
-            fast and equal to rounding; `auto` takes it wherever it can.
-        runs_dir: the folder that gets the run's folder.
-        data_dir: where `load` looks first.
+            fast and equal up to rounding; `auto` uses it where possible.
+        runs_dir: the folder in which the run's folder is created.
+        data_dir: the folder that `load` searches first.
         checkpoint_every: seconds between two checkpoints, from which `resume` continues; a shorter training writes
-            none. None keeps one only when a signal ends the training.
-        ladder: the id of the ladder that this is a cell of, for the record.
-        progress: show bars; None means in terminals and notebooks. Or an object with the methods of `Progress`.
+            none. None writes one only when a signal stops the training.
+        ladder: id of the ladder that this run belongs to, for the record.
+        progress: whether to show bars; None means only in terminals and notebooks. Or an object with the methods of
+            `Progress`.
 
     Returns:
         The run, with its history, its record and the trained model.
 
     Raises:
-        InputError: data, model, a setting or a folder that cannot be used; nothing was trained.
+        InputError: data, model, a setting or a folder cannot be used; nothing was trained.
         TrainingError: the loss became NaN or infinite, or the model failed; the run is recorded as `failed`.
-        UnfinishedError: the folder could not be written any more; what was complete before is still there.
+        UnfinishedError: the folder could no longer be written; everything completed before is kept.
         Interruption: SIGINT, SIGTERM or SIGHUP; a KeyboardInterrupt. A checkpoint is written.
     """
     rung = as_rung(model)
@@ -97,5 +98,5 @@ def train(
         rung, data.image_shape, len(data.classes), hidden_units=options.hidden_units, seed=options.seed
     )
     spec = settle(rung, learner, data, options, ladder=ladder)
-    folder = begin(spec, data, learner, runs_dir)
-    return execute(spec, data, folder, learner=learner, checkpoint_every=checkpoint_every, progress=progress)
+    with begun(spec, data, learner, runs_dir) as folder:
+        return execute(spec, data, folder, learner=learner, checkpoint_every=checkpoint_every, progress=progress)

@@ -1,1 +1,1 @@
-"""The training loop for stacks of linear layers, in one compiled kernel: the same arithmetic, without the overhead."""
+"""Train stacks of linear layers in one compiled kernel: the same arithmetic, without the overhead."""

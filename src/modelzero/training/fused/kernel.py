@@ -1,16 +1,16 @@
-"""Steps of a training in one compiled function: gather, forward, loss, backward, update.
+"""Training steps in one compiled function: gather, forward, loss, backward, update.
 
-The same arithmetic as in `training/loop.py`, which is the one to read first; numbers differ in their last bits, because
-sums are added in another order. All arrays are flat; rows are padded with zeros to whole blocks, and a table says where
-each layer's parts begin:
+The same arithmetic as in `training/loop.py`, which is the one to read first; numbers differ in their last bits because
+sums are added in another order. All arrays are flat; rows are padded with zeros to whole blocks, and a table holds the
+position of each layer's parts:
 
-    images            the uint8 images of the batch [batch, padded pixels]; what they are multiplied with is scaled
-    weights, velocity   for each layer its matrix [padded outputs, padded inputs], as torch has it, then its biases
-    values              what each layer makes of the batch [batch, padded outputs]
-    deltas              the derivative of the loss by it
+    images              the uint8 images of the batch [batch, padded pixels]; the products are scaled
+    weights, velocity   for each layer its matrix [padded outputs, padded inputs], as in torch, then its biases
+    values              the output of each layer [batch, padded outputs]
+    deltas              the derivative of the loss with respect to it
 
-Several threads share a step: each takes some of its images up to the deltas, then a part of every weight matrix. Each
-number is added up by one thread in one order, so the results do not depend on how many there are.
+Several threads share a step: each computes the deltas of some of its images, then updates a part of every weight
+matrix. Each number is summed by one thread in one order, so the results do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from modelzero.training.fused.tiles import (
     outer_tile,
 )
 
-# Columns of the table of layers. ROWS are the outputs and as many more as fill blocks, of which so many tall ones come
-# first; likewise UNITS, with broad blocks.
+# Columns of the table of layers. ROWS is the number of outputs rounded up to whole blocks, of which TALL_BLOCKS tall
+# ones come first; likewise UNITS, with broad blocks.
 (
     INPUTS, OUTPUTS, ROW, OUT_ROW, ROWS, TALL_BLOCKS, UNITS, BROAD_BLOCKS, WEIGHTS, BIAS, RELU, VALUES, RESULTS, DELTAS
 ) = range(14)  # fmt: skip
 
-# The shapes of the blocks: as much as fits into 32 registers of 16 numbers, or into 16 of 8.
+# Block shapes: as large as fits into 32 registers of 16 numbers, or into 16 of 8.
 if llvm.get_host_cpu_features().get("avx512f"):
     TALL, LOW, _VECTORS, _INNER_ROWS, BROAD, SLIM = 10, 8, 2, 4, 5, 4
 else:
@@ -57,7 +57,7 @@ _broad, _slim = inner_tile(_INNER_ROWS, BROAD), inner_tile(_INNER_ROWS, SLIM)
 _broad_row, _slim_row = inner_tile(1, BROAD), inner_tile(1, SLIM)
 
 _ZERO, _ONE, _SCALE = np.float32(0), np.float32(1), np.float32(1) / np.float32(255)
-# How often a thread that waits for the others looks before it gives way: some 50 microseconds.
+# How often a waiting thread polls before it yields: about 50 microseconds.
 _LOOKS = 20_000
 
 
@@ -70,7 +70,7 @@ def _whole_vectors(width):
 def _inner_product(
     a, a_at, a_row, b, b_at, b_row, c, c_at, c_row, rows, broad_blocks, columns, count, scale, bias, relu
 ):  # fmt: skip
-    """C[rows, columns] = bias + scale * sum over k of A[row, k] * B[column, k]; the count of k a multiple of 16."""
+    """Set C[rows, columns] = bias + scale * sum over k of A[row, k] * B[column, k]; `count` is a multiple of 16."""
     column, block = 0, 0
     while column < columns:
         broad = block < broad_blocks
@@ -93,7 +93,7 @@ def _inner_product(
 
 @njit
 def _outer_product(a, a_at, a_row, b, b_at, b_k, c, c_at, c_row, rows, columns, count):
-    """C[rows, columns] = sum over k of A[row, k] * B[k, column]; columns a multiple of the width of a block."""
+    """Set C[rows, columns] = sum over k of A[row, k] * B[k, column]; `columns` is a multiple of the block width."""
     for column in range(0, columns, WIDTH):
         row = 0
         while row < rows:
@@ -111,7 +111,7 @@ def _descend(
     deltas, at, delta_row, inputs, inputs_at, row, weights, velocity, weights_at, rows, tall_blocks, count,
     scale, rate, plain, momentum, by_gradient, by_speed, decay, part, parts,
 ):  # fmt: skip
-    """Change this thread's part of a layer's weights [rows, row] by their gradient, a sum over the images."""
+    """Update this thread's part of a layer's weights [rows, row] by their gradient, a sum over the images."""
     blocks = tall_blocks + (rows - tall_blocks * TALL) // LOW
     everything = row // WIDTH * blocks
     for each in range(everything * part // parts, everything * (part + 1) // parts):
@@ -134,7 +134,7 @@ def _descend(
 
 @njit
 def _ask_for(images, labels, order, start, first, last):
-    """Ask for some images of a batch that is to come, and do not wait."""
+    """Prefetch some images of a later batch, without waiting."""
     pixels = images.shape[1]
     everything = images.reshape(-1)
     for place in range(start + first, min(start + last, len(order))):
@@ -142,12 +142,12 @@ def _ask_for(images, labels, order, start, first, last):
         fetch(labels, order[place])
         for at in range(0, pixels, 64):
             fetch(everything, picture + at)
-        fetch(everything, picture + pixels - 1)  # its last line, which need not begin where a line does
+        fetch(everything, picture + pixels - 1)  # its last cache line, as the image may not be aligned
 
 
 @njit
 def _gather(images, order, start, first, last, pictures, row_length):
-    """Bring the images of a batch together."""
+    """Gather the images of a batch."""
     pixels = images.shape[1]
     everything = images.reshape(-1)
     for row in range(first, last):
@@ -173,7 +173,7 @@ def _forward(layers, weights, pictures, values, first, last):
 
 @njit
 def _loss(layers, labels, order, start, first, last, size, smoothing, values, deltas, losses, rights):
-    """Cross-entropy of some images of a batch, and which are right; its derivative by the logits goes to `deltas`."""
+    """Compute cross-entropy and correctness of some images of a batch; write the derivative by the logits to `deltas`."""
     _, classes, _, out_row, _, _, _, _, _, _, _, _, results, at = layers[len(layers) - 1]
     spread = smoothing / np.float32(classes)
     share = _ONE / np.float32(size)
@@ -187,7 +187,7 @@ def _loss(layers, labels, order, start, first, last, size, smoothing, values, de
             top = value if value > top else top
             logits += value
         best = 0
-        for unit in range(classes - 1, -1, -1):  # the first of equals
+        for unit in range(classes - 1, -1, -1):  # the first of equal ones
             best = unit if values[z + unit] == top else best
         rights[picture] = best == label
         exponentials(deltas, d, values, z, units, top)
@@ -205,7 +205,7 @@ def _loss(layers, labels, order, start, first, last, size, smoothing, values, de
 
 @njit
 def _pass_back(layers, weights, values, deltas, first, last):
-    """Bring the derivatives of some images from the logits down to the results of the first layer."""
+    """Propagate the derivatives of some images from the logits back to the outputs of the first layer."""
     for layer in range(len(layers) - 1, -1, -1):
         _, outputs, row, out_row, _, _, _, _, at, _, relu, _, to, here = layers[layer]
         if relu:
@@ -245,7 +245,7 @@ def _update(
     part,
     parts,
 ):
-    """Make a step as `torch.optim.SGD` does: this thread's part of each matrix; the first thread also the biases."""
+    """Update this thread's part of each matrix like `torch.optim.SGD`; the first thread also updates the biases."""
     plain = momentum == 0 and decay == 0
     by_gradient, by_speed = (_ONE, momentum) if nesterov else (_ZERO, _ONE)
     for layer in range(len(layers)):
@@ -275,7 +275,7 @@ def _update(
 
 @njit
 def _wait(counter, others):
-    """Wait until so many threads in all have come to a place like this."""
+    """Wait until the counter of arrivals at barriers reaches `others`."""
     arrive(counter)
     looks = 0
     while arrived(counter) < others:
@@ -293,8 +293,8 @@ def _train_steps(
         start = step * batch
         size = min(batch, len(order) - start)
         low, high = size * part // parts, size * (part + 1) // parts
-        # Images lie anywhere in memory, so those of the next batch are asked for now, a third at a time: a core
-        # can wait for only so many at once.
+        # Images are scattered in memory, so those of the next batch are prefetched now, a third at a time: a core can
+        # have only a limited number of loads in flight.
         third, ahead = (high - low + 2) // 3, start + size
         _gather(images, order, start, low, high, pictures, layers[0, ROW])
         _ask_for(images, labels, order, ahead, low, low + third)
@@ -345,10 +345,10 @@ def _predict(images, order, first, last, batch, layers, weights, pictures, value
 
 
 def _compiled(signature: str, function: Callable[..., None]) -> Any:
-    """Compile, or read what was compiled before; where nothing can be stored, or it is damaged, compile anew."""
+    """Compile, or load from the cache; if the cache cannot be written or is damaged, compile without it."""
     try:
         return njit(signature, nogil=True, cache=True)(function)
-    except Exception:  # numba's own kinds and the system's: whatever it is, it must not cost more than the time
+    except Exception:  # numba's own errors and the system's: any of them may only cost time
         return njit(signature, nogil=True)(function)
 
 

@@ -1,4 +1,4 @@
-"""The training loop around the compiled kernel: a few hundred steps at a time, then a look at the losses."""
+"""The training loop around the compiled kernel: a few hundred steps at a time, then a check of the losses."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from modelzero.training.checkpoint import Checkpoints
 from modelzero.training.device import Stopwatch
 from modelzero.training.loop import check_loss, finished_epoch
 
-# Multiply-adds between two looks at the losses, at progress and at Ctrl-C: less than a tenth of a second.
+# Multiply-adds between two checks of losses, progress and Ctrl-C: less than a tenth of a second.
 _MULTIPLY_ADDS_AT_ONCE = 8_000_000_000
-# Images that an evaluation looks at at once, where the batches are no larger.
+# Least number of images that an evaluation processes at once.
 _LEAST_HELD = 64
 _CACHE_LINE = 64
-# More than all threads together ever come to a waiting place in one call.
+# More than the number of arrivals of all threads in one call.
 _NOBODY_WAITS = np.iinfo(np.int64).max // 2
 
 
@@ -39,14 +39,14 @@ def fused_epochs(
     progress: Progress,
     checkpoints: Checkpoints,
 ) -> Iterator[tuple[Epoch, Tensor]]:
-    """Train as `train_epochs` does, to rounding, a model that `what_hinders` has nothing against.
+    """Train like `train_epochs`, equal up to rounding, a model for which `what_hinders` returns None.
 
-    The number of threads changes no bit of the results.
+    The results are identical to the bit for any number of threads.
 
     Raises:
-        NonFiniteLossError: the loss became NaN or infinite; noticed at the end of the steps that are done at once.
+        NonFiniteLossError: the loss became NaN or infinite; detected after the current chunk of steps.
         RunError: a checkpoint could not be written.
-        Interruption: a signal asked it to stop; a checkpoint is written.
+        Interruption: a signal stopped it; a checkpoint is written.
     """
     cpu = torch.device("cpu")
     fused = Fused(model, recipe, threads)
@@ -95,9 +95,9 @@ class Fused:
     """A stack of linear layers in the kernel's arrays.
 
     Args:
-        model: of `nn.Flatten`, `nn.Linear` and `nn.ReLU`.
-        recipe: what trains it.
-        threads: how many share each step.
+        model: a stack of `nn.Flatten`, `nn.Linear` and `nn.ReLU`.
+        recipe: the recipe that trains it.
+        threads: number of threads that share each step.
     """
 
     def __init__(self, model: nn.Sequential, recipe: Recipe, threads: int = 1) -> None:
@@ -122,7 +122,7 @@ class Fused:
                 [layer.in_features, layer.out_features, row, out_row, rows, tall_blocks, units, broad_blocks,
                  weights, bias, relu, below, values, deltas]
             )  # fmt: skip
-            below = values  # the next layer reads what this one makes of the images
+            below = values  # the next layer reads the output of this one
             weights, values, deltas = bias + out_row, values + self._held * out_row, deltas + batch * out_row
         self._layers = np.array(table, np.int64)
         self._weights, self._velocity = _zeros(weights, np.float32), _zeros(weights, np.float32)
@@ -148,16 +148,16 @@ class Fused:
         losses: np.ndarray[Any, Any],
         rights: np.ndarray[Any, Any],
     ) -> None:
-        """Make some steps of an epoch.
+        """Run some steps of an epoch.
 
         Args:
             images: uint8 [N, pixels].
             labels: int64 [N].
-            order: of the epoch's images, int64.
-            steps: which of the epoch.
-            rates: float32, the learning rate of each step of the epoch.
-            losses: float64, gets the mean loss of each step's batch, before the step.
-            rights: int64, gets how many of its images were right.
+            order: int64, order of the epoch's images.
+            steps: which steps of the epoch.
+            rates: float32, learning rate of each step of the epoch.
+            losses: float64, receives the mean loss of each step's batch, before the step.
+            rights: int64, receives the number of its images classified correctly.
         """
         recipe = self._recipe
         self._counter[0] = 0
@@ -185,34 +185,34 @@ class Fused:
         return torch.from_numpy(logits)
 
     def state(self) -> dict[str, Tensor]:
-        """Return what changes with each step, as the kernel has it."""
+        """Return the arrays that change with each step, in the kernel's layout."""
         return {"weights": torch.from_numpy(self._weights), "velocity": torch.from_numpy(self._velocity)}
 
     def put_back(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what `state` gave.
+        """Restore what `state` returned.
 
         Raises:
-            RunError: it is of another model.
+            RunError: it belongs to another model.
         """
         for name, own in self.state().items():
             if name not in state or state[name].shape != own.shape:
-                raise RunError(f"the checkpoint is of another model: its {name} do not fit")
+                raise RunError(f"the checkpoint belongs to another model: its {name} do not fit")
             own.copy_(state[name])
 
     def write_back(self) -> None:
-        """Give the model its weights."""
+        """Copy the weights into the model."""
         for matrix, bias, layer in self._parts():
             layer.weight.data.copy_(torch.from_numpy(matrix))
             layer.bias.data.copy_(torch.from_numpy(bias))
 
     def _together(self, work: Callable[[int], None]) -> None:
-        """Let each thread do its part, this one the first."""
+        """Run each thread's part in parallel; the current thread does the first."""
         others = [Thread(target=work, args=(part,)) for part in range(1, self._threads)]
         try:
             for thread in others:
                 thread.start()
             work(0)
-        except BaseException:  # Ctrl-C between two starts, or no thread to be had: nobody may wait for those for ever
+        except BaseException:  # Ctrl-C between two starts, or no thread available: the others must not wait forever
             self._counter[0] = _NOBODY_WAITS
             raise
         finally:
@@ -221,7 +221,7 @@ class Fused:
                     thread.join()
 
     def _buffers(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """Make room for some images, and for what the layers make of them."""
+        """Allocate arrays for some images and for the outputs of the layers."""
         row = int(self._layers[0, self._kernel.ROW])
         return _zeros(self._held * row, np.uint8), _zeros(self._values_held, np.float32)
 
@@ -234,7 +234,7 @@ class Fused:
 
 
 def blocks(size: int, large: int, small: int) -> tuple[int, int]:
-    """Divide into blocks of two sizes with as little to spare as can be; return the whole, and how many are large.
+    """Divide into blocks of two sizes with the least padding; return the padded size and the number of large blocks.
 
     >>> blocks(10, 10, 8), blocks(11, 10, 8), blocks(20, 10, 8), blocks(256, 10, 8)
     ((10, 1), (16, 0), (20, 2), (256, 24))
@@ -251,7 +251,7 @@ def rows_of(images: Tensor) -> np.ndarray[Any, Any]:
 
 
 def _zeros(count: int, dtype: type[np.generic]) -> np.ndarray[Any, Any]:
-    """Make an array that begins where a line of the cache does: no vector of it lies in two."""
+    """Allocate an array aligned to a cache line, so that no vector spans two."""
     room = np.zeros(count * np.dtype(dtype).itemsize + _CACHE_LINE, np.uint8)
     start = -room.ctypes.data % _CACHE_LINE
     return room[start : start + count * np.dtype(dtype).itemsize].view(dtype)

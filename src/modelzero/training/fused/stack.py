@@ -1,4 +1,4 @@
-"""Which models the compiled kernel can train, and which engine trains one."""
+"""Choose the engine of a training, and check which models the compiled kernel can train."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from modelzero.training.options import ENGINES
 
 
 def choose_engine(engine: str, model: nn.Module, recipe: Recipe, device: str) -> tuple[str, str]:
-    """Settle what trains a model, `torch` or `fused`, and say why.
+    """Choose the engine that trains a model, `torch` or `fused`; return it with the reason.
 
-    By a rule, not by timing, since the last bits of the results differ.
+    By a rule, not by timing, because the last bits of the results differ.
 
     Raises:
-        SettingError: an unknown engine, or `fused` where it cannot be.
+        SettingError: the engine is unknown, or `fused` cannot train the model.
     """
     if engine not in ENGINES:
         raise SettingError(f"engine {engine!r}: expected one of {', '.join(ENGINES)}")
@@ -27,16 +27,16 @@ def choose_engine(engine: str, model: nn.Module, recipe: Recipe, device: str) ->
         why_not = f"the fused kernel computes on the CPU, not on {device}"
     if engine == "fused":
         if why_not is not None:
-            raise SettingError(f"engine 'fused' cannot train this: {why_not}; take auto or torch")
+            raise SettingError(f"engine 'fused' cannot train this: {why_not}; use auto or torch")
         return "fused", "fused: as asked"
     return ("fused", "fused: linear layers and ReLU with SGD") if why_not is None else ("torch", f"torch: {why_not}")
 
 
 def what_hinders(model: nn.Module, recipe: Recipe) -> str | None:
-    """Say why the kernel cannot train a model; None where it can.
+    """Return why the kernel cannot train a model; None if it can.
 
-    It can train `nn.Sequential` of `nn.Flatten`, then `nn.Linear` with or without an `nn.ReLU` after it, as they are:
-    nothing derived from them, hooked into them, shared or frozen.
+    It can train an `nn.Sequential` of one `nn.Flatten`, then `nn.Linear` layers, each optionally followed by an
+    `nn.ReLU`: no subclasses, hooks, shared or frozen weights.
 
     >>> what_hinders(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), Recipe())
     >>> what_hinders(nn.Sequential(nn.Flatten(), nn.Tanh()), Recipe())
@@ -45,7 +45,7 @@ def what_hinders(model: nn.Module, recipe: Recipe) -> str | None:
     if recipe.flip:
         return "its recipe mirrors images"
     if type(model) is not nn.Sequential or not len(model) or type(model[0]) is not nn.Flatten:
-        return "it is no nn.Sequential that begins with nn.Flatten"
+        return "it is not an nn.Sequential that begins with nn.Flatten"
     if (model[0].start_dim, model[0].end_dim) != (1, -1):
         return "its Flatten keeps some dimensions"
     before: type[nn.Module] = nn.ReLU
@@ -53,7 +53,7 @@ def what_hinders(model: nn.Module, recipe: Recipe) -> str | None:
         if type(layer) not in (nn.Linear, nn.ReLU):
             return f"it has a {type(layer).__name__}, expected a Linear or ReLU"
         if type(layer) is nn.ReLU and before is nn.ReLU:
-            return "it has a ReLU that follows no Linear"
+            return "it has a ReLU that does not follow a Linear"
         before = type(layer)
     tensors = list(model.parameters())
     linears = [layer for layer in model if isinstance(layer, nn.Linear)]
@@ -68,12 +68,12 @@ def what_hinders(model: nn.Module, recipe: Recipe) -> str | None:
     if any(tensor.dtype != torch.float32 or tensor.device.type != "cpu" for tensor in tensors):
         return "its weights are not float32 on the CPU"
     if any(_hooked(held) for held in [model, *model, *tensors]):
-        return "something is hooked into it"
+        return "it has hooks"
     return None
 
 
 def _hooked(held: nn.Module | torch.Tensor) -> bool:
-    """Find hooks, also those of weight_norm, and methods that were replaced."""
+    """Detect hooks, including those of weight_norm, and replaced methods."""
     if isinstance(held, torch.Tensor):
         return bool(getattr(held, "_backward_hooks", None) or getattr(held, "_post_accumulate_grad_hooks", None))
     return "forward" in vars(held) or any(

@@ -1,6 +1,6 @@
-"""Blocks of matrix products that stay in vector registers: what a compiler does not make of plain loops.
+"""Blocks of matrix products that stay in vector registers, which compilers do not make of plain loops.
 
-Each function here makes a numba intrinsic, which writes LLVM instructions: a small block of the result is added up in
+Each function here creates a numba intrinsic, which writes LLVM instructions: a small block of the result is summed in
 registers, by fused multiply-adds of 16 numbers at a time, and stored once. The order in which the terms of one number
 are added does not depend on the shape of the block.
 """
@@ -16,10 +16,10 @@ from numba import types
 from numba.core import cgutils
 from numba.core.extending import intrinsic
 
-# Numbers in a vector, on any processor: LLVM splits it where registers are shorter.
+# Numbers per vector, on any processor: LLVM splits vectors if registers are shorter.
 LANES = 16
 
-# Vectors whose lanes are added up together.
+# Number of vectors whose lanes are summed together.
 _QUARTET = 4
 
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
@@ -27,10 +27,10 @@ _BYTE, _WORD, _PLACE = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
 
 def outer_tile(rows: int, vectors: int) -> Any:
-    """Make the block C[rows, 16 * vectors] = sum over k < count of A[row, k] * B[k, column].
+    """Compute the block C[rows, 16 * vectors] = sum over k < count of A[row, k] * B[k, column].
 
     Columns lie in the lanes. The matrices are parts of flat arrays: A[row, k] is `a[a_at + row * a_row + k * a_k]`, and
-    so on; columns of B and C lie side by side. B may be bytes, which become numbers on their way into a register.
+    so on; columns of B and C are contiguous. B may hold bytes, which are converted when loaded into a register.
     """
 
     def tile(
@@ -53,14 +53,14 @@ def outer_tile(rows: int, vectors: int) -> Any:
 
 
 def descent_tile(rows: int, vectors: int) -> Any:
-    """Make the same block, as a gradient by which a block of weights is changed at once: it is never stored.
+    """Compute the same block as a gradient and update a block of weights with it; the gradient is never stored.
 
     One step of `torch.optim.SGD` (its documentation has the formula), with scale * sum + decay * weight as gradient:
 
         speed  <- momentum * speed + gradient            (the velocity)
         weight <- weight - rate * (by_gradient * gradient + by_speed * speed)
 
-    Where `plain`, it is weight - rate * scale * sum, and the velocity is left alone.
+    If `plain`, it is weight - rate * scale * sum, and the velocity stays unchanged.
     """
 
     def tile(
@@ -113,7 +113,7 @@ def descent_tile(rows: int, vectors: int) -> Any:
 def _outer_sums(
     context: Any, builder: Any, signature: Any, factors: list[Any], count: Any, rows: int, vectors: int
 ) -> Any:
-    """Add up a block of an outer product in registers."""
+    """Sum a block of an outer product in registers."""
     a, a_at, a_row, a_k, b, b_at, b_k = factors
     a, b = (_pointer(context, builder, signature.args[at], each) for at, each in ((0, a), (4, b)))
     fma, sums = _fma(builder), _zeros(builder, rows, vectors)
@@ -131,11 +131,11 @@ def _outer_sums(
 
 
 def inner_tile(rows: int, columns: int) -> Any:
-    """Make the block C[rows, columns] = bias[column] + scale * sum over k < count of A[row, k] * B[column, k].
+    """Compute the block C[rows, columns] = bias[column] + scale * sum over k < count of A[row, k] * B[column, k].
 
-    Both matrices have k side by side: it lies in the lanes, which are added up at the end. `count` is a multiple of 16.
-    A may be bytes, which become numbers on their way into a register. The biases are in the same array as B. Where
-    `relu`, negative results become 0.
+    In both matrices k is contiguous and lies in the lanes, which are summed at the end. `count` is a multiple of 16. A
+    may hold bytes, which are converted when loaded into a register. The biases are in the same array as B. If `relu`,
+    negative results become 0.
     """
 
     def tile(
@@ -180,7 +180,7 @@ def inner_tile(rows: int, columns: int) -> Any:
 
 @intrinsic
 def add_row(_typing: Any, to: Any, to_at: Any, what: Any, what_at: Any, count: Any) -> Any:
-    """Add `count` numbers of one flat array to those of another; a multiple of 16, as in all that follow."""
+    """Add `count` numbers of one flat array to those of another; a multiple of 16, here and below."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         for (to, to_place), (what, what_place) in _along(context, builder, signature, values):
@@ -193,7 +193,7 @@ def add_row(_typing: Any, to: Any, to_at: Any, what: Any, what_at: Any, count: A
 
 @intrinsic
 def clear_where_zero(_typing: Any, to: Any, to_at: Any, what: Any, what_at: Any, count: Any) -> Any:
-    """Set numbers to zero where those of another array are not above zero: the derivative of a ReLU."""
+    """Set numbers to zero where those of another array are not positive: the derivative of a ReLU."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         nothing = ir.Constant(_VECTOR, None)
@@ -207,7 +207,7 @@ def clear_where_zero(_typing: Any, to: Any, to_at: Any, what: Any, what_at: Any,
 
 @intrinsic
 def exponentials(_typing: Any, to: Any, to_at: Any, what: Any, what_at: Any, count: Any, top: Any) -> Any:
-    """Write exp(number - top) for numbers that are at most `top`; what would be below exp(-87) is that.
+    """Write exp(number - top), and at least exp(-87), for numbers that are at most `top`.
 
     exp(x) = 2**n * exp(x - n ln 2), with ln 2 in two parts, so that n ln 2 is exact in the first, and a polynomial for
     the rest (S. L. Moshier, Cephes, `expf`).
@@ -241,7 +241,7 @@ def exponentials(_typing: Any, to: Any, to_at: Any, what: Any, what_at: Any, cou
 
 @intrinsic
 def fetch(_typing: Any, array: Any, at: Any) -> Any:
-    """Ask for the part of a flat array around a place to be brought near, and do not wait."""
+    """Prefetch the cache line of a place in a flat array, without waiting."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         byte = ir.PointerType(_BYTE)
@@ -258,7 +258,7 @@ def fetch(_typing: Any, array: Any, at: Any) -> Any:
 
 @intrinsic
 def copy(_typing: Any, to: Any, to_at: Any, from_: Any, from_at: Any, count: Any) -> Any:
-    """Copy some numbers of a flat array into another, of the same type, as fast as memory allows."""
+    """Copy some numbers of a flat array into another of the same type, as fast as memory allows."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         to, to_at, from_, from_at, count = values
@@ -274,7 +274,7 @@ def copy(_typing: Any, to: Any, to_at: Any, from_: Any, from_at: Any, count: Any
 
 @intrinsic
 def arrive(_typing: Any, counter: Any) -> Any:
-    """Add one to the first number of an int64 array that threads share; what was written before is seen after it."""
+    """Increment the first number of an int64 array that threads share; earlier writes are visible afterwards."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         place = _pointer(context, builder, signature.args[0], values[0])
@@ -296,7 +296,7 @@ def arrived(_typing: Any, counter: Any) -> Any:
 
 @intrinsic
 def give_way(_typing: Any) -> Any:
-    """Let another thread have this core, if one waits for it (POSIX's `sched_yield`; elsewhere nothing happens)."""
+    """Yield this core to a waiting thread, if there is one (POSIX's `sched_yield`; does nothing elsewhere)."""
 
     def generate(_context: Any, builder: Any, _signature: Any, _values: Any) -> Any:
         if os.name != "posix":
@@ -310,7 +310,7 @@ def give_way(_typing: Any) -> Any:
 def _along(
     context: Any, builder: Any, signature: Any, values: Any
 ) -> Iterator[tuple[tuple[Any, Any], tuple[Any, Any]]]:
-    """Go along two arrays, a vector at a time; yields once, for what the body of the loop is to be."""
+    """Emit a loop over two arrays, a vector at a time; yields once, for the body of the loop."""
     to, to_at, what, what_at, count = values
     to, what = (_pointer(context, builder, signature.args[at], each) for at, each in ((0, to), (2, what)))
     with cgutils.for_range(builder, builder.udiv(count, _place(LANES)), intp=_PLACE) as loop:
@@ -329,14 +329,14 @@ def _fma(builder: Any) -> Any:
 
 
 def _zeros(builder: Any, rows: int, columns: int) -> Any:
-    """Variables that LLVM turns into registers."""
+    """Allocate variables that LLVM turns into registers."""
     return [
         [cgutils.alloca_once_value(builder, ir.Constant(_VECTOR, None)) for _ in range(columns)] for _ in range(rows)
     ]
 
 
 def _constant(number: float) -> Any:
-    """Write a number into all lanes."""
+    """Return a vector constant with a number in all lanes."""
     return ir.Constant(_VECTOR, [number] * LANES)
 
 
@@ -345,7 +345,7 @@ def _place(number: int) -> Any:
 
 
 def _load(builder: Any, pointer: Any, at: Any) -> Any:
-    """Load a vector of numbers from a place; of bytes, as the numbers that they stand for."""
+    """Load a vector of numbers from a place; bytes are converted to numbers."""
     place = builder.gep(pointer, [at])
     if pointer.type.pointee != _BYTE:
         return builder.load(builder.bitcast(place, ir.PointerType(_VECTOR)), align=4)
@@ -359,7 +359,7 @@ def _store(builder: Any, numbers: Any, pointer: Any, at: Any) -> None:
 
 
 def _spread(builder: Any, number: Any, lanes: int = LANES) -> Any:
-    """Write a number that is known only when the code runs into all lanes."""
+    """Write a run-time number into all lanes."""
     undefined = ir.Constant(ir.VectorType(number.type, lanes), ir.Undefined)
     first = builder.insert_element(undefined, number, ir.Constant(_WORD, 0))
     return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(_WORD, lanes), [0] * lanes))
@@ -371,7 +371,7 @@ def _loaded(builder: Any, pointer: Any, at: Any, lanes: int) -> Any:
 
 
 def _sums_of(builder: Any, vectors: list[Any]) -> Any:
-    """Add up the lanes of each of up to four vectors, always in the same pairs; return the sums as one vector."""
+    """Sum the lanes of each of up to four vectors, always in the same pairs; return the sums as one vector."""
 
     def picked(one: Any, other: Any, lanes: list[int]) -> Any:
         return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(_WORD, len(lanes)), lanes))
