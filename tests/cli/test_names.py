@@ -270,7 +270,7 @@ def test_ten_thousand_files_that_cannot_be_read_are_not_ten_thousand_lines(odd, 
     answer = invoke("data", "it", "--no-near")
     assert len(answer.stdout.splitlines()) < 100
     assert "  0.png: cut" in answer.stdout
-    assert "10,000 files." in answer.stdout
+    assert "10,000 unreadable files skipped." in answer.stdout
     assert "and 9,980 more files" in answer.stdout
 
 

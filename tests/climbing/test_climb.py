@@ -233,7 +233,7 @@ def test_bad_input_ends_before_anything_is_made(digits, settings, words, refuses
 
 def test_a_budget_that_fits_nothing(digits, refuses):
     """It says what starting took, and leaves nothing behind."""
-    with refuses(mz.SettingError, "budget 0.5 s fits no rung", "give it more"):
+    with refuses(mz.SettingError, "budget 0.5 s fits no rung", "increase --budget"):
         mz.climb(digits, ["softmax"], budget=0.5)
     assert list(Path("runs").iterdir()) == []
 

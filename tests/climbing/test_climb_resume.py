@@ -161,11 +161,11 @@ def test_rungs_of_ones_own_and_pictures_from_memory_have_to_be_given(digits, ref
     before = (path / LADDER_RECORD).read_bytes()
     with refuses(mz.ModelError, "'mine'", "rungs"):
         go_on(path, data)
-    with refuses(mz.DataError, "give the data too"):
+    with refuses(mz.DataError, "pass the data as well"):
         go_on(path, rungs=[mine])
     with refuses(mz.DataError, "fingerprint", data.fingerprint[:12], digits.fingerprint[:12]):
         go_on(path, digits, [mine])
-    with refuses(mz.ModelError, "'other' given", "only 'mine'"):
+    with refuses(mz.ModelError, "unexpected rungs 'other'", "only 'mine'"):
         go_on(path, data, [mine, mz.Rung("other", make=linear)])
     assert (path / LADDER_RECORD).read_bytes() == before
     ladder = go_on(path, data, [mz.Rung("mine", make=linear, epochs=7)])  # the recipe is that of the record
@@ -180,7 +180,7 @@ def test_a_rung_of_another_size_is_refused(digits, refuses):
     def wider():
         return nn.Sequential(nn.Flatten(), nn.Linear(64, 20), nn.Linear(20, 10))
 
-    with refuses(mz.ModelError, "of 650 parameters", "1,510"):
+    with refuses(mz.ModelError, "with 650 parameters", "1,510"):
         go_on(path, rungs=[mz.Rung("mine", make=wider)])
     assert len(go_on(path, rungs=[mine]).runs) == 2
 

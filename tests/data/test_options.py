@@ -2,8 +2,10 @@
 
 import inspect
 from dataclasses import fields
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.main import get_command
 
@@ -55,7 +57,14 @@ def test_a_record_gives_back_what_was_asked():
         "source", "data_dir", "size", "format", "fit", "test_share", "seed", "group", "share", "allow_unreadable"
     ]  # fmt: skip
     assert Origin.from_dict(stored) == origin
-    assert Origin.from_dict({**stored, "weather": "fine"}) == origin
+    newer = {**stored, "weather": "fine"}
+    assert Origin.from_dict(newer).as_dict() == newer
+
+
+def test_numbers_of_other_kinds_become_plain_ones():
+    """So that a record of them can be written."""
+    options = LoadOptions(test_share=Fraction(1, 4), seed=np.int64(3), share=np.float32(0.5))
+    assert [type(each) for each in (options.test_share, options.seed, options.share)] == [float, int, float]
 
 
 def test_paths_are_kept_in_full(monkeypatch, tmp_path):

@@ -1,1 +1,1 @@
-"""From a list of rungs to a verdict: cells, workers, budget, accounts, comparisons."""
+"""Climb a ladder: cells, workers and budget, from a list of rungs to a verdict."""

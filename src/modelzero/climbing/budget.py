@@ -1,4 +1,4 @@
-"""What fits into a budget: from the predicted seconds of each rung's cells to the seeds that each rung gets."""
+"""Divide a time budget: from the predicted seconds of each rung's cells to the seeds that each rung gets."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from numbers import Real
 
 from modelzero.errors import SettingError
 
-# Seeds that every rung gets before any gets more; fewer say too little about a method.
+# Seeds that every rung gets before any gets more; fewer show too little about a method.
 FIRST_SEEDS = 3
-# Cells run beside others and on a machine that others use: predictions are stretched by this.
+# Predictions are multiplied by this, because cells run in parallel and other programs may use the machine.
 _CAUTION = 1.15
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
 @dataclass(frozen=True)
 class Planned:
-    """What a rung gets out of a budget.
+    """The share of a rung in a budget.
 
     Args:
-        seeds: how many trainings; 0 for a rung that is left out.
-        cell_seconds: predicted for one of them, training and evaluation.
+        seeds: number of trainings; 0 for a rung that is left out.
+        cell_seconds: predicted time of one of them, training and evaluation.
     """
 
     seeds: int
@@ -38,7 +38,7 @@ def parse_budget(budget: str | float | None, name: str = "budget") -> float | No
     (90.0, 20.0, None)
 
     Raises:
-        SettingError: no time, or none above 0.
+        SettingError: not a time, or not above 0.
     """
     if budget is None:
         return None
@@ -59,7 +59,7 @@ def plan(
 ) -> list[Planned]:
     """Choose how many seeds each rung gets so that all cells end in time.
 
-    In ladder order each rung gets `first` seeds if they still fit, else none; then, round by round, one more.
+    In ladder order each rung gets `first` seeds if they still fit, otherwise none; then one more in each round.
 
     >>> [rung.seeds for rung in plan([1, 10, 2], wanted=[5, 5, 5], seconds=20, workers=2)]
     [5, 0, 5]
@@ -67,10 +67,10 @@ def plan(
     [5, 3, 1]
 
     Args:
-        cell_seconds: predicted for one cell of each rung.
-        wanted: cells that each rung would get without a limit.
-        seconds: from now to the end.
-        workers: how many cells run at once.
+        cell_seconds: predicted time of one cell of each rung.
+        wanted: number of cells of each rung without a limit.
+        seconds: time from now to the end.
+        workers: number of cells that run in parallel.
         first: seeds that every rung gets before any gets more.
     """
     seeds = [0] * len(wanted)
@@ -86,7 +86,7 @@ def plan(
 
 
 def duration(cell_seconds: Sequence[float], seeds: Sequence[int], workers: int) -> float:
-    """Return when the last cell ends if each goes, in ladder order, to the worker that is free first.
+    """Return when the last cell ends if each cell, in ladder order, goes to the first free worker.
 
     >>> round(duration([1, 4], [2, 3], workers=2) / 1.15, 2)
     9.0

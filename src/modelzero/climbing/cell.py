@@ -1,4 +1,4 @@
-"""What a worker does: train one cell, or try out what training one would cost."""
+"""The work of a worker: train one cell, or predict the time of training one."""
 
 from __future__ import annotations
 
@@ -37,26 +37,25 @@ from modelzero.training.learned import not_finite
 from modelzero.training.loop import NonFiniteLossError
 from modelzero.training.resume import resume
 
-# Executors that run jobs as threads of one process share torch's random numbers: there one cell waits for the other.
+# Executors that run jobs as threads of one process share torch's random state: there, cells wait for each other.
 _ONE_AT_A_TIME = threading.Lock()
 
 _TRIAL_WARM_UP, _TRIAL_STEPS, _TRIAL_SECONDS = 2, 30, 0.4
-# Training images of the two fits from which the time of a fit on all of them is predicted, and test images asked.
+# Training images of the two fits from which the time of the full fit is predicted, and number of test images.
 _TRIAL_FITS, _TRIAL_QUESTIONS = (1000, 4000), 500
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One cell, or the trial of a rung, as it is sent to a process.
+    """One cell, or the trial of a rung, as sent to a process.
 
     Args:
-        rung: the rung's name.
-        seed: of the training.
-        pickled: the spec, in a form that also carries lambdas and classes of a notebook.
-        data: where the images are: the folder that `share` wrote, or, for a cell that is trained in this process,
-            the images.
-        runs_dir: where the run goes.
-        unfinished: the folder of an interrupted run of this cell, which is resumed.
+        rung: name of the rung.
+        seed: seed of the training.
+        pickled: the spec, in a form that supports lambdas and classes defined in a notebook.
+        data: the folder that `share` wrote, or the images themselves for a cell trained in this process.
+        runs_dir: the folder in which the run is created.
+        unfinished: the folder of an interrupted run of this cell, to be resumed.
         take_over: as for `resume`.
     """
 
@@ -70,7 +69,7 @@ class Job:
 
     @property
     def spec(self) -> Spec:
-        """All that decides the cell."""
+        """The spec of the cell."""
         spec: Spec = cloudpickle.loads(self.pickled)
         return spec
 
@@ -84,9 +83,9 @@ class Failure:
     """A cell that could not be trained.
 
     Args:
-        why: in words.
-        hopeless: another seed would fail alike.
-        not_learned: where its loss became NaN or infinite, as the run's record has it; else None.
+        why: the error message.
+        hopeless: whether another seed would fail in the same way.
+        not_learned: if its loss became NaN or infinite, as in the run's record; otherwise None.
     """
 
     why: str
@@ -95,7 +94,7 @@ class Failure:
 
 
 def is_in_process(job: Job) -> bool:
-    """Tell whether a cell is trained in this process: the compiled kernel leaves Python to others meanwhile."""
+    """Return whether a cell is trained in this process: the compiled kernel releases the GIL."""
     return isinstance(job.data, ImageData)
 
 
@@ -104,7 +103,7 @@ def train_cell(job: Job, stopped: Callable[[], bool] | None = None) -> Path | Fa
 
     Args:
         job: the cell.
-        stopped: says whether to stop; given where the compiled kernel trains it in a thread of this process.
+        stopped: returns whether to stop; given if the compiled kernel trains the cell in a thread of this process.
     """
     with _ONE_AT_A_TIME if stopped is None else contextlib.nullcontext():
         try:
@@ -126,7 +125,7 @@ def train_cell(job: Job, stopped: Callable[[], bool] | None = None) -> Path | Fa
 
 
 def try_out(job: Job, stopped: Callable[[], bool] | None = None) -> float | Failure:  # noqa: ARG001
-    """Predict the seconds that a cell takes, training and evaluation, from a short trial on one thread."""
+    """Predict the seconds that a cell takes to train and evaluate, from a short trial on one thread."""
     with _ONE_AT_A_TIME, use_threads(1), seeded(job.seed):
         try:
             spec, data = job.spec, job.open_data()
@@ -143,7 +142,7 @@ def try_out(job: Job, stopped: Callable[[], bool] | None = None) -> float | Fail
 
 
 def _seconds_by_steps(rung: Rung, model: nn.Module, data: ImageData) -> float:
-    """Time a few steps and one batch of an evaluation, and multiply."""
+    """Time a few steps and one batch of an evaluation, and scale up."""
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-6, momentum=rung.momentum)
     order = epoch_order(0, 0, len(data.train))
     steps: list[float] = []
@@ -171,7 +170,7 @@ def _seconds_by_steps(rung: Rung, model: nn.Module, data: ImageData) -> float:
 
 
 def _seconds_fused(rung: Rung, model: nn.Sequential, data: ImageData) -> float:
-    """Time the steps that the compiled kernel does at once, and multiply."""
+    """Time one chunk of steps in the compiled kernel, and scale up."""
     fused = Fused(model, rung)
     images, labels, order = pixel_rows(data.train.images), data.train.labels.numpy(), epoch_order(0, 0, len(data.train))
     steps = rung.steps_per_epoch(len(labels))
@@ -205,6 +204,6 @@ def _seconds_in_one_go(learner: Learner, data: ImageData) -> float:
 
 
 def _further(sizes: list[int], seconds: tuple[float, float], size: int, least_power: float) -> float:
-    """Extend the power law through two times to a larger size; the power is at most 3."""
+    """Extrapolate the power law through two times to a larger size; the exponent is at most 3."""
     power = math.log(seconds[1] / seconds[0]) / math.log(sizes[1] / sizes[0]) if sizes[1] > sizes[0] else least_power
     return seconds[1] * float((size / sizes[1]) ** min(3.0, max(least_power, power)))

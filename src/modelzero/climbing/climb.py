@@ -1,4 +1,4 @@
-"""`mz.climb`: from its arguments to its ladder: cells to workers to runs to a verdict."""
+"""`mz.climb`: train the cells of a ladder with workers, and record the ladder."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from modelzero.training.device import use_threads
 from modelzero.training.options import TrainOptions
 from modelzero.training.settle import settle
 
-# What a budget keeps back for the comparisons and for ending what still runs.
+# Part of a budget that is reserved for the comparisons and for stopping running cells.
 _RESERVE_SECONDS = 2.0
 
 
@@ -47,8 +47,8 @@ class Interrupted(Interruption):
     """A signal ended a climb.
 
     Args:
-        ladder: what is known so far.
-        number: of the signal.
+        ladder: the ladder so far.
+        number: number of the signal.
     """
 
     def __init__(self, ladder: Ladder, number: int = signal.SIGINT) -> None:
@@ -58,14 +58,14 @@ class Interrupted(Interruption):
 
 @dataclass(frozen=True)
 class _Crew:
-    """What trains the cells, and the listener."""
+    """The workers that train the cells, and the listener."""
 
     workers: int | None
     executor: Executor | None
     progress: Listener | None
 
     def session(self, path: Path, record: LadderRecord, data: ImageData, built: _Built) -> Session:
-        """Put a climb together."""
+        """Create the session of a climb."""
         count = available_cores() if self.workers is None else self.workers
         workers: Workers[Job] = Workers(count, self.executor, is_in_process)
         record = replace(record, workers=count if self.executor is None else None)
@@ -75,7 +75,7 @@ class _Crew:
 
 @dataclass(frozen=True)
 class _Built:
-    """The rungs whose models fit the data, settled, and those that do not."""
+    """The rungs whose models fit the data, with their specs, and those that do not fit."""
 
     rungs: list[Rung]
     specs: dict[str, Spec]
@@ -100,10 +100,10 @@ def climb(
     take_over: bool = False,
     progress: Listener | None = None,
 ) -> Ladder:
-    """Train each rung of a ladder with several seeds, and say which is worth its price.
+    """Train each rung of a ladder with several seeds, and find the one that is worth its cost.
 
-    Each cell (a rung with a seed) trains on one thread in a process of its own, so the numbers do not depend on how
-    many there are. Which rungs are compared is written down before anything is trained: each with the best one below.
+    Each cell (a rung with a seed) trains on one thread, so the numbers do not depend on how many run in parallel. The
+    comparisons are recorded before anything is trained: each rung with the best one below it.
 
     >>> import tempfile, modelzero as mz
     >>> ladder = mz.climb("digits", ["majority", "softmax"], seeds=2, runs_dir=tempfile.mkdtemp())
@@ -112,34 +112,33 @@ def climb(
 
     Args:
         data: an `ImageData`, or what `load` takes, or a function that returns image data; it is called after the other
-            settings have been checked. None with `resume` only, where the record says where they are.
-        rungs: names, `Rung`s or factories, the simplest first; None takes the whole ladder.
-        seeds: trainings of each rung; one without randomness is trained once, and one that may have none, such as a
-            classifier of scikit-learn, twice: where both predict the same to the bit, that is enough.
-        budget: seconds, or a time such as "60s" or "5m", for everything. What a short trial predicts not to fit is
-            left out by name; what has not ended by then is cut off.
-        workers: cells that are trained at once; None means one for each core.
-        executor: a `concurrent.futures.Executor` in place of the processes here, such as that of a cluster, which has
-            to see `runs_dir`. Threads of one process train one after the other.
-        seed: the first one; the others count on from it.
-        device: where each cell trains: cpu, cuda or mps.
-        margin: differences below this fraction are practically none.
-        runs_dir: the folder that gets the folders of the ladder and of its runs.
-        data_dir: where `load` looks first.
-        audit: search for test images that are nearly equal to a training image, so that the ladder can say how good
-            its rungs are without them. None does so where it takes seconds: up to 1e9 pairs, and within the budget.
-        resume: the folder of an interrupted ladder to continue: what is finished is read back, what is not continues
-            from its last checkpoint. Of the other arguments then only `data`, `rungs` where one is of your own,
-            `budget` as further time, `workers`, `executor`, `audit`, `take_over` and `progress` count: the rest is in
-            its record.
-        take_over: resume a ladder that a process on another host wrote, which is known to have ended.
-        progress: is given the ladder once it is declared, and whenever a cell has ended.
+            settings have been checked. None only with `resume`, if the record can load them.
+        rungs: names, `Rung`s or factories, the simplest first; None means the whole ladder.
+        seeds: trainings of each rung. A rung without randomness is trained once; one that may be without, such as a
+            scikit-learn classifier, twice, if both predictions are identical to the bit.
+        budget: total time in seconds, or a string such as "60s" or "5m". Rungs that a short trial predicts not to fit
+            are left out by name; unfinished cells are cut off at the end.
+        workers: number of parallel trainings; None means one per core.
+        executor: a `concurrent.futures.Executor` that replaces the local processes, such as that of a cluster, which
+            must have access to `runs_dir`. Threads of one process train one after the other.
+        seed: the first seed; the others follow it.
+        device: device of each cell: cpu, cuda or mps.
+        margin: differences below this fraction count as practically none.
+        runs_dir: the folder in which the folders of the ladder and its runs are created.
+        data_dir: the folder that `load` searches first.
+        audit: whether to search for test images that are nearly equal to a training image, to measure the rungs
+            without them. None searches only if that takes seconds: up to 1e9 pairs, and within the budget.
+        resume: the folder of an interrupted ladder to continue: finished runs are read back, the others continue from
+            their last checkpoints. Only these arguments apply then, the rest is in the record: `data`, `rungs` (models
+            of your own), `budget` (additional time), `workers`, `executor`, `audit`, `take_over` and `progress`.
+        take_over: resume a ladder that was written by a process on another host, which you know has ended.
+        progress: called with the ladder once it is declared, and whenever a cell has ended.
 
     Returns:
         The ladder: `rungs`, `comparisons`, `worth_it`, `left_out`, `table()`.
 
     Raises:
-        InputError: data, rungs, a setting or a folder that cannot be used, or a budget that nothing fits into.
+        InputError: data, rungs, a setting or a folder cannot be used, or no rung fits into the budget.
         TrainingError: no rung could be trained.
         Interrupted: Ctrl-C, SIGTERM or SIGHUP; a KeyboardInterrupt with the `ladder` so far.
     """
@@ -170,35 +169,35 @@ def climb(
 
 
 def _carry_out(session: Session, began: float, options: ClimbOptions) -> None:
-    """Train what is to be trained, and record it."""
+    """Train the cells of a session, and record them."""
     path, data, seconds = session.path, session.data, options.seconds
     deadline = None if seconds is None else began + seconds - _RESERVE_SECONDS
     try:
         if {rung.name for rung in session.rungs} - session.in_process:
             share(data, path / SHARED)
-        with use_threads(1):  # for the cells that are trained here
+        with use_threads(1):  # for the cells that are trained in this process
             session.declare(began, deadline)
             session.train(deadline)
     except KeyboardInterrupt as interrupt:
-        with ignored():  # a second Ctrl-C must not cost what is known
+        with ignored():  # a second Ctrl-C must not lose the results so far
             session.end("interrupted", began)
         raise Interrupted(session.ladder, exit_code(interrupt) - 128) from None
     except BaseException:
         with ignored():
             session.workers.stop()
-        if not session.cells:  # nothing was trained, nothing stays
+        if not session.cells:  # nothing was trained: leave nothing behind
             shutil.rmtree(path, ignore_errors=True)
         else:
-            with contextlib.suppress(RunError):  # the reason must be shown even if a full disk takes no record
+            with contextlib.suppress(RunError):  # the reason must be shown even if the disk is too full for the record
                 session.end("failed", began)
         raise
     try:
-        with held_back():  # what still runs is ended, which takes seconds
+        with held_back():  # stopping running cells takes seconds
             session.end("finished", began)
         left = None if deadline is None else deadline - time.monotonic()
         leaks = look_for_leaks(data, search=options.audit, seconds=left)
         hint = hint_of(data, leaks.test_clusters)
-    except KeyboardInterrupt as interrupt:  # all that counts is recorded already
+    except KeyboardInterrupt as interrupt:  # all results are recorded already
         raise Interrupted(session.ladder, exit_code(interrupt) - 128) from None
     session.add(leaks=leaks, grouping=hint, seconds=time.monotonic() - began)
 
@@ -211,7 +210,7 @@ def _begun(
     runs_dir: Path,
     data_dir: str | Path | None,
 ) -> Session:
-    """Load the data of a new climb, build its models, and make its folder."""
+    """Load the data of a new climb, build its models, and create its folder."""
     chosen = [as_rung(rung) for rung in (LADDER if rungs is None else rungs)]
     _check_names(chosen)
     if not isinstance(data, ImageData):
@@ -247,7 +246,7 @@ def _taken_up(
     *,
     take_over: bool,
 ) -> Session:
-    """Prepare to continue a climb that was interrupted; its folder is claimed."""
+    """Prepare to continue an interrupted climb, whose folder has been claimed."""
     path, record = ladder.path, ladder.record
     if record.status == "running":
         refuse_while_written(path, record.process, take_over=take_over)
@@ -256,7 +255,7 @@ def _taken_up(
     chosen = _chosen_again(record, {rung.name: rung for rung in map(as_rung, rungs or [])})
     if data is None:
         if record.data.origin is None:
-            raise DataError(f"{path}: its record cannot load {record.data.name!r} again: give the data too")
+            raise DataError(f"{path}: its record cannot load {record.data.name!r} again: pass the data as well")
         data = load_again(record.data.origin)
     elif not isinstance(data, ImageData):
         data = data() if callable(data) else load(data)
@@ -266,7 +265,7 @@ def _taken_up(
             f"{record.data.fingerprint[:12]}: expected the same images, labels and class names"
         )
     built = _build_each(chosen, data, record.device)
-    if built.left_out:  # all could be made when the ladder was begun
+    if built.left_out:  # all of them could be built when the ladder was begun
         raise ModelError(f"{built.left_out[0].name}: {built.left_out[0].why}")
     record = replace(record, status="running", process=Process.this(), left_out=tuple(record.not_planned or ()))
     session = crew.session(path, record, data, built)
@@ -276,26 +275,26 @@ def _taken_up(
         if spec is not None and spec.rung.built_in is None:
             learner = replace(spec, seed=run.seed).learner(data.image_shape, len(data.classes))
             check_same_model(run.record, learner)
-    write_record(path, session.record, LADDER_RECORD)  # from here on it is this process's
+    write_record(path, session.record, LADDER_RECORD)  # from here on, this process owns it
     return session
 
 
 def _chosen_again(record: LadderRecord, given: dict[str, Rung]) -> list[Rung]:
-    """Return the rungs of a record, those of the user's own as they were given."""
+    """Return the rungs of a record; the user's own are those that were given again."""
     own = [described.name for described in record.rungs if described.model is None]
     if extra := [name for name in given if name not in own]:
-        expected = f"only {', '.join(map(repr, own))} of this ladder" if own else "no rung of this ladder"
-        raise ModelError(f"{', '.join(map(repr, extra))} given: {expected} has to be given again; leave it out")
+        expected = f"expected only {', '.join(map(repr, own))}" if own else "this ladder takes no rungs"
+        raise ModelError(f"unexpected rungs {', '.join(map(repr, extra))}: {expected}; remove them")
     known = {each.name for each in fields(Recipe)}
     chosen = []
     for described in record.rungs:
         if described.model is None and described.name not in given:
             raise ModelError(
-                f"{described.name!r} is a model of your own, which the ladder's record lacks: give it in rungs"
+                f"{described.name!r} is a model of your own, which the record does not contain: pass it in rungs"
             )
         rung = given[described.name] if described.model is None else rung_named(described.model)
         recipe = {key: value for key, value in (described.recipe or {}).items() if key in known}
-        if described.randomness is not None:  # what was said when it was begun counts
+        if described.randomness is not None:  # what was declared at the beginning counts
             recipe["random"] = described.random if described.randomness == DECLARED else None
         chosen.append(replace(rung, name=described.name, adds=described.adds, **recipe))
     return chosen
@@ -314,7 +313,7 @@ def _check_names(rungs: list[Rung]) -> None:
 
 
 def _build_each(rungs: list[Rung], data: ImageData, device: str) -> _Built:
-    """Make each model once, and settle how it is trained; of models that cannot be made, say why."""
+    """Build each model once and settle its training; models that cannot be built are left out with the reason."""
     built = _Built([], {}, [])
     errors = []
     options = TrainOptions(device=device, threads=1)
@@ -323,7 +322,7 @@ def _build_each(rungs: list[Rung], data: ImageData, device: str) -> _Built:
             learner = learner_of(rung, data.image_shape, len(data.classes))
         except ModelError as error:
             errors.append(error)
-            failed = rung.built_in is None  # a rung of our own says what images it takes
+            failed = rung.built_in is None  # a built-in model only rejects unsuitable images
             built.left_out.append(LeftOut(rung.name, str(error), failed=failed))
             continue
         built.rungs.append(rung)

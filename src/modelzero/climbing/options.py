@@ -1,4 +1,4 @@
-"""The settings of a climb: default, help and check, in one place."""
+"""The settings of a climb: default, help and check in one place."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_SEEDS, _MOST_WORKERS = 10_000, 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class ClimbOptions:
-    """How a ladder is climbed.
+    """The settings of a climb.
 
     >>> ClimbOptions(seeds=2).all_seeds(), ClimbOptions(budget="1m").seconds
     ([42, 43], 60.0)
@@ -52,9 +52,9 @@ class ClimbOptions:
 
     @property
     def seconds(self) -> float | None:
-        """The budget; None without a limit."""
+        """The budget in seconds; None if unlimited."""
         return parse_budget(self.budget)
 
     def all_seeds(self) -> list[int]:
-        """Return the seeds in the order in which they are used."""
+        """Return the seeds in the order of use."""
         return [self.seed + k for k in range(self.seeds)]

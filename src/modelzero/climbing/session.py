@@ -1,4 +1,4 @@
-"""A climb under way: what is planned, what is done, and its record on disk."""
+"""A climb in progress: what is planned, what is done, and its record on disk."""
 
 from __future__ import annotations
 
@@ -28,26 +28,25 @@ from modelzero.runs.record import LADDER_RECORD, NOT_NEEDED, CellRecord, Declare
 from modelzero.runs.run import Run
 from modelzero.runs.spec import Spec
 
-# Where cells take hundredths of a second, writing the record after each would take longer than some of them.
+# If cells take hundredths of a second, writing the record after each would take longer than some of them.
 _SAVE_EVERY_SECONDS = 0.5
-# The workers of a climb that was killed look twice a second whether it is still there, and then keep a checkpoint.
+# The workers of a killed climb notice that within half a second, and then write a checkpoint.
 _SECONDS_TO_END = 6.0
 
 Listener = Callable[[Ladder], None]
 
 
 class Session:
-    """A climb under way: what is planned, what is done, and its record on disk.
+    """A climb in progress: what is planned, what is done, and its record on disk.
 
     Args:
         path: the folder of the ladder.
-        record: of the ladder.
+        record: its record.
         data: the images.
-        rungs: in ladder order, with their own recipes.
-        specs: of each rung's first training, by name.
-        in_process: the rungs that are trained in this process.
-        workers: that train the others.
-        progress: is given the ladder once it is declared, and whenever a cell has ended.
+        rungs: the rungs in ladder order, with their own recipes.
+        specs: the spec of each rung's first training, by name.
+        workers: the workers that train the cells.
+        progress: called with the ladder once it is declared, and whenever a cell has ended.
     """
 
     def __init__(
@@ -74,7 +73,7 @@ class Session:
         self._saved = -math.inf
 
     def declare(self, began: float, deadline: float | None) -> None:
-        """Settle which cells are trained and what is compared, and write it down; once for a ladder."""
+        """Choose the cells to train and the comparisons, and record them; once per ladder."""
         if not self.cells:
             seeds = self.record.seeds
             wanted = {rung.name: len(seeds) if self.specs[rung.name].random else 1 for rung in self.rungs}
@@ -99,7 +98,7 @@ class Session:
         return RungRecord(rung.name, rung.adds, rung.built_in, seeds, rung.recipe(), random, spec.randomness)
 
     def take_up(self, *, take_over: bool) -> None:
-        """Read back what is finished, and find what can be resumed: the folders beside say more than the record."""
+        """Read back finished runs and find those to resume, from their folders: the record may be out of date."""
         self.take_over = take_over
         deadline = time.monotonic() + _SECONDS_TO_END
         for found in read_all(self.path.parent)[0]:
@@ -119,7 +118,7 @@ class Session:
     def train(self, deadline: float | None) -> None:
         """Train all cells, and keep the record up to date.
 
-        Of a rung whose randomness is measured, the third and further cells wait until the first two have ended.
+        If the randomness of a rung is measured, its third and further cells wait until the first two have ended.
         """
         jobs: deque[Job] = deque()
         waiting: dict[str, list[Job]] = {}
@@ -140,7 +139,7 @@ class Session:
             else:
                 self._failed(job, answer, jobs, waiting)
             if job.rung in waiting and all(each.status != "planned" for each in self._cells_of(job.rung)[:2]):
-                # They come next, as if they had not waited: what a deadline cuts off are the last rungs.
+                # They come next, as if they had not waited: a deadline must cut off the last rungs.
                 jobs.extendleft(reversed(self._still_needed(job.rung, waiting.pop(job.rung))))
             if time.monotonic() - self._saved > _SAVE_EVERY_SECONDS:
                 self._save()
@@ -151,7 +150,7 @@ class Session:
         self._set(key, status="finished", run=run.id, why=None, learned=run.learned, not_learned=run.not_learned)
 
     def _failed(self, job: Job, answer: Any, jobs: deque[Job], waiting: dict[str, list[Job]]) -> None:
-        """Note why a cell failed; where another seed would fail alike, the others are not tried."""
+        """Record why a cell failed; if another seed would fail in the same way, the others are not tried."""
         failure = (
             answer if isinstance(answer, Failure) else Failure(f"{type(answer).__name__}: {answer}", hopeless=False)
         )
@@ -172,11 +171,11 @@ class Session:
         return [cell for cell in self.cells.values() if cell.rung == name]
 
     def _is_measured(self, name: str) -> bool:
-        """Tell whether only trainings can say if another seed gives another model."""
-        return name in self.specs and self.specs[name].randomness == ASSUMED  # some cannot be built any more
+        """Return whether only trainings can show if another seed gives another model."""
+        return name in self.specs and self.specs[name].randomness == ASSUMED  # some can no longer be built
 
     def _still_needed(self, name: str, further: list[Job]) -> list[Job]:
-        """Return the further jobs of a rung; none, with the reason in their cells, if the first two gave one model."""
+        """Return the further jobs of a rung; none if the first two gave the same model, which their cells then say."""
         own = self._cells_of(name)
         if not self._is_measured(name) or self._differ(own[:2]) is not False:
             return further
@@ -187,7 +186,7 @@ class Session:
         return []
 
     def _differ(self, cells: list[CellRecord]) -> bool | None:
-        """Tell whether trainings gave different models or predictions; None where fewer than two have finished."""
+        """Return whether trainings gave different models or predictions; None if fewer than two have finished."""
         finished = {cell.run for cell in cells if cell.status == "finished"}
         found = [run for run in self.runs if run.id in finished]
         if any(not came_out_equal(found[0], other) for other in found[1:]):
@@ -195,14 +194,14 @@ class Session:
         return False if found and are_enough(found) else None
 
     def end(self, status: str, began: float) -> None:
-        """Stop what still runs, say what is missing, and write the record for the last time."""
+        """Stop running cells, record what is missing, and write the final record."""
         self.workers.stop()
         shutil.rmtree(self.path / SHARED, ignore_errors=True)
         for key, cell in self.cells.items():
             if cell.status == "planned":
                 why = "interrupted" if status == "interrupted" else "the budget ended"
                 self._set(key, status="cut off", why=why)
-        rungs = {rung.name: rung for rung in self.record.rungs}  # none where a signal came before they were declared
+        rungs = {rung.name: rung for rung in self.record.rungs}  # none if a signal came before they were declared
         for rung in self.rungs:
             own = self._cells_of(rung.name)
             if rung.name in rungs and self._is_measured(rung.name):
@@ -233,7 +232,7 @@ class Session:
         self._refresh()
 
     def _fitting(self, wanted: dict[str, int], began: float, deadline: float) -> dict[str, int]:
-        """Try out what a cell of each rung takes, and choose what fits into the time."""
+        """Predict the time of a cell of each rung in a trial, and choose what fits into the budget."""
         jobs = deque(self._job(rung.name, self.record.seeds[0]) for rung in self.rungs)
         costs: dict[str, float] = {}
         for job, answer in self.workers.run(try_out, jobs, deadline):
@@ -252,14 +251,14 @@ class Session:
             cheapest = min(costs, key=costs.__getitem__, default=None)
             alone = "" if cheapest is None else f"; {cheapest} alone takes about {costs[cheapest]:.1f} s"
             raise SettingError(
-                f"budget {self.record.budget_seconds:g} s fits no rung: starting and trying out took "
-                f"{now - began:.1f} s{alone}; give it more, or fewer --rungs"
+                f"budget {self.record.budget_seconds:g} s fits no rung: startup and trials took {now - began:.1f} s"
+                f"{alone}; increase --budget, or choose fewer --rungs"
             )
         for rung in self.rungs:
             if rung.name in seeds:
                 self._note_what_does_not_fit(rung.name, seeds[rung.name], wanted[rung.name], deadline - now, workers)
             elif not any(each.name == rung.name for each in self.left_out):
-                self._leave_out(rung.name, "the budget ended before it could be tried out")
+                self._leave_out(rung.name, "the budget ended before its trial")
         return {rung.name: seeds[rung.name].seeds if rung.name in seeds else 0 for rung in self.rungs}
 
     def _note_what_does_not_fit(self, name: str, planned: Planned, wanted: int, left: float, workers: int) -> None:
@@ -270,8 +269,8 @@ class Session:
             what = f"{missing} of {wanted} trainings" if planned.seeds else f"even {least} training{'s' * (least > 1)}"
             self._leave_out(
                 name,
-                f"{what} of about {planned.cell_seconds:.1f} s each would not fit beside the others into the "
-                f"{left:.0f} s that were left for {workers} worker{'s' * (workers > 1)}",
+                f"{what} of about {planned.cell_seconds:.1f} s each would not fit into the remaining {left:.0f} s with "
+                f"{workers} worker{'s' * (workers > 1)}",
                 planned.cell_seconds,
             )
 
@@ -295,7 +294,7 @@ class Session:
             self.progress(self.ladder)
 
     def _refresh(self) -> None:
-        """Bring the ladder up to date: its runs in the order of the cells, whichever ended first."""
+        """Update the ladder, with its runs in the order of the cells."""
         self.record = replace(self.record, cells=tuple(self.cells.values()), left_out=tuple(self.left_out))
         place = {cell.run: position for position, cell in enumerate(self.record.cells)}
         self.ladder.update(self.record, sorted(self.runs, key=lambda run: place[run.id]))
@@ -306,11 +305,11 @@ class Session:
         self._saved = time.monotonic()
 
 
-SHARED = "images"  # the folder of a ladder with the images for the workers, while it is climbed
+SHARED = "images"  # the subfolder with the images for the workers, during a climb
 
 
 def _ended(run: Run, deadline: float) -> Run:
-    """Wait for a run that somebody still writes; return it as it is then."""
+    """Wait until a run is no longer being written, up to the deadline; return it as it is then."""
     while run.status == "running" and time.monotonic() < deadline:
         time.sleep(0.1)
         run = Run.read(run.path)

@@ -1,4 +1,4 @@
-"""One copy of the images for all worker processes, as files that each maps into its memory."""
+"""One copy of the images for all worker processes, as memory-mapped files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PARTS = ("images", "labels", "groups")
 
 
 def share(data: ImageData, folder: Path) -> None:
-    """Write images and labels, and what groups the images are in, into a folder.
+    """Write images, labels and groups into a folder.
 
     Raises:
         RunError: it cannot be written.
@@ -37,7 +37,7 @@ def share(data: ImageData, folder: Path) -> None:
 
 @functools.lru_cache(maxsize=1)
 def open_shared(folder: Path) -> ImageData:
-    """Map what `share` wrote; read-only in effect: what a process writes into it stays with that process."""
+    """Map what `share` wrote into memory, copy-on-write: changes stay within the process."""
     described = DataDescription.from_dict(from_json((folder / _DESCRIPTION).read_text(encoding="utf-8")))
 
     def mapped(name: str) -> Tensor:
@@ -61,7 +61,7 @@ def open_shared(folder: Path) -> ImageData:
 
 @dataclass(frozen=True, eq=False)
 class _Described(ImageData):
-    """Images whose description was written beside them: no process hashes them once more."""
+    """Images with their stored description, so that no process hashes them again."""
 
     described: DataDescription | None = None
 

@@ -1,4 +1,4 @@
-"""Jobs to workers: each does one at a time, in a process of its own; a process that dies costs its own job only."""
+"""Distribute jobs to workers: one job at a time in each process; a process that dies affects only its own job."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ from modelzero.signals import SECONDS_TO_SAY_GOODBYE, held_back, leave_with_pare
 Job = TypeVar("Job")
 
 _ATTEMPTS = 2
-# One thread for each library that a worker computes with: the cores serve different cells.
+# One thread for each numerical library of a worker, because the cores serve different cells.
 _ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "NUMBA")}
 
 
 class WorkerDiedError(Exception):
-    """The process that did a job ended without an answer, twice."""
+    """The process of a job ended twice without an answer."""
 
 
 class Workers(Generic[Job]):
-    """Workers, or an executor that somebody brought, that work off jobs.
+    """Workers, or the user's executor, that process jobs.
 
-    A worker does a job in a process, or, where the job is `here`, in a thread of this process, which costs no start.
+    A worker does a job in its own process, or, if the job is `here`, in a thread of this process, which needs no start.
 
     Args:
-        count: how many workers.
-        executor: where jobs go instead; all are handed to it at once, and its own limits hold.
-        here: says of a job whether it can be done in a thread. Then it is given a second argument, a function that says
-            whether it has to stop, and raises KeyboardInterrupt where it has to.
+        count: number of workers.
+        executor: replaces the workers; it receives all jobs at once and applies its own limits.
+        here: returns whether a job can be done in a thread. The function of such a job gets a second argument, a
+            function that returns whether to stop, and raises KeyboardInterrupt if so.
     """
 
     def __init__(
@@ -61,14 +61,14 @@ class Workers(Generic[Job]):
     def run(
         self, function: Callable[..., Any], jobs: deque[Job], deadline: float | None = None
     ) -> Iterator[tuple[Job, Any]]:
-        """Yield (job, answer) as jobs finish; the answer is an exception where the job raised one.
+        """Yield (job, answer) as jobs finish; the answer is an exception if the job raised one.
 
-        A job whose process died is done again once, then answered with WorkerDiedError.
+        A job whose process died is tried once more, then answered with WorkerDiedError.
 
         Args:
-            function: what does a job, importable in the processes.
-            jobs: taken from the left; the caller may take some back while this runs.
-            deadline: a moment of `time.monotonic`, at which this ends, whatever is still running.
+            function: does a job; importable in the processes.
+            jobs: taken from the left; the caller may remove some meanwhile.
+            deadline: time of `time.monotonic` at which to return, even if jobs are still running.
         """
         attempts: dict[int, int] = {}
         while jobs or self._running:
@@ -79,9 +79,9 @@ class Workers(Generic[Job]):
                 try:
                     future = self._submit(worker, function, job)
                 except BrokenExecutor as error:
-                    if worker is None:  # one that was brought, and cannot be replaced here
-                        yield job, WorkerDiedError(f"the executor takes no more jobs: {error}")
-                    else:  # its process died while it had nothing to do, which is not the job's fault
+                    if worker is None:  # the user's executor cannot be replaced here
+                        yield job, WorkerDiedError(f"the executor accepts no more jobs: {error}")
+                    else:  # its process died while idle, which is not the job's fault
                         worker.end()
                         attempts[id(job)] = attempt
                         jobs.appendleft(job)
@@ -107,10 +107,10 @@ class Workers(Generic[Job]):
                     attempts[id(job)] = attempt + 1
                     jobs.appendleft(job)
                 else:
-                    yield job, WorkerDiedError(f"its process died {attempt} times, the last time without a word")
+                    yield job, WorkerDiedError(f"its process died {attempt} times without an error message")
 
     def stop(self) -> None:
-        """End the own workers, also those in the middle of a job; jobs of a brought executor are only cancelled."""
+        """End the workers, including busy ones; jobs of the user's executor are only cancelled."""
         self._stopped.set()
         for future in self._running:
             future.cancel()
@@ -133,7 +133,7 @@ class Workers(Generic[Job]):
 
 
 class _Worker:
-    """A process and a thread, each started with its first job, also after `end`; one of them works at a time."""
+    """A process and a thread, each started on demand, also after `end`; only one of them works at a time."""
 
     def __init__(self) -> None:
         self._process = KillableProcess(_begin, _ONE_THREAD)
@@ -147,14 +147,14 @@ class _Worker:
         return self._thread.submit(function, job, stopped)
 
     def submit(self, function: Callable[[Job], Any], job: Job) -> Future[Any]:
-        with held_back(), _interrupt_blocked():  # one that is half started could never be ended
+        with held_back(), _interrupt_blocked():  # a partly started process could never be ended
             return self._process.submit(_do, function, job)
 
     def send(self, number: int) -> None:
         self._process.send(number)
 
     def end(self) -> None:
-        """End it at once: its runs are written, and it holds nothing else. A thread ends when it next looks."""
+        """End the process at once, as its runs are already written; a thread ends at its next check."""
         if self._thread is not None:
             self._thread.shutdown(wait=False)
             self._thread = None
@@ -170,9 +170,9 @@ def _answer(future: Future[Any]) -> Any:
 
 @contextlib.contextmanager
 def _interrupt_blocked() -> Iterator[None]:
-    """Let processes that are started here see neither Ctrl-C nor SIGHUP, which a terminal sends to all.
+    """Block Ctrl-C and SIGHUP, which a terminal sends to all processes, in processes that are started here.
 
-    The parent decides, and the helper process of loky, which SIGHUP would end, has to live to the last.
+    The parent decides when they end, and the helper process of loky, which SIGHUP would end, must outlive them.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
@@ -185,7 +185,7 @@ def _interrupt_blocked() -> Iterator[None]:
 
 
 def _begin() -> None:
-    """Prepare a new process: what is asked to stop records that it was interrupted; prints go to standard error."""
+    """Prepare a new process: handle signals, send output to standard error, and end with the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
     os.dup2(2, 1)
@@ -194,7 +194,7 @@ def _begin() -> None:
 
 
 def _do(function: Callable[[Job], Any], job: Job) -> Any:
-    """Do one job; only while it lasts does a request to end interrupt it, so that it can record that."""
+    """Do one job; only during a job SIGTERM raises an interruption, so that the job can record it."""
     signal.signal(signal.SIGTERM, raise_interruption)
     try:
         return function(job)

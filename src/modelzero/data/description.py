@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, TypeVar
 
 from modelzero.data.options import Origin
 
@@ -107,9 +107,9 @@ class DataDescription:
             "image_shape": (channels, height, width),
             "classes": tuple(values["classes"]),
             "notes": tuple(values.get("notes", ())),
-            "split": DrawnSplit(**values["split"]) if values.get("split") else None,
+            "split": _made(DrawnSplit, values["split"]) if values.get("split") else None,
             "origin": Origin.from_dict(values["origin"]) if values.get("origin") else None,
-            "groups": GroupCounts(**values["groups"]) if values.get("groups") else None,
+            "groups": _made(GroupCounts, values["groups"]) if values.get("groups") else None,
         }
         return cls(**values, more={name: value for name, value in stored.items() if name not in known})
 
@@ -137,3 +137,12 @@ class DataDescription:
         if self.notes:
             described["notes"] = list(self.notes)
         return {**described, **self.more}
+
+
+_Kind = TypeVar("_Kind")
+
+
+def _made(kind: type[_Kind], stored: Mapping[str, Any]) -> _Kind:
+    """Make it of what is stored; fields that a newer version added are left out."""
+    known = {each.name for each in fields(kind)}  # type: ignore[arg-type]  # a dataclass
+    return kind(**{name: value for name, value in stored.items() if name in known})

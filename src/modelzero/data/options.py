@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
@@ -74,14 +75,9 @@ class LoadOptions:
         object.__setattr__(self, "size", parse_size(self.size))
         if self.fit not in FITS:
             raise SettingError(f"fit {str(self.fit)[:40]!r}: expected 'pad' or 'crop'")
-        check_seed(self.seed)
-        for name, value, whole in (("test share", self.test_share, False), ("share", self.share, True)):
-            number = isinstance(value, Real) and not isinstance(value, bool)
-            if not (number and (0 < float(value) < 1 or (whole and value == 1))):
-                raise SettingError(
-                    f"{name} {repr(value)[:40]}: expected a fraction above 0 and {'at most' if whole else 'below'} 1, "
-                    "such as 0.2 for a fifth"
-                )
+        object.__setattr__(self, "seed", check_seed(self.seed))
+        object.__setattr__(self, "test_share", _fraction("test share", self.test_share))
+        object.__setattr__(self, "share", _fraction("share", self.share, whole=True))
         if self.group is not None and not (isinstance(self.group, str) and self.group):
             raise SettingError(f"group {repr(self.group)[:40]}: expected the name of a column or a pattern")
 
@@ -128,10 +124,12 @@ class Origin:
     Args:
         source: a catalog name, or the absolute path of a folder or file.
         options: what it was loaded with.
+        more: settings that a newer version added.
     """
 
     source: str
     options: LoadOptions
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, source: str | Path, options: LoadOptions, *, is_name: bool = True) -> Origin:
@@ -150,15 +148,17 @@ class Origin:
         """
         settings = {name: stored[name] for name in _NAMES if name in stored}
         try:
-            return cls(str(stored["source"]), LoadOptions(**settings))
+            options = LoadOptions(**settings)
         except SettingError as error:  # whoever reads a record takes it for damaged
             raise ValueError(str(error)) from None
+        more = {name: value for name, value in stored.items() if name not in (*_NAMES, "source")}
+        return cls(str(stored["source"]), options, more)
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as records keep it."""
         settings = {name: getattr(self.options, name) for name in _RECORDED}
         size = self.options.size
-        return {"source": self.source, **settings, "size": None if size is None else list(size)}
+        return {"source": self.source, **settings, "size": None if size is None else list(size), **self.more}
 
 
 def parse_size(size: object) -> tuple[int, int] | None:
@@ -185,6 +185,17 @@ def parse_size(size: object) -> tuple[int, int] | None:
             "64 or 48x64"
         )
     return int(sides[0]), int(sides[1])
+
+
+def _fraction(name: str, value: object, *, whole: bool = False) -> float:
+    """Return a fraction above 0 and below 1, or with `whole` also 1; or raise SettingError."""
+    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    if not (0 < number < 1 or (whole and number == 1)):
+        raise SettingError(
+            f"{name} {repr(value)[:40]}: expected a fraction above 0 and {'at most' if whole else 'below'} 1, such as "
+            "0.2 for a fifth"
+        )
+    return number
 
 
 def _is_given(options: LoadOptions, each: Any) -> bool:

@@ -1,1 +1,1 @@
-"""What records say when they are put side by side: accounts, comparisons, the verdict."""
+"""Compare recorded runs: accounts, comparisons, and the verdict."""

@@ -1,4 +1,4 @@
-"""The account of one rung: how good it is over its seeds, with intervals, and what it costs."""
+"""The account of one rung: accuracy over its seeds with intervals, and its costs."""
 
 from __future__ import annotations
 
@@ -17,46 +17,46 @@ from modelzero.runs.run import Run
 from modelzero.statistics.accuracy import mean_accuracy
 from modelzero.statistics.classification import ClassScore, averages_of, confusion, count, scores_of
 
-# Classes up to which a confusion matrix is made.
+# Largest number of classes with a confusion matrix.
 MOST_CONFUSED = 1000
 _OF_EACH_IMAGE = ("right", "groups")
-_SCORES = 1000  # test images whose scores are looked at
+_SCORES = 1000  # test images whose scores are inspected
 
 
 @dataclass(frozen=True)
 class Account:
-    """What the runs of one rung say together. Accuracies are fractions; times and memory are means over the runs.
+    """The figures of one rung over its runs. Accuracies are fractions; times are means over the runs.
 
     Args:
-        name: of the rung.
+        name: name of the rung.
         adds: what it adds to the rung below.
         accuracy: mean over the seeds.
-        low: lower end of its 95 % interval on new images and new seeds; of this trained model for a single run.
+        low: lower end of its 95 % interval for new images and new seeds; for a single run, of this trained model.
         high: its upper end.
-        low_here: lower end of the interval on this very test set, for new seeds.
+        low_here: lower end of the interval on this same test set, for new seeds.
         high_here: its upper end.
-        seeds: how many runs count.
-        sd: standard deviation between the seeds' accuracies; NaN for one.
-        sd_expected: what the noise of a finite test set alone would give.
-        unstable: whether the seeds lie farther apart than that noise explains.
-        random: whether another seed gives another model, as two trainings showed or the rung says.
-        learned: how many trainings learned; only these count, unless there is none.
-        not_learned: those that did not, each with its seed, its run (None where it did not finish) and the reason, as
-            `kind` and figures.
+        seeds: number of runs that count.
+        sd: standard deviation of the accuracies over the seeds; NaN for one seed.
+        sd_expected: standard deviation expected from test-set noise alone.
+        unstable: whether the seeds spread more than that noise explains.
+        random: whether another seed gives another model, as measured or as declared by the rung.
+        learned: number of trainings that learned; only these count, unless there is none.
+        not_learned: the others, each with its seed, its run (None if it did not finish) and the reason, as `kind` and
+            figures.
         train_seconds: time of the training steps.
         test_seconds: time of one evaluation.
-        train_images_per_second: images learned from, each as often as there are epochs.
-        test_images_per_second: images predicted.
-        parameters: numbers that the model has learned; for `knn` those of the training images; None if unknown.
-        model_bytes: size of the stored model; None where it is not stored.
-        peak_memory_bytes: most memory of the process that trained it.
-        confusion: [classes][classes], images of each class (row) taken for each class (column), over all seeds;
-            None where there are more than 1,000 classes, for 10,000 of them make a gigabyte of zeros.
+        train_images_per_second: training images processed per second, counted once per epoch.
+        test_images_per_second: test images predicted per second.
+        parameters: number of learned parameters; for `knn` the numbers in the training images; None if unknown.
+        model_bytes: size of the stored model; None if it is not stored.
+        peak_memory_bytes: largest peak memory of the processes that trained it.
+        confusion: [classes][classes], images of each class (row) predicted as each class (column), over all seeds;
+            None for more than 1,000 classes, because 10,000 of them make a gigabyte of zeros.
         per_class: precision, recall and F1 of each class, over all seeds.
-        averages: of these over the classes (macro), and over the images (micro).
-        runs: the ids of the runs that count.
-        right: bool [seeds, n], which test images each of these got right.
-        groups: [n], what each test image belongs to; None where they are independent.
+        averages: their averages over the classes (macro), and over the images (micro).
+        runs: ids of the runs that count.
+        right: bool [seeds, n], which test images each of these runs classified correctly.
+        groups: [n], the group of each test image; None if they are independent.
     """
 
     name: str
@@ -89,12 +89,12 @@ class Account:
 
     @property
     def all_learned(self) -> bool:
-        """Whether every training learned: else nothing can be said of the method."""
+        """Whether every training learned; otherwise the method gets no verdict."""
         return not self.not_learned
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all of it but what is said of each image."""
-        # `asdict` would copy the confusion matrix number by number, which of 10,000 classes has 100 million.
+        """Return all fields except those with a value for each image."""
+        # `asdict` would copy the confusion matrix number by number.
         values = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in _OF_EACH_IMAGE}
         return values | {"per_class": [asdict(score) for score in self.per_class]}
 
@@ -107,10 +107,10 @@ def account(
     diverged: Sequence[Mapping[str, Any]] = (),
     groups: NDArray[np.int64] | None = None,
 ) -> Account:
-    """Sum up the finished runs of one rung, one for each seed.
+    """Summarise the finished runs of one rung, one for each seed.
 
-    Where the first two runs came out equal to the bit the rung has no randomness, and one of them stands for all.
-    Trainings that did not learn are listed and left out of every figure, unless there are no others.
+    If the first two runs are identical to the bit, the rung has no randomness, and only one of them counts. Trainings
+    that did not learn are listed and excluded from every figure, unless there are no others.
 
     >>> import tempfile, modelzero as mz
     >>> runs = [mz.train("digits", "model0", epochs=1, seed=seed, runs_dir=tempfile.mkdtemp()) for seed in (1, 2)]
@@ -118,11 +118,11 @@ def account(
     2
 
     Args:
-        name: of the rung.
+        name: name of the rung.
         adds: what it adds to the rung below.
-        runs: the finished ones, in the order of their seeds.
-        diverged: trainings that could not finish because their loss became NaN or infinite, as `not_learned` has them.
-        groups: [n], what each test image belongs to, where other runs on the same images know; see `groups_of`.
+        runs: the finished runs, in the order of their seeds.
+        diverged: trainings that failed because their loss became NaN or infinite, in the form of `not_learned`.
+        groups: [n], the group of each test image, if known from other runs on the same images; see `groups_of`.
     """
     random = is_random(runs)
     runs = runs if random else runs[:1]
@@ -176,10 +176,10 @@ def account(
 
 
 def is_random(runs: Sequence[Run]) -> bool:
-    """Tell whether another seed gives another model: as was declared or is known, or by comparing trainings.
+    """Return whether another seed gives another model: as declared or known, or by comparing trainings.
 
     Args:
-        runs: finished ones of one rung, with different seeds.
+        runs: finished runs of one rung, with different seeds.
     """
     first = runs[0].record
     if not first.random or first.randomness == DECLARED:
@@ -188,15 +188,15 @@ def is_random(runs: Sequence[Run]) -> bool:
 
 
 def are_enough(runs: Sequence[Run]) -> bool:
-    """Tell whether so many equal trainings show that there is no randomness: two, or three that only name classes.
+    """Return whether equal trainings suffice to show that there is no randomness: two, or three without scores.
 
-    Scores that are equal to the bit on every test image are no accident; a few equal labels can be.
+    Scores that are identical to the bit on every test image are no coincidence; a few equal labels can be.
     """
     return len(runs) >= (2 if len(torch.unique(runs[0].test_logits[:_SCORES])) > 2 else 3)
 
 
 def came_out_equal(one: Run, other: Run) -> bool:
-    """Tell whether two trainings gave the same predictions and, where it is stored, the same model, to the bit."""
+    """Return whether two trainings gave identical predictions and, if stored, identical models, to the bit."""
     files, others = one.record.files, other.record.files
     if files and others:
         return bool(files == others)
@@ -204,6 +204,6 @@ def came_out_equal(one: Run, other: Run) -> bool:
 
 
 def groups_of(runs: Sequence[Run]) -> NDArray[np.int64] | None:
-    """Return the group of each test image, from the first run that stored it; None where the images are independent."""
+    """Return the group of each test image, from the first run that stored it; None if the images are independent."""
     found = next((run.test_groups for run in runs if run.test_groups is not None), None)
     return None if found is None else found.numpy()

@@ -1,4 +1,4 @@
-"""How far the probabilities of a run can be believed, from its stored test predictions."""
+"""The calibration of a run's probabilities, from its stored test predictions."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from modelzero.statistics.calibration import (
 class Calibrated:
     """The calibration of one trained model, before and after one temperature.
 
-    The test predictions are cut in two halves, class by class or by whole groups: the temperature is fitted on one, and
-    both calibrations are measured on the other, which it has not seen.
+    The test predictions are split into two halves, class by class or by whole groups: the temperature is fitted on one,
+    and both calibrations are measured on the other.
 
     Args:
-        run: the id of the run.
-        seed: of its training.
-        temperature: what its logits are divided by; above 1 the model was too sure of itself. It stays 1 where
-            the fitted one is not clearly different from 1.
-        temperature_fitted: the one that fits best.
+        run: id of the run.
+        seed: seed of its training.
+        temperature: divisor of the logits; above 1 if the model was overconfident. It stays 1 if the fitted one does
+            not clearly differ from 1.
+        temperature_fitted: the best-fitting temperature.
         temperature_low: lower end of its 95 % interval.
         temperature_high: its upper end.
-        fitted_on: test images that the temperature was fitted on.
-        as_trained: calibration of the probabilities as the model gives them.
+        fitted_on: number of test images that the temperature was fitted on.
+        as_trained: calibration of the model's own probabilities.
         scaled: calibration with the temperature.
     """
 
@@ -49,7 +49,7 @@ class Calibrated:
 
 
 def calibrated(run: Run) -> Calibrated | None:
-    """Fit the temperature of a run and measure its calibration; None where no test image is left to measure it on.
+    """Fit the temperature of a run and measure its calibration; None if no test image is left to measure it on.
 
     >>> import tempfile, modelzero as mz
     >>> found = calibrated(mz.train("digits", "softmax", runs_dir=tempfile.mkdtemp()))
@@ -79,7 +79,7 @@ def calibrated(run: Run) -> Calibrated | None:
 
 
 def temperature_of(run: Run) -> float:
-    """Fit the temperature of a run on its half of the test predictions; nothing else is computed."""
+    """Fit the temperature of a run on its half of the test predictions, without measuring the calibration."""
     logits, labels, groups = _of(run)
     return _fitted(logits, labels, groups, calibration_cut(labels, groups=groups)).value
 

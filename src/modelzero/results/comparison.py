@@ -1,4 +1,4 @@
-"""Methods against each other, from the predictions that their runs have stored."""
+"""Compare methods by the stored predictions of their runs."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ class Comparison:
     """A rung against the best cheaper one below it. Differences are fractions.
 
     Args:
-        rung: its name.
-        against: the rung below it with the highest mean accuracy; None where none could be compared with.
-        difference: accuracy of the one minus accuracy of the other.
-        low: lower end of the interval of that difference, adjusted as the p-value is: it leaves out 0 exactly where the
+        rung: name of the rung.
+        against: the rung below it with the highest mean accuracy; None if there is none to compare with.
+        difference: accuracy of `rung` minus accuracy of `against`.
+        low: lower end of the interval of that difference, adjusted like the p-value: it excludes 0 exactly if the
             verdict is `better` or `worse`.
         high: its upper end.
         p: p-value of "no difference".
-        p_adjusted: adjusted for the family of comparisons that was declared before training (Holm).
-        verdict: `better`, `worse`, `no different`, `cannot tell`, or `no verdict` where trainings of the rung, or of
-            all below it, did not learn: then the numbers say nothing of the method.
-        least_detectable: the difference that such seeds and images would show in about 80 % of the cases; None where
-            they are too few for any.
-        gained: test images that the one gets right and the other wrong, on average over pairs of their seeds.
-        lost: the other way round.
-        of: what it speaks of: methods, or these trained models.
-        level: how often the interval misses the true difference at most.
-        at_most: how far apart both are at most.
+        p_adjusted: p-value adjusted for the family of comparisons declared before training (Holm).
+        verdict: `better`, `worse`, `no different`, `cannot tell`, or `no verdict` if trainings of the rung, or of all
+            below it, did not learn: then the numbers do not describe the method.
+        least_detectable: the difference that would be detected in about 80 % of the cases with as many seeds and
+            images; None if they are too few for any.
+        gained: test images that `rung` gets right and `against` wrong, on average over pairs of their seeds.
+        lost: the reverse.
+        of: what it applies to: methods, or these trained models.
+        level: largest probability that the interval misses the true difference.
+        at_most: upper bound of the distance between both.
     """
 
     rung: str
@@ -61,12 +61,12 @@ def compare_accounts(
 ) -> list[Comparison]:
     """Compare each account but the first with the best one before it, as one family.
 
-    Accounts with trainings that did not learn are compared with nothing, and nothing is compared with them.
+    Accounts with trainings that did not learn are excluded from all comparisons.
 
     Args:
-        accounts: in ladder order, on the same test images.
-        margin: differences below this fraction are practically none.
-        size: how many comparisons were declared, if some could not be made.
+        accounts: accounts in ladder order, on the same test images.
+        margin: differences below this fraction count as practically none.
+        size: number of declared comparisons, if some could not be made.
     """
     if len(accounts) < 2:
         return []
@@ -101,7 +101,7 @@ def compare_accounts(
                     at_most=each.at_most,
                 )
             )
-        else:  # its trainings did not all learn, or those of no rung below did
+        else:  # some of its trainings did not learn, or there is no usable rung below
             below = [other for other in accounts[:place] if other.all_learned]
             best = max(below, key=lambda other: other.accuracy, default=None)
             comparisons.append(_no_verdict(rung, best, size))
@@ -109,7 +109,7 @@ def compare_accounts(
 
 
 def _no_verdict(rung: Account, best: Account | None, size: int) -> Comparison:
-    """Return what can be said where trainings did not learn: nothing."""
+    """Return the comparison for a rung with trainings that did not learn: no verdict."""
     return Comparison(
         rung=rung.name,
         against=None if best is None else best.name,
@@ -141,21 +141,21 @@ def compare(
     ('centroid', 'majority', 'better')
 
     Args:
-        run_a: what B is compared with.
-        run_b: what the difference is in favour of, if it is positive.
-        margin: differences below this fraction are practically none.
+        run_a: the baseline.
+        run_b: what is compared with it; a positive difference means that B is better.
+        margin: differences below this fraction count as practically none.
 
     Raises:
-        RunError: a run that is not finished or cannot be read, or runs on different data.
-        SettingError: several runs with the same seed in place of one method.
+        RunError: a run is not finished or cannot be read, or the runs used different data.
+        SettingError: several runs of one method have the same seed.
     """
     return compare_accounts(accounts_of([_as_runs(run_a), _as_runs(run_b)]), margin=margin)[0]
 
 
 def accounts_of(methods: Sequence[Sequence[Run]]) -> list[Account]:
-    """Sum up each method; where two have one name, they are called by the ids of their first runs.
+    """Summarise each method; methods with the same name are called by the ids of their first runs.
 
-    Runs whose loss became NaN or infinite count as trainings that did not learn, beside others that finished.
+    Runs whose loss became NaN or infinite count as trainings that did not learn, beside those that finished.
 
     Raises:
         RunError, SettingError: see `compare`.
@@ -167,7 +167,7 @@ def accounts_of(methods: Sequence[Sequence[Run]]) -> list[Account]:
         if len(set(seeds)) < len(seeds):
             raise SettingError(
                 f"{len(runs)} runs of {name} with seeds {', '.join(map(str, sorted(seeds)))}: expected each seed once, "
-                "for the same training twice says nothing new"
+                "because repeating a training adds no information"
             )
     finished = [[run for run in runs if not has_diverged(run)] or list(runs) for runs in methods]
     check_same_groups([run for runs in finished for run in runs])
@@ -185,12 +185,12 @@ def accounts_of(methods: Sequence[Sequence[Run]]) -> list[Account]:
 
 
 def has_diverged(run: Run) -> bool:
-    """Tell whether the loss of a run became NaN or infinite; it has no predictions."""
+    """Return whether the loss of a run became NaN or infinite, so that it has no predictions."""
     return run.status == "failed" and run.learned is False
 
 
 def methods_of(runs: Sequence[Run]) -> list[list[Run]]:
-    """Put runs of one model and recipe together as the seeds of one method; if all are, each stands for itself."""
+    """Group runs with the same model and recipe as seeds of one method; if there is only one, each run is a method."""
     groups: list[list[Run]] = []
     for run in runs:
         same = (
@@ -207,17 +207,17 @@ def methods_of(runs: Sequence[Run]) -> list[list[Run]]:
 
 
 def were_declared(runs: Sequence[Run]) -> bool:
-    """Tell whether these are all finished runs of one ladder, whose comparisons were declared before anything trained.
+    """Return whether these are all finished runs of one ladder, whose comparisons were declared before training.
 
-    Of others nobody knows whether seeds were added, or rungs chosen, until a difference showed, which makes false
-    claims more frequent.
+    For other runs it is unknown whether seeds were added, or rungs chosen, until a difference showed, which makes
+    false claims more frequent.
     """
     (name, *others) = {run.record.ladder for run in runs}
     if others or name is None:
         return False
     try:
         record = read_ladder_record(runs[0].path.parent / name)
-    except RunError:  # gone or damaged: nobody knows
+    except RunError:  # missing or damaged: unknown
         return False
     cells = {cell.run for cell in record.cells if cell.status == "finished"}
     return cells == {run.id for run in runs if run.status == "finished"}
@@ -236,12 +236,12 @@ def check_same_data(runs: Sequence[Run]) -> None:
                 if getattr(ours, field) != getattr(theirs, field)
             )
             raise RunError(
-                f"runs {first.id} and {run.id} are of different data ({differing}): expected runs on the same images"
+                f"runs {first.id} and {run.id} used different data ({differing}): expected runs on the same images"
             )
 
 
 def check_same_groups(runs: Sequence[Run]) -> None:
-    """Raise RunError unless all finished runs that know of groups put the test images into the same ones."""
+    """Raise RunError unless all finished runs with groups have the same groups of test images."""
     grouped = [run for run in runs if run.test_groups is not None]
     for run in grouped[1:]:
         if not np.array_equal(_numbered(run), _numbered(grouped[0])):
@@ -252,7 +252,7 @@ def check_same_groups(runs: Sequence[Run]) -> None:
 
 
 def _numbered(run: Run) -> np.ndarray:
-    """Return the test groups, numbered in the order in which they first appear: their own numbers do not matter."""
+    """Return the test groups, renumbered in order of first appearance."""
     assert run.test_groups is not None
     _, first, index = np.unique(run.test_groups.numpy(), return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[index]

@@ -1,4 +1,4 @@
-"""What the accounts of a ladder's rungs come to: comparisons, which rung is worth it, and at what price."""
+"""Evaluate the accounts of a ladder's rungs: comparisons, which rung is worth it, and at what price."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from modelzero.results.leaks import Cleaned, keep_unleaked, without_leaks
 from modelzero.runs.record import LadderRecord
 from modelzero.statistics.family import furthest_behind
 
-# A rung is named as nearly as good where it is shown to be at most this much behind the best one.
+# A rung is called nearly as good if it is shown to be at most this far behind the best one.
 NEARLY = 0.01
 
 
@@ -23,11 +23,11 @@ class Price:
 
     Args:
         against: the cheaper rung.
-        gain: in accuracy, a fraction.
+        gain: gain in accuracy, a fraction.
         gain_low: lower end of its adjusted interval.
         gain_high: its upper end.
-        times_the_training_time: that of the cheaper rung; None where that took none.
-        times_the_prediction_time: likewise.
+        times_the_training_time: training time relative to the cheaper rung; None if that took no time.
+        times_the_prediction_time: prediction time relative to the cheaper rung.
     """
 
     against: str
@@ -40,10 +40,10 @@ class Price:
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """What a ladder's record and accounts say together; computed when it is asked for.
+    """The findings of a ladder, computed on demand from its record and accounts.
 
     Args:
-        record: of the ladder.
+        record: the record of the ladder.
         rungs: the account of each rung that has a finished run, in ladder order.
     """
 
@@ -70,7 +70,7 @@ class Findings:
 
     @property
     def price(self) -> Price | None:
-        """What `worth_it` gains over the best cheaper rung, and how many times its time that takes."""
+        """What `worth_it` gains over the best cheaper rung, and how much more time it takes."""
         for comparison in self.comparisons:
             if comparison.rung == self.worth_it and comparison.verdict == "better":
                 rung, against = self.rung(comparison.rung), self.rung(str(comparison.against))
@@ -88,15 +88,15 @@ class Findings:
 
     @property
     def best(self) -> Account | None:
-        """The most accurate rung among those whose trainings all learned; of all, where there is none."""
+        """The most accurate rung among those whose trainings all learned, or among all if there is none."""
         usable = [rung for rung in self.rungs if rung.all_learned] or self.rungs
         return max(usable, key=lambda rung: rung.accuracy, default=None)
 
     @cached_property
     def behind(self) -> dict[str, float]:
-        """How far each rung is behind the best one at most; all bounds hold together with 95 % confidence.
+        """Upper bound of how far each rung is behind the best one; all bounds hold jointly with 95 % confidence.
 
-        Rungs with trainings that did not learn have none.
+        Rungs with trainings that did not learn have no bound.
         """
         usable = [rung for rung in self.rungs if rung.all_learned]
         bounds = furthest_behind(
@@ -110,7 +110,7 @@ class Findings:
     def nearly_as_good(self) -> str | None:
         """The rung with the least training time that is shown to be at most 1 point behind the best one.
 
-        Where none is shown to be, the best one itself.
+        The best one itself if there is no other.
         """
         if self.best is None:
             return None
@@ -118,7 +118,7 @@ class Findings:
         return min([*near, self.best], key=lambda rung: rung.train_seconds).name
 
     def diverged(self, name: str) -> list[dict[str, Any]]:
-        """List the trainings of a rung whose loss became NaN or infinite; they left no predictions."""
+        """List the trainings of a rung whose loss became NaN or infinite, so that they have no predictions."""
         return [
             {"seed": cell.seed, "run": None, **cell.not_learned}
             for cell in self.record.cells_of(name)
@@ -127,34 +127,34 @@ class Findings:
 
     @property
     def all_diverged(self) -> dict[str, list[dict[str, Any]]]:
-        """The same of each rung that has no finished training."""
+        """The diverged trainings of each rung that has no finished training."""
         known = {rung.name for rung in self.rungs}
         diverged = {rung.name: self.diverged(rung.name) for rung in self.record.rungs}
         return {name: trainings for name, trainings in diverged.items() if trainings and name not in known}
 
     @property
     def leaked(self) -> Sequence[int]:
-        """The positions of the test images that are also among the training images, as far as that is known."""
+        """The positions of the test images that are also among the training images, as far as known."""
         return self.record.leaks.positions if self.record.leaks else ()
 
     @cached_property
     def without_leaks(self) -> list[Cleaned]:
-        """The accuracy of each rung with and without those; empty where there are none."""
+        """The accuracy of each rung with and without the leaked images; empty if there are none."""
         return without_leaks(self.rungs, self.leaked) if self.leaked else []
 
     @cached_property
     def comparisons_without_leaks(self) -> list[Comparison]:
-        """The comparisons made once more without those; empty where there are none, or where nothing is left."""
+        """The comparisons without the leaked images; empty if there are none, or if no image is left."""
         kept = keep_unleaked(self.rungs, self.leaked) if self.leaked else []
         return self._compared(kept) if kept else []
 
     @property
     def looks(self) -> int:
-        """How many times such rungs were looked at, with other numbers of seeds; 1 where this is the first time."""
+        """How often these rungs have been compared with other numbers of seeds; 1 for the first time."""
         return self.record.looks or 1
 
     def leaks_as_dict(self) -> Mapping[str, Any] | None:
-        """Return what is known of leaks as `--json` prints it; None where nobody looked."""
+        """Return the leaks as `--json` prints them; None if not searched for."""
         if self.record.leaks is None:
             return None
         return {

@@ -1,4 +1,4 @@
-"""`Ladder`: what came out of a climb, computed from records when it is asked for."""
+"""`Ladder`: the results of a climb, computed from records on demand."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Ladder:
         path: the folder of the ladder.
         record: the content of its `ladder.json`.
         runs: the finished runs; see `read`.
-        accounts: of methods that were put together by hand; None makes one of each rung's runs.
+        accounts: accounts of methods collected from single runs; None computes one from each rung's runs.
     """
 
     def __init__(
@@ -49,27 +49,27 @@ class Ladder:
         """Read a ladder from its folder, and its runs from the folders beside it.
 
         Raises:
-            RunError: no ladder there, or a damaged one, or one whose runs are gone.
+            RunError: there is no ladder, it is damaged, or all its runs are missing.
         """
         path = Path(path)
         return cls(path, *_still_whole(path, read_ladder_record(path)))
 
     def update(self, record: LadderRecord, runs: Sequence[Run]) -> None:
-        """Take a newer record and more runs; accounts of rungs whose runs are the same are kept."""
+        """Update record and runs; accounts of rungs with the same runs as before are kept."""
         self.record = record
         self.runs = list(runs)
         self._findings: Findings | None = None
 
     @property
     def findings(self) -> Findings:
-        """What the accounts come to."""
+        """Everything that follows from the accounts."""
         if self._findings is None:
             accounts = self._given if self._given is not None else self._account_each()
             self._findings = Findings(self.record, accounts)
         return self._findings
 
     def _account_each(self) -> list[Account]:
-        """Make the account of each rung that has a finished run, in ladder order."""
+        """Compute the account of each rung that has a finished run, in ladder order."""
         by_rung: dict[str, list[Run]] = {}
         for run in self.runs:
             by_rung.setdefault(run.record.model, []).append(run)
@@ -104,17 +104,17 @@ class Ladder:
 
     @property
     def price(self) -> Price | None:
-        """What `worth_it` gains over the best cheaper rung, and how many times its time that takes."""
+        """What `worth_it` gains over the best cheaper rung, and how much more time it takes."""
         return self.findings.price
 
     @property
     def best(self) -> Account | None:
-        """The most accurate rung among those whose trainings all learned; of all, where there is none."""
+        """The most accurate rung among those whose trainings all learned, or among all if there is none."""
         return self.findings.best
 
     @property
     def behind(self) -> Mapping[str, float]:
-        """How far each rung is behind the best one at most; all bounds hold together with 95 % confidence."""
+        """Upper bound of how far each rung is behind the best one; all bounds hold jointly with 95 % confidence."""
         return self.findings.behind
 
     @property
@@ -124,27 +124,27 @@ class Ladder:
 
     @property
     def left_out(self) -> Sequence[LeftOut]:
-        """Rungs and seeds that are not in it, each with the reason."""
+        """Missing rungs and trainings, each with the reason."""
         return self.record.left_out
 
     @property
     def leaks(self) -> Leaks | None:
-        """What is known of test images that are also among the training images; None if nobody looked."""
+        """The test images that are also among the training images; None if not searched for."""
         return self.record.leaks
 
     @property
     def looks(self) -> int:
-        """How many times such rungs were looked at, with other numbers of seeds; 1 where this is the first time."""
+        """How often these rungs have been compared with other numbers of seeds; 1 for the first time."""
         return self.findings.looks
 
     @property
     def without_leaks(self) -> list[Cleaned]:
-        """The accuracy of each rung with and without test images that are also training images; may be empty."""
+        """The accuracy of each rung with and without the leaked images; empty if there are none."""
         return self.findings.without_leaks
 
     @property
     def comparisons_without_leaks(self) -> list[Comparison]:
-        """The comparisons made once more without those images; may be empty."""
+        """The comparisons without the leaked images; empty if there are none."""
         return self.findings.comparisons_without_leaks
 
     def rung(self, name: str) -> Account:
@@ -152,7 +152,7 @@ class Ladder:
         return self.findings.rung(name)
 
     def verdict(self) -> list[str]:
-        """Say in sentences what came out."""
+        """Return the verdict as sentences."""
         return sentences(self.findings)
 
     def table(self) -> str:
@@ -160,7 +160,7 @@ class Ladder:
         return as_text(self.findings)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return everything as `modelzero climb --json` prints it."""
+        """Return the document of `modelzero climb --json`."""
         record, found = self.record.as_dict(), self.findings
         return {
             "format": FORMAT,
@@ -194,7 +194,7 @@ class Ladder:
 
 
 def _still_whole(path: Path, record: LadderRecord) -> tuple[LadderRecord, list[Run]]:
-    """Read the finished runs; what was lost since is said in the record, and can be trained again."""
+    """Read the finished runs; missing ones are marked as lost in the record, and can be trained again."""
     runs, lost = [], {}
     finished = [cell.run for cell in record.cells if cell.status == "finished" and cell.run]
     for name in finished:

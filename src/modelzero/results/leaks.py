@@ -1,4 +1,4 @@
-"""How good the rungs are on the test images that were not seen in training, in whatever form."""
+"""Measure the rungs without the test images that are also among the training images."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from modelzero.io.json import from_json, to_json
 from modelzero.results.account import Account
 from modelzero.runs.record import Leaks
 
-# Changes whenever the search would find others.
+# Incremented when the search would find other images.
 VERSION = 2
-# Pairs of a test image with any other up to which a climb searches for near duplicates unasked, and how many are
-# searched in a second: 60 million on two cores of an AMD EPYC with Fashion-MNIST, half of that to be safe.
+# Largest number of pairs of a test image with another image for which a climb searches for near duplicates by
+# default, and pairs per second: 60 million on two cores of an AMD EPYC with Fashion-MNIST, half of that to be safe.
 MOST_PAIRS = 1_000_000_000
 _PAIRS_PER_SECOND = 30_000_000
 
 
 @dataclass(frozen=True)
 class Cleaned:
-    """The accuracy of a rung with and without the leaked test images; NaN where all of them are leaked."""
+    """The accuracy of a rung with and without the leaked test images; NaN if all are leaked."""
 
     rung: str
     accuracy: float
@@ -37,17 +37,17 @@ class Cleaned:
 def look_for_leaks(data: ImageData, *, search: bool | None, seconds: float | None) -> Leaks:
     """Find the test images that are also among the training images, for the record of a ladder.
 
-    Equal pixels are always looked for: that takes a fraction of a second. What a search found is kept in the user's
-    cache folder, under the fingerprint of the data: it is searched once.
+    Equal pixels are always searched for, which takes a fraction of a second. Results are kept in the user's cache
+    folder, under the fingerprint of the data, so each dataset is searched once.
 
     >>> import modelzero as mz
     >>> look_for_leaks(mz.load("digits"), search=None, seconds=None)
     Leaks(searched=True, why=None, exact=0, near=0, positions=[], test_clusters=[])
 
     Args:
-        data: the set.
-        search: whether to search for near duplicates; None means where that takes seconds only.
-        seconds: what is left of a budget; None where there is none.
+        data: the dataset.
+        search: whether to search for near duplicates; None means only if that takes seconds.
+        seconds: rest of the budget; None without one.
     """
     pairs = (len(data.train) + len(data.test)) * len(data.test)
     kept = cache_folder() / "leaks" / f"{data.fingerprint}-{VERSION}.json"
@@ -57,10 +57,10 @@ def look_for_leaks(data: ImageData, *, search: bool | None, seconds: float | Non
     if search is False:
         why = "not searched for, as asked"
     elif search is None and pairs > MOST_PAIRS:
-        why = f"not searched for, since {pairs:,} pairs would take long (--audit does)"
+        why = f"not searched for, because {pairs:,} pairs would take long (use --audit)"
     elif search is None and seconds is not None and seconds < pairs / _PAIRS_PER_SECOND:
-        why = "not searched for, since the budget ended (modelzero data does)"
-    found = audit(data, near=why is None, progress=False)  # a bar would break the table that is redrawn
+        why = "not searched for, because the budget ended (use modelzero data)"
+    found = audit(data, near=why is None, progress=False)  # a progress bar would break the live table
     exact = {place[1] for _, place in found.across("train", "test")}
     leaks = Leaks(
         searched=why is None,
@@ -71,14 +71,14 @@ def look_for_leaks(data: ImageData, *, search: bool | None, seconds: float | Non
         test_clusters=None if found.test_clusters is None else [list(each) for each in found.test_clusters],
     )
     if why is None:
-        with contextlib.suppress(OSError):  # a cache that cannot be written costs only the time
+        with contextlib.suppress(OSError):  # without a writable cache only time is lost
             kept.parent.mkdir(parents=True, exist_ok=True)
             write_whole(kept, to_json(leaks).encode())
     return leaks
 
 
 def _read(path: Path) -> Leaks | None:
-    """Read what was found before; None where nothing was, or where it is damaged."""
+    """Read the result of an earlier search; None if there is none, or if it is damaged."""
     try:
         known = Leaks(**from_json(path.read_text(encoding="utf-8")))
         return known if known.searched and all(isinstance(place, int) for place in known.positions) else None
@@ -87,22 +87,22 @@ def _read(path: Path) -> Leaks | None:
 
 
 def without_leaks(rungs: Sequence[Account], positions: Sequence[int]) -> list[Cleaned]:
-    """Compute each rung's mean accuracy once more, without the test images at these positions.
+    """Compute each rung's mean accuracy without the test images at these positions.
 
-    From the predictions that the runs stored: nothing is trained or predicted again.
+    It uses the stored predictions: nothing is trained or predicted again.
 
     Args:
         rungs: the accounts of a ladder.
-        positions: of test images, such as `Audit.leaked` has.
+        positions: positions of test images, such as `Audit.leaked`.
     """
     kept = {rung.name: rung.accuracy for rung in keep_unleaked(rungs, positions)}
     return [Cleaned(rung.name, rung.accuracy, kept.get(rung.name, float("nan"))) for rung in rungs]
 
 
 def keep_unleaked(rungs: Sequence[Account], positions: Sequence[int]) -> list[Account]:
-    """Return the accounts with what they say of each image cut down to the test images that are not leaked.
+    """Return the accounts restricted to the test images that are not leaked; none if every image is leaked.
 
-    Only comparisons can be made of these; none are returned where every image is leaked.
+    They serve comparisons only: other figures than accuracy are not recomputed.
     """
     if not rungs:
         return []

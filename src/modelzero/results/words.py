@@ -1,4 +1,4 @@
-"""A ladder for people: tables for the terminal and the notebook, and the verdict in words."""
+"""Show a ladder: tables for the terminal and the notebook, and the verdict in words."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ _COMPARED = (
     "detectable",
     "images gained, lost",
 )
-# What every interval speaks of, and what it does not.
+# What the intervals cover, and what they do not.
 COVERS = (
     "Intervals: 95 %, for models trained on these training images; another training set may move them. Those of "
-    "differences are adjusted as p is, and leave out 0 exactly where the verdict is better or worse."
+    "differences are adjusted like p, and exclude 0 exactly where the verdict is better or worse."
 )
-# How much slower or faster it has to predict for the verdict to say so.
+# Ratio of prediction times from which the verdict mentions it.
 _NOTABLE = 2.0
-_WIDTH = 200  # no table is made wider than what it holds
-# Of a name the beginning and the end are shown: those that differ in neither are rare, and ids of runs are none.
+_WIDTH = 200  # wide enough for every table
+# Long names are shortened to beginning and end: names that differ in neither are rare, and ids of runs always do.
 _FIRST_LETTERS, _LAST_LETTERS = 20, 19
 _WHY_LETTERS = 400
-_LEAST_LETTERS = 8  # of a name in each line, where it is broken into several
-# Of runs that were put together after they had been trained.
+_LEAST_LETTERS = 8  # least width of a column of names, which wraps them
+# For runs that were collected after training.
 NOT_DECLARED = (
     "Exploratory: these comparisons were not declared before training. Adding seeds, or choosing models, until a "
     "difference shows makes false claims more often than 5 %; a climb declares both first."
@@ -64,7 +64,7 @@ NOT_DECLARED = (
 
 
 def rung_table(ladder: Findings) -> Table:
-    """Draw the accounts; during a climb also the rungs that wait, and how many trainings are done."""
+    """Draw the accounts; during a climb, also the waiting rungs and the number of finished trainings."""
     accounts = {rung.name: rung for rung in ladder.rungs}
     rows = []
     for rung in ladder.record.rungs:
@@ -90,7 +90,7 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
 
 
 def sentences(ladder: Findings) -> list[str]:
-    """Say what came out, one thing a sentence."""
+    """Return the verdict as sentences, one finding each."""
     if not ladder.rungs:
         return ["No rung has a finished run."]
     said = []
@@ -155,7 +155,7 @@ def sentences(ladder: Findings) -> list[str]:
 
 
 def _leak_sentences(ladder: Findings, best: Account) -> list[str]:
-    """Say how good the best rung is without the test images that were seen in training."""
+    """Describe the accuracy of the best rung without the leaked test images."""
     leaks = ladder.record.leaks
     if leaks is None:
         return []
@@ -187,7 +187,7 @@ def _detectable(comparison: Comparison) -> str:
 
 
 def _failures(ladder: Findings) -> list[str]:
-    """Say which trainings did not learn, and what it means that the others did."""
+    """Describe which trainings did not learn, and which failure rate is not ruled out for the others."""
     said = no_verdicts(ladder.rungs)
     said += [_no_verdict(name, trainings, 0) for name, trainings in ladder.all_diverged.items()]
     crashed = {cell.rung for cell in ladder.record.cells if cell.status == "failed"}
@@ -203,18 +203,18 @@ def _failures(ladder: Findings) -> list[str]:
 
 
 def no_verdicts(accounts: Sequence[Account]) -> list[str]:
-    """Say of each method with trainings that did not learn how many these are, and why."""
+    """Describe how many trainings of each method did not learn, and why."""
     return [_no_verdict(rung.name, rung.not_learned, rung.learned) for rung in accounts if rung.not_learned]
 
 
 def no_verdict_on(runs: Sequence[Run]) -> str:
-    """Say the same of a method none of whose runs finished, because their loss became NaN or infinite."""
+    """Describe a method without finished runs, because their loss became NaN or infinite."""
     trainings = [{"seed": run.seed, **(run.not_learned or {})} for run in runs]
     return _no_verdict(runs[0].record.model, trainings, 0)
 
 
 def _no_verdict(name: str, not_learned: Sequence[Mapping[str, Any]], learned: int) -> str:
-    first = {each["kind"]: each for each in reversed(not_learned)}  # of each kind the first
+    first = {each["kind"]: each for each in reversed(not_learned)}  # the first of each kind
     whys = "; ".join(f"seed {each['seed']}: {why_not_learned(each)}" for each in reversed(first.values()))
     trained = len(not_learned) + learned
     return (
@@ -224,7 +224,7 @@ def _no_verdict(name: str, not_learned: Sequence[Mapping[str, Any]], learned: in
 
 
 def _grouping(ladder: Findings) -> list[str]:
-    """Say that test images seem to come in groups that nobody named."""
+    """Warn that test images seem to come in groups that were not given."""
     hint = ladder.record.grouping
     return [] if hint is None else [f"Groups: {hint.sentence()}"]
 
@@ -241,7 +241,7 @@ def as_text(ladder: Findings) -> str:
 
 
 def parts(ladder: Findings) -> list[RenderableType]:
-    """List what is printed of a ladder, from top to bottom."""
+    """List the printed parts of a ladder, from top to bottom."""
     drawn: list[RenderableType] = [rung_table(ladder)]
     if ladder.comparisons:
         drawn += ["", "Each rung against the best one above it in the table:", comparison_table(ladder.comparisons)]
@@ -257,7 +257,7 @@ def as_html(ladder: Findings) -> str:
 
 
 def _named(name: str) -> str:
-    """Fit a rung's name, which may be anything, into a line or a table; JSON has it as it is."""
+    """Shorten a rung's name, which may be any text, for a line or a table; JSON has the full name."""
     shown = plain(name, None)
     if len(shown) <= _FIRST_LETTERS + 1 + _LAST_LETTERS:
         return shown
@@ -280,7 +280,7 @@ def _rung_row(rung: Account) -> list[str]:
 
 
 def seeds_of(rung: Account) -> str:
-    """Show how many trainings count, and of how many where some did not learn."""
+    """Show how many trainings count, and out of how many if some did not learn."""
     if rung.not_learned:
         return f"{rung.learned} of {rung.learned + len(rung.not_learned)}"
     return str(rung.seeds) if rung.random else "fixed"
@@ -310,7 +310,7 @@ def _table(headings: tuple[str, ...], rows: list[list[str]], left: tuple[int, ..
     table = Table(box=None, pad_edge=False)
     for column, heading in enumerate(headings):
         side: Literal["left", "right"] = "left" if column in left else "right"
-        if heading in ("rung", "against"):  # where there is no room, names are broken before figures are cut
+        if heading in ("rung", "against"):  # in a narrow terminal, names wrap before figures are cut
             least = min(_LEAST_LETTERS, max((len(row[column]) for row in rows), default=0))
             table.add_column(heading, justify=side, overflow="fold", min_width=least)
         else:
@@ -331,7 +331,7 @@ def _times(ratio: float) -> str:
 
 
 def _predicts(price: Price) -> str:
-    """Say how fast it predicts, where that is something else than the training time lets one expect."""
+    """Describe the prediction time if it differs notably from that of the cheaper rung."""
     ratio = price.times_the_prediction_time
     if ratio <= 1 / _NOTABLE:
         return f"; it predicts {_times(1 / ratio)} as fast"

@@ -173,8 +173,8 @@ def prepare_again(
     spec = Spec.of(record, model, by=by)
     if spec.device.partition(":")[0] not in ("cpu", *accelerators()):
         raise RunError(
-            f"run {run.id} was trained on {spec.device} ({record.environment.accelerator}), which this machine lacks "
-            "or this torch cannot use: continue on a machine that has one"
+            f"run {run.id} was trained on {spec.device} ({record.environment.accelerator}), which is not on this "
+            "machine, or this torch cannot use it: resume on a machine that has one"
         )
     if data is None:
         if record.data.origin is None:

@@ -173,7 +173,7 @@ def _forward(layers, weights, pictures, values, first, last):
 
 @njit
 def _loss(layers, labels, order, start, first, last, size, smoothing, values, deltas, losses, rights):
-    """Compute cross-entropy and correctness of some images of a batch; write the derivative by the logits to `deltas`."""
+    """Compute cross-entropy and correctness of some images of a batch, and the derivative by the logits (`deltas`)."""
     _, classes, _, out_row, _, _, _, _, _, _, _, _, results, at = layers[len(layers) - 1]
     spread = smoothing / np.float32(classes)
     share = _ONE / np.float32(size)

@@ -68,7 +68,7 @@ def what_hinders(model: nn.Module, recipe: Recipe) -> str | None:
     if any(tensor.dtype != torch.float32 or tensor.device.type != "cpu" for tensor in tensors):
         return "its weights are not float32 on the CPU"
     if any(_hooked(held) for held in [model, *model, *tensors]):
-        return "it has hooks"
+        return "it has hooks or a replaced forward method"
     return None
 
 
