@@ -172,7 +172,7 @@ def test_runs_that_cannot_predict(make, run, images):
         (["digit", "-o", "digit"], "cannot be written (a folder)"),
         (["digit", "-o", "."], "cannot be written (a folder)"),
         (["digit", "-o", "-"], "cannot be written (no name)"),
-        (["digit", "-o", "pipe"], "cannot be written (no regular file)"),
+        (["digit", "-o", "pipe"], "cannot be written (not a regular file)"),
     ],
 )
 def test_bad_usage(arguments, words, run, images):

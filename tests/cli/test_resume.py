@@ -101,7 +101,7 @@ def test_a_model_of_ones_own_is_given_by_its_name(digits, mine):
     path = cut_off(digits, rung_named(f"{mine}:RUNG"), 1000, epochs=2)
     refused = {
         f"train --resume {path}": "a model of your own",
-        f"train --resume {path} --model model0": "given is 'model0'",
+        f"train --resume {path} --model model0": "'model0' was given",
         f"train --resume {path} --model {mine}:RUNG --epochs 3": "--epochs beside --resume",
     }
     for command, words in refused.items():
@@ -157,7 +157,7 @@ def test_a_disk_that_fills_up_is_one_line_and_nothing_is_lost(mounted):
     assert answer.exit_code == 1, answer.output
     assert answer.stdout == ""
     assert answer.stderr.count("\n") == 1
-    assert "make room" in answer.stderr
+    assert "free disk space" in answer.stderr
     (path,) = disk.iterdir()
     assert mz.Run.read(path).status in ("failed", "interrupted")
     subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)

@@ -268,7 +268,7 @@ def test_what_does_not_go_together(refuses):
         mz.from_arrays(GREY, LABELS, GREY, ["a", "b"] * 10)
     with refuses(DataError, "3 groups for 20"):
         mz.from_arrays(GREY, LABELS, groups=[1, 2, 3])
-    with refuses(SettingError, "test share 0.5", "of its own"):
+    with refuses(SettingError, "test share 0.5", "its own test split"):
         mz.from_arrays(GREY, LABELS, GREY, LABELS, test_share=0.5)
     with refuses(DataError, "1 of 2 classes has no test image: '1'"):
         mz.from_arrays(GREY, LABELS, GREY[:1], LABELS[:1])

@@ -130,7 +130,7 @@ def test_pattern_finds_the_group():
 @pytest.mark.parametrize(
     ("pattern", "kind", "words"),
     [("(", SettingError, ["neither a column nor a pattern"]),
-     ("patinet", DataError, ["'patinet'", "no column", "a/1.png"]),
+     ("patinet", DataError, ["'patinet'", "not a column", "a/1.png"]),
      ("(x)?a", DataError, ["a/1.png"])],
 )  # fmt: skip
 def test_pattern_that_cannot_be_used(refuses, pattern, kind, words):

@@ -460,7 +460,7 @@ def test_disk_that_fills_up(digits, monkeypatch):
         ({"model": nn.Sequential(nn.Flatten(), nn.Linear(64, 10))}, mz.ModelError, "an existing Sequential"),
         ({"runs_dir": "a\0b"}, mz.RunError, "null byte"),
         ({"data": 5}, mz.DataError, "type int"),
-        ({"data": "a\0b"}, mz.DataError, "no data set, folder or file"),
+        ({"data": "a\0b"}, mz.DataError, "no dataset, folder or file"),
     ],
 )
 def test_odd_arguments_are_refused_in_one_line(digits, settings, error, words):

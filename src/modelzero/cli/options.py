@@ -1,6 +1,6 @@
-"""The options that commands share: each is declared once, most of them as fields of the options they fill.
+"""The options that commands share, each declared once, most of them as fields of option dataclasses.
 
-Nothing here imports torch, so that `--help` answers at once.
+Nothing here imports torch, so `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ TakeOver = Annotated[
 
 
 def expanded(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command one option for each field of its parameters that are option dataclasses, such as `LoadOptions`.
+    """Replace a command's parameters that are option dataclasses, such as `LoadOptions`, by one option per field.
 
     The command itself is called with the dataclasses, filled and checked.
     """

@@ -284,7 +284,7 @@ def _chosen_again(record: LadderRecord, given: dict[str, Rung]) -> list[Rung]:
     own = [described.name for described in record.rungs if described.model is None]
     if extra := [name for name in given if name not in own]:
         expected = f"expected only {', '.join(map(repr, own))}" if own else "this ladder takes no rungs"
-        raise ModelError(f"unexpected rungs {', '.join(map(repr, extra))}: {expected}; remove them")
+        raise ModelError(f"unexpected rungs {', '.join(map(repr, extra))}: {expected}; leave them out")
     known = {each.name for each in fields(Recipe)}
     chosen = []
     for described in record.rungs:

@@ -1,4 +1,4 @@
-"""Load the images of a record again, if they are still there. Nothing is downloaded."""
+"""Load the images of a record again, if they are still available. Nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def find_again(
 
     Args:
         described: the data of a record.
-        data: the images, or what `load` takes; None takes the recorded source.
+        data: the images, or what `load` takes; None means the recorded source.
         data_dir: the folder to search first for named datasets.
 
     Returns:
@@ -49,7 +49,7 @@ def find_again(
     for options in _options(described, source, data_dir):
         try:
             found = load_with(source, options, progress=False)
-        except ModelZeroError as error:  # the next options may work: arrays take no size
+        except ModelZeroError as error:  # the next options may work, such as without a size for arrays
             why = why or f"the images cannot be loaded again: {error}"
             continue
         if found.fingerprint == described.fingerprint:
@@ -68,7 +68,7 @@ def _source(described: DataDescription) -> str | None:
             return source
     try:
         there = bool(source) and Path(source).exists()
-    except (OSError, ValueError):  # too long for a path, or with a null byte: a description
+    except (OSError, ValueError):  # too long for a path, or with a null byte: not a path
         there = False
     if name in SETS and (not there or find(SETS[name], Path(source)) is not None):
         return name

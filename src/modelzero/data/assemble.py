@@ -1,4 +1,4 @@
-"""From decoded images to `ImageData`: splits as the source has them or drawn, and a share of the training."""
+"""Assemble `ImageData` from decoded images: use or draw a test split, and take a share of the training split."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from modelzero.data.splits import (
 )
 from modelzero.errors import DataError, SettingError, counted, some
 
-_SHARE_OFF = 0.01  # a test split that misses its share by more is worth a sentence
+_SHARE_OFF = 0.01  # deviation of a test split from its share that a note mentions
 
 
 @dataclass(frozen=True)
 class Samples:
-    """What is known of images before they are split.
+    """The properties of images before they are split.
 
     Args:
-        classes: names in label order.
+        classes: class names in label order.
         labels: int64 [n].
-        splits: `train`, `test`, `validation` or None for each, [n].
-        groups: what each belongs to, [n], None for those of which nobody said; None where nothing must stay together.
-        names: what each is called, [n]; None where they have no names.
-        grouped_by: what the groups come from, in words; given by the user where `strict`.
-        strict: whether a group on both sides of the source's own split is an error and not only a note.
+        splits: [n], `train`, `test`, `validation` or None for each image.
+        groups: [n], the group of each image, None if unknown; None if there are no groups.
+        names: [n], the name of each image; None if they have none.
+        grouped_by: what the groups come from, in words; given by the user if `strict`.
+        strict: whether a group on both sides of the source's split is an error, not only a note.
     """
 
     classes: tuple[str, ...]
@@ -48,17 +48,17 @@ class Samples:
     strict: bool = False
 
     def of(self, split: str) -> NDArray[np.int64]:
-        """Return the places of a split's images; those that the source does not assign are to be trained on."""
+        """Return the positions of a split's images; unassigned images belong to the training split."""
         return np.flatnonzero([(each or "train") == split for each in self.splits])
 
     def groups_of(self, places: NDArray[np.int64]) -> list[str] | None:
-        """Return what the images of some places belong to; None unless that is known of each."""
+        """Return the groups of the images at some positions; None unless all are known."""
         found = [] if self.groups is None else [self.groups[place] for place in places]
         known = [group for group in found if group is not None]
         return known if known and len(known) == len(places) else None
 
     def take(self, places: NDArray[np.int64]) -> Samples:
-        """Return what is known of some of the images."""
+        """Return the properties of the images at some positions."""
 
         def some_of(values: Sequence[Any] | None) -> list[Any] | None:
             return None if values is None else [values[place] for place in places]
@@ -73,18 +73,17 @@ class Samples:
 
 
 def check(samples: Samples, options: LoadOptions) -> None:
-    """Refuse what cannot be split, before images are decoded.
+    """Check that the images can be split, before they are decoded.
 
     Raises:
-        SettingError: a share for a test split that is there already, or a seed where nothing is drawn.
-        DataError: fewer than two classes, no training images, a class that is or would be on one side only.
+        SettingError: a test share although there is a test split, or a seed although nothing is drawn.
+        DataError: fewer than two classes, no training images, or a class that is or would be only on one side.
     """
     present = len(np.unique(samples.labels))
     if present < 2:
         raise DataError(
             f"images of {counted(present, 'class', 'classes')} ({some(samples.classes)}): "
-            "expected at least two classes, "
-            "each in a folder or under a label of its own"
+            "expected at least two classes, each with its own folder or label"
         )
     train, test = samples.of("train"), samples.of("test")
     if not len(train):
@@ -92,13 +91,13 @@ def check(samples: Samples, options: LoadOptions) -> None:
     if len(test):
         if options.test_share != LoadOptions.test_share:
             raise SettingError(
-                f"test share {options.test_share}: the source has a test split of its own, of {len(test):,} images; "
+                f"test share {options.test_share}: the source has its own test split of {len(test):,} images; "
                 "leave it out"
             )
         if options.seed != LoadOptions.seed and options.share == LoadOptions.share:
             raise SettingError(
-                f"split seed {options.seed}: the source has a test split of its own, and all of it is used: nothing "
-                "is drawn; leave it out"
+                f"split seed {options.seed}: the source has its own test split, and without --share nothing is drawn; "
+                "leave it out"
             )
         check_sides(samples.classes, samples.labels[train], samples.labels[test])
     else:
@@ -115,19 +114,19 @@ def assemble(
     notes: Sequence[str] = (),
     left_out: tuple[tuple[str, str], ...] = (),
 ) -> ImageData:
-    """Make `ImageData` of images that were read.
+    """Create `ImageData` from decoded images.
 
     Args:
-        name: what tables and records call the set.
+        name: name of the dataset in tables and records.
         source: where it comes from, in words.
         samples: labels, splits, groups and names of the images.
-        pick: gives the images of some places, uint8 [k, C, H, W].
-        options: how to draw the test split where there is none, and the share of the training split.
-        notes: what was decided before.
-        left_out: images that could not be read, with reasons.
+        pick: returns the images at some positions, uint8 [k, C, H, W].
+        options: how to draw the test split, if there is none, and the share of the training split.
+        notes: decisions made before.
+        left_out: unreadable images, with reasons.
 
     Raises:
-        DataError: a class on one side only, or what `ImageData` refuses.
+        DataError: a class that is only on one side, or an error of `ImageData`.
     """
     check(samples, options)
     notes = list(notes)
@@ -140,9 +139,9 @@ def assemble(
 
     absent = [each for each, n in zip(samples.classes, _counts(samples), strict=True) if n == 0]
     if absent:
-        notes.append(f"without any image: {len(absent)} of {len(samples.classes)} classes: {some(absent)}")
+        notes.append(f"{len(absent)} of {len(samples.classes)} classes without any image: {some(absent)}")
     validation = samples.of("validation")
-    groups = _numbers(samples, (train, test, validation))  # before the share: it keeps the numbers as they are
+    groups = _numbers(samples, (train, test, validation))  # before the share, which keeps these numbers
     share = None
     if options.share < 1:
         share = (options.share, options.seed)
@@ -169,7 +168,7 @@ def assemble(
 
 
 def take_share(data: ImageData, options: LoadOptions) -> ImageData:
-    """Keep a share of the training split, of each class.
+    """Keep a share of each class of the training split.
 
     >>> import modelzero as mz
     >>> len(take_share(mz.load("digits"), LoadOptions(share=0.1)).train)
@@ -192,13 +191,13 @@ def take_share(data: ImageData, options: LoadOptions) -> ImageData:
 def _drawn(
     samples: Samples, pool: NDArray[np.int64], options: LoadOptions, notes: list[str]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], DrawnSplit]:
-    """Draw the test split from the images that the source does not set apart; return also how, for the record."""
+    """Draw the test split from the images of the training split; also return how, for the record."""
     labels = samples.labels[pool]
     groups = samples.groups_of(pool)
     if groups is None:
         rule, count = "stratified", None
         mask = draw_test(labels, test_share=options.test_share, seed=options.seed)
-        what = f"{mask.mean():.1%} of each class were drawn as the test split"
+        what = f"{mask.mean():.1%} of each class was drawn as the test split"
     else:
         mask = draw_test_groups(labels, groups, test_share=options.test_share, seed=options.seed)
         check_sides(samples.classes, labels[~mask], labels[mask])
@@ -210,7 +209,7 @@ def _drawn(
             f"{len(tested)} of {len(set(groups))} groups (by {samples.grouped_by}) were drawn as the test split, "
             f"{mask.mean():.1%} of the images and {min(shares):.1%} to {max(shares):.1%} of each class"
         )
-    asked = "" if abs(mask.mean() - options.test_share) <= _SHARE_OFF else f"; {options.test_share:.0%} was asked for"
+    asked = "" if abs(mask.mean() - options.test_share) <= _SHARE_OFF else f"; {options.test_share:.0%} requested"
     notes.append(f"the source has no test split: {what}, seed {options.seed}{asked}")
     by = None if groups is None else samples.grouped_by
     how = DrawnSplit(rule, options.test_share, options.seed, by, float(mask.mean()), count)
@@ -228,12 +227,12 @@ def _check_groups(samples: Samples, train: NDArray[np.int64], test: NDArray[np.i
     what = f"{counted(len(both), 'group')} (by {samples.grouped_by}): {some(both)}"
     found = f"on both sides of the source's own split: {what}"
     if samples.strict:
-        raise DataError(f"{found}; move the images of each to one side, or take the split of the source away")
+        raise DataError(f"{found}; move the images of each group to one side, or remove the source's split")
     notes.append(found)
 
 
 def _numbers(samples: Samples, splits: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Give each image the number of its group, [n], -1 where none is known; numbers rise in the order of the splits."""
+    """Assign numbers to groups in the order of the splits; return that of each image, [n], -1 if unknown."""
     numbers = np.full(len(samples.labels), -1, np.int64)
     first: dict[str, int] = {}
     for places in splits:

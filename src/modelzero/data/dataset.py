@@ -1,4 +1,4 @@
-"""`ImageData`: images, labels, class names, a train and a test split, and the fingerprint of it all."""
+"""`ImageData`: images, labels and class names in a training and a test split, with a fingerprint."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Split:
     Args:
         images: uint8 [N, C, H, W], N at least 1.
         labels: int64 [N], one label number for each image.
-        names: what messages and audits call each image, such as its path; None where they have no names.
-        groups: int64 [N], the number of the group that each image belongs to, such as a patient or a video: 0 or more,
-            the same number in all splits of one `ImageData`. Where each image is a group of its own, None is kept.
+        names: the name of each image in messages and audits, such as its path; None if they have none.
+        groups: int64 [N], the number of each image's group, such as a patient or a video: 0 or more, the same number in
+            all splits of one `ImageData`. Stored as None if each image is its own group.
 
     Raises:
-        DataError: no image, another shape or type, counts that differ, or a group number below 0.
+        DataError: no image, a wrong shape or type, counts that differ, or a group number below 0.
     """
 
     images: Tensor
@@ -85,13 +85,13 @@ class Split:
 
     @property
     def group_count(self) -> int | None:
-        """How many groups the images come in; None where each is independent of the others."""
+        """The number of groups; None if the images are independent."""
         return None if self.groups is None else len(torch.unique(self.groups))
 
 
 @dataclass(frozen=True, eq=False)
 class ImageData:
-    """A set of images that models can be trained and tested on.
+    """A dataset of images that models can be trained and tested on.
 
     >>> import torch
     >>> split = Split(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1]))
@@ -100,18 +100,18 @@ class ImageData:
     ((1, 8, 8), 'b143e648')
 
     Args:
-        name: what tables and records call it.
-        train: the split that models learn from.
-        test: the split that they are judged on.
+        name: its name in tables and records.
+        train: the training split.
+        test: the test split.
         classes: the class names in the order of the label numbers.
         source: where the images came from, in words.
-        validation: a split of the source that is neither trained nor tested on; None where it has none.
-        left_out: images that could not be read, each with its reason.
-        notes: what was decided on the way from the source to these tensors, a sentence each.
-        split: how the test split was drawn; None where the source has one of its own.
-        share: the fraction of the training split that was kept, and the seed; None where all of it was.
-        origin: what loads the same data again; None for images that were handed over.
-        grouped_by: what the groups of the splits come from, in words, such as "column patient"; None where nobody said.
+        validation: a split of the source that is used neither for training nor for testing; None if there is none.
+        left_out: unreadable images, each with its reason.
+        notes: decisions made while loading, one sentence each.
+        split: how the test split was drawn; None if the source has its own.
+        share: the fraction of the training split that was kept, and the seed; None for all of it.
+        origin: what loads the same data again; None for images passed as arrays.
+        grouped_by: what the groups come from, in words, such as "column patient"; None if unknown.
 
     Raises:
         DataError: fewer than two classes, a label without a class name, a split without images, or splits
@@ -168,8 +168,8 @@ class ImageData:
     def fingerprint(self) -> str:
         """SHA-256, in hex, of class names, labels and decoded pixels of both splits.
 
-        It does not depend on the name, the source, the groups or the file format, so the same images give the same
-        fingerprint however they were stored.
+        It does not depend on the name, the source, the groups or the file format: the same images have the same
+        fingerprint, however they are stored.
         """
         digest = hashlib.sha256()
         digest.update(json.dumps(["modelzero image data 1", list(self.classes)]).encode())
@@ -181,7 +181,7 @@ class ImageData:
 
     @cached_property
     def description(self) -> DataDescription:
-        """What a record says of the data."""
+        """The description of the data for a record."""
         splits = {"train": self.train, "test": self.test, "validation": self.validation}
         counts = {name: None if split is None else split.group_count for name, split in splits.items()}
         grouped = any(count is not None for count in counts.values())
@@ -205,11 +205,11 @@ class ImageData:
         )
 
     def with_source(self, source: str, notes: Iterable[str] = ()) -> ImageData:
-        """Return the same data with another source, and notes before its own."""
+        """Return the same data with another source, and with notes added before its own."""
         return replace(self, source=source, notes=(*notes, *self.notes))
 
     def counts(self) -> list[tuple[str, int, int]]:
-        """Class name, training images and test images of each class, in label order."""
+        """Return name, number of training images and number of test images of each class, in label order."""
         n = len(self.classes)
         train = torch.bincount(self.train.labels, minlength=n).tolist()
         test = torch.bincount(self.test.labels, minlength=n).tolist()

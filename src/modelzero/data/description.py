@@ -1,4 +1,4 @@
-"""What a record says of data: typed, read from JSON and written to it as format 1 has it."""
+"""The description of a dataset in a record: typed, read from JSON and written to JSON of format 1."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class DrawnSplit:
 
     Args:
         rule: `stratified`, or `stratified, groups kept whole`.
-        test_share: the fraction that was asked for.
-        seed: of the draw.
-        group: what the groups come from, such as "column patient"; None where there are none.
+        test_share: the requested fraction.
+        seed: seed of the draw.
+        group: what the groups come from, such as "column patient"; None if there are none.
         reached: the fraction that was drawn.
-        groups: how many groups there are.
+        groups: number of groups.
     """
 
     rule: str
@@ -30,7 +30,7 @@ class DrawnSplit:
     groups: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as records keep it."""
+        """Return it as stored in records."""
         groups = {} if self.groups is None else {"groups": self.groups}
         settings = {name: getattr(self, name) for name in ("rule", "test_share", "seed", "group")}
         return {**settings, **groups, "reached": self.reached}
@@ -38,13 +38,13 @@ class DrawnSplit:
 
 @dataclass(frozen=True)
 class GroupCounts:
-    """In how many groups the images of each split come.
+    """The number of groups in each split.
 
     Args:
-        by: what the groups come from, such as "column patient"; None where nobody said.
-        train: groups of the training split; None where each image is independent of the others.
-        test: of the test split.
-        validation: of the validation split.
+        by: what the groups come from, such as "column patient"; None if unknown.
+        train: groups in the training split; None if the images are independent.
+        test: groups in the test split.
+        validation: groups in the validation split.
     """
 
     by: str | None
@@ -55,25 +55,25 @@ class GroupCounts:
 
 @dataclass(frozen=True)
 class DataDescription:
-    """A data set as records describe it.
+    """A dataset as described in records.
 
     Args:
-        name: what tables call it.
+        name: its name in tables.
         source: where the images came from, in words.
         fingerprint: SHA-256 of class names, labels and pixels.
-        classes: names in label order.
-        train_images: how many.
-        test_images: how many.
+        classes: class names in label order.
+        train_images: number of training images.
+        test_images: number of test images.
         image_shape: channels, height and width.
-        split: how the test split was drawn; None where the source has one.
-        origin: what loads the same again; None for images that were handed over.
+        split: how the test split was drawn; None if the source has one.
+        origin: what loads the same data again; None for images passed as arrays.
         share: the fraction of the training split that was kept; None for all of it.
-        share_seed: of that draw.
-        validation_images: how many the source sets apart; None where it does not.
-        groups: counts of groups; None where no image belongs to one.
-        left_out: how many files were unreadable.
-        notes: what was decided while loading, a sentence each: for people only.
-        more: fields that a newer version added.
+        share_seed: seed of that draw.
+        validation_images: number of validation images; None if the source has none.
+        groups: numbers of groups; None if no image belongs to one.
+        left_out: number of unreadable files.
+        notes: decisions made while loading, one sentence each, for readers only.
+        more: fields added by a newer version.
     """
 
     name: str
@@ -98,7 +98,7 @@ class DataDescription:
         """Read what `as_dict` wrote.
 
         Raises:
-            KeyError, TypeError, ValueError: it is not that.
+            KeyError, TypeError, ValueError: the document is damaged.
         """
         known = {each.name for each in fields(cls)} - {"more"}
         values = {name: value for name, value in stored.items() if name in known}
@@ -114,7 +114,7 @@ class DataDescription:
         return cls(**values, more={name: value for name, value in stored.items() if name not in known})
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as records keep it."""
+        """Return it as stored in records."""
         described: dict[str, Any] = {
             "name": self.name,
             "source": self.source,
@@ -143,6 +143,6 @@ _Kind = TypeVar("_Kind")
 
 
 def _made(kind: type[_Kind], stored: Mapping[str, Any]) -> _Kind:
-    """Make it of what is stored; fields that a newer version added are left out."""
+    """Create a dataclass from its stored fields; ignore fields added by a newer version."""
     known = {each.name for each in fields(kind)}  # type: ignore[arg-type]  # a dataclass
     return kind(**{name: value for name, value in stored.items() if name in known})

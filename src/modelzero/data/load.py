@@ -1,4 +1,4 @@
-"""Named sets of images, and `load`, which finds them."""
+"""`load`: find a named dataset, or read images from a folder or file."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def load(
     allow_unreadable: bool = LoadOptions.allow_unreadable,
     data_dir: str | Path | None = LoadOptions.data_dir,
 ) -> ImageData:
-    """Load a set of images by its catalog name, or from a folder or file of your own.
+    """Load a dataset by its catalog name, or from a folder or file of your own.
 
-    A named set is looked for in this order: `data_dir` (or the environment variable MODELZERO_DATA), the user's
-    cache folder, the folder where Linux distributions put it, its publisher's mirrors. `ImageData.source` says
-    which it was. The files are checked against the published SHA-256 each time.
+    A named dataset is searched for in this order: `data_dir` (or the environment variable MODELZERO_DATA), the user's
+    cache folder, the folder where Linux distributions put it, its publisher's mirrors. `ImageData.source` says where
+    it was found. The files are checked against the published SHA-256 each time.
 
     >>> data = load("digits")
     >>> data.train.images.shape, data.source
@@ -54,22 +54,22 @@ def load(
         source: a name such as "fashion-mnist" or "digits" (`modelzero.data.sets.catalog` lists all); a folder with one
             folder of images per class, with or without `train/`, `test/` and `val/` above them; a folder of IDX, `.npy`
             or Parquet files; an `.npz`; a CSV or Parquet table; or a zip or tar archive of class folders.
-        progress: show bars while downloading and decoding; None means only in a terminal.
+        progress: whether to show bars while downloading and decoding; None means only in a terminal.
         format: `folder`, `idx`, `npz`, `npy`, `csv`, `parquet` or `archive`; None detects it.
-        size: height and width to resize images to, as (48, 64), "48x64" or 64; None takes it from the sizes found.
-        fit: `pad` fits the longer side and pads, `crop` fits the shorter one and cuts.
-        test_share: the fraction of each class drawn as the test split where the source has none.
-        seed: of the draws of the test split and of the share.
-        group: keep groups on one side of that draw: a column of the table, or a pattern that finds the group in each
-            image's name (its first parentheses, or all that it matches). The splits keep their groups.
-        share: the fraction of each class's training images to use; a smaller one lies within a larger one.
+        size: height and width to resize images to, as (48, 64), "48x64" or 64; None derives it from the sizes found.
+        fit: `pad` fits the longer side and pads, `crop` fits the shorter one and crops.
+        test_share: the fraction of each class to draw as the test split, if the source has none.
+        seed: seed for drawing the test split and the share.
+        group: keep the images of each group on one side of the split: a column of the table, or a pattern for the
+            group in each image's name (its first parentheses, or the whole match). The splits keep their groups.
+        share: the fraction of each class's training images to use; a smaller share is a subset of a larger one.
         allow_unreadable: continue even if more than 1 % of the images are unreadable; they are listed either way.
-        data_dir: a folder to look in first, itself or its subfolder of the set's name.
+        data_dir: the folder to search first, itself or its subfolder with the name of the dataset.
 
     Raises:
-        DataError: an unknown name, damaged or wrong files or images, classes on one side of the split only, or a set
-            that is nowhere to be found.
-        SettingError: a setting outside its range, or one that this source cannot follow.
+        DataError: an unknown name, damaged or wrong files or images, a class that is only on one side of the split,
+            or a dataset that is not available.
+        SettingError: a setting outside its range, or one that does not apply to this source.
     """
     options = LoadOptions(
         format=format,
@@ -86,12 +86,12 @@ def load(
 
 
 def load_with(source: str | Path, options: LoadOptions, *, progress: bool | None = None) -> ImageData:
-    """Load a set of images; see `load`."""
+    """Load a dataset; see `load`."""
     return replace(_loaded(source, options, progress), origin=origin_of(source, options))
 
 
 def origin_of(source: str | Path, options: LoadOptions) -> Origin:
-    """Return what loads the same again, paths in full.
+    """Return what loads the same data again, with absolute paths.
 
     >>> origin_of("digits", LoadOptions(share=0.5)).source
     'digits'
@@ -107,12 +107,12 @@ def load_again(origin: Origin, *, progress: bool | None = None) -> ImageData:
     True
 
     Raises:
-        DataError: as `load`.
+        DataError: as for `load`.
     """
     options = origin.options
     try:
         return load_with(origin.source, options, progress=progress)
-    except SettingError:  # earlier versions took settings that change nothing
+    except SettingError:  # earlier versions accepted settings without effect
         seed = LoadOptions.seed if options.share == LoadOptions.share else options.seed
         return load_with(origin.source, replace(options, allow_unreadable=False, seed=seed), progress=progress)
 
@@ -136,14 +136,14 @@ def _loaded(source: str | Path, options: LoadOptions, progress: bool | None) -> 
             return read_path(path, options, progress=progress)
     except (OSError, ValueError) as error:  # such as a name that is too long, or has a null byte
         why = getattr(error, "strerror", None) or error
-        raise DataError(f"{str(source)[:60]!r} cannot be looked up ({why}): give a name or a path") from None
+        raise DataError(f"{str(source)[:60]!r} cannot be read ({why}): expected a name or a path") from None
     raise DataError(
-        f"no data set, folder or file named {str(source)!r}: expected a name or a path; {nearest(str(source), NAMES)}"
+        f"no dataset, folder or file named {str(source)!r}: expected a name or a path; {nearest(str(source), NAMES)}"
     )
 
 
 def _refuse_all(options: LoadOptions, what: str) -> None:
-    """Refuse settings for images that are decoded and split already."""
+    """Refuse settings that do not apply to images that are already decoded and split."""
     given = options.given("format", "group", "test_share")
     given += options.given("seed") if options.share == LoadOptions.share else []
     refuse([*given, *options.given(*OF_FILES)], what, "has one size and split")
@@ -156,7 +156,7 @@ def _has_idx(folder: Path) -> bool:
 def _digits() -> ImageData:
     """Load 1,797 handwritten digits of 8x8 pixels with 17 grey levels, from scikit-learn.
 
-    scikit-learn has no split of it, so a fifth of each class is set apart for the test, by a fixed seed.
+    scikit-learn does not split them, so a fifth of each class becomes the test split, with a fixed seed.
     """
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
@@ -175,10 +175,10 @@ def _digits() -> ImageData:
 
 
 def _named(known: NamedSet, data_dir: str | Path | None, progress: bool | None) -> ImageData:
-    """Find a named set, or fetch what the cache lacks of it, and read it."""
+    """Find a named dataset, download its missing files, and read it."""
     if data_dir and not Path(data_dir).is_dir():
         raise DataError(
-            f"the data folder {data_dir} is no folder here: make it, or leave --data-dir (MODELZERO_DATA) out"
+            f"the data folder {data_dir} does not exist: create it, or leave out --data-dir (MODELZERO_DATA)"
         )
     cache = cache_folder() / known.folder
     own = [Path(data_dir) / known.folder, Path(data_dir)] if data_dir else []
@@ -206,13 +206,13 @@ def _idx_folder(folder: Path) -> ImageData:
     files = [_idx_file(folder, file) for file in IDX_FILES]
     missing = [name for name, file in zip(IDX_FILES, files, strict=True) if file is None]
     if missing:
-        raise DataError(f"{folder} lacks {', '.join(missing)} (plain or .gz): expected all four files of an IDX set")
+        raise DataError(f"{folder} lacks {', '.join(missing)} (plain or .gz): expected all four IDX files")
     arrays = [read_idx(file) for file in files if file]
     _check_types(arrays, str(folder))
     top = max(int(labels.max(initial=0)) for labels in arrays[1::2])
     if top >= _MOST_CLASSES:
         raise DataError(
-            f"{folder}: a label of {top}: expected labels from 0 to {_MOST_CLASSES - 1}; is it a label file?"
+            f"{folder}: label {top}: expected labels from 0 to {_MOST_CLASSES - 1}; check that it is a label file"
         )
     try:
         data = _from_idx_arrays(folder.resolve().name, arrays, tuple(map(str, range(top + 1))), str(folder))
@@ -223,7 +223,7 @@ def _idx_folder(folder: Path) -> ImageData:
 
 
 def _idx_file(folder: Path, name: str) -> Path | None:
-    """Find the plain or gzipped file of that name."""
+    """Find the plain or gzipped file with this name."""
     return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
 
 

@@ -1,6 +1,6 @@
-"""Every setting of how images are read, split and sized: its default, its help and its check, in one place.
+"""The settings of how images are read, split and sized: default, help and check in one place.
 
-`mz.load`, the commands, the record and "how to repeat" are made from `LoadOptions`.
+`mz.load`, the commands, the record and "how to repeat" use `LoadOptions`.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ def option(default: Any, help: str, *, flag: str | None = None, kind: type | Non
     """Declare a field of a frozen dataclass that is also an option of the command line.
 
     Args:
-        default: its value where nobody gives one.
-        help: one line; it says the default in brackets where that is not a value.
-        flag: the option's name where it is not the field's.
-        kind: what the command line reads where it is not the field's type: a text that is parsed here.
+        default: the default value.
+        help: one line; it describes the default in brackets if that is not a plain value.
+        flag: the option's name, if it differs from the field's.
+        kind: the type on the command line, if it differs from the field's, such as a string that is parsed later.
     """
     return field(default=default, metadata={"help": help, "flag": flag, "kind": kind})
 
 
 def flag_of(setting: Field[Any]) -> str:
-    """Return how a field is called on the command line."""
+    """Return the command-line option of a field."""
     return str(setting.metadata.get("flag") or f"--{setting.name.replace('_', '-')}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadOptions:
-    """How images are read, split and sized.
+    """The settings of how images are read, split and sized.
 
     >>> LoadOptions(size="48x64").size, LoadOptions().test_share
     ((48, 64), 0.2)
@@ -82,12 +82,12 @@ class LoadOptions:
             raise SettingError(f"group {repr(self.group)[:40]}: expected the name of a column or a pattern")
 
     def given(self, *names: str) -> list[str]:
-        """Return which of these settings differ from their defaults; of all, where none are named."""
+        """Return which of these settings, or of all if none are named, differ from their defaults."""
         return [each.name for each in fields(self) if each.name in (names or _NAMES) and _is_given(self, each)]
 
     @classmethod
     def flag(cls, name: str) -> str:
-        """Return how a setting is called on the command line.
+        """Return the command-line option of a setting.
 
         >>> LoadOptions.flag("test_share"), LoadOptions.flag("seed")
         ('--test-share', '--split-seed')
@@ -95,7 +95,7 @@ class LoadOptions:
         return flag_of(next(each for each in fields(cls) if each.name == name))
 
     def words(self) -> list[str]:
-        """Return the options of the command line that give these settings."""
+        """Return the command-line arguments for these settings."""
         words: list[str] = []
         for each in fields(self):
             value = getattr(self, each.name)
@@ -107,7 +107,7 @@ class LoadOptions:
 
 
 _NAMES = tuple(each.name for each in fields(LoadOptions))
-# In the order in which records have them.
+# In the order of records.
 _RECORDED = (
     "data_dir", "size", "format", "fit", "test_share", "seed", "group", "share", "allow_unreadable",
 )  # fmt: skip
@@ -115,7 +115,7 @@ _RECORDED = (
 
 @dataclass(frozen=True)
 class Origin:
-    """Where data came from, and how it was loaded: all that loads the same again.
+    """Where data came from and how it was loaded: everything needed to load it again.
 
     >>> origin = Origin.of("digits", LoadOptions(size="8x8", share=0.5))
     >>> origin.as_dict()["size"], Origin.from_dict(origin.as_dict()) == origin
@@ -123,8 +123,8 @@ class Origin:
 
     Args:
         source: a catalog name, or the absolute path of a folder or file.
-        options: what it was loaded with.
-        more: settings that a newer version added.
+        options: the options of `load`.
+        more: settings added by a newer version.
     """
 
     source: str
@@ -133,7 +133,7 @@ class Origin:
 
     @classmethod
     def of(cls, source: str | Path, options: LoadOptions, *, is_name: bool = True) -> Origin:
-        """Return it with paths in full."""
+        """Return the origin with absolute paths."""
         folder = options.data_dir
         settings = {name: getattr(options, name) for name in _NAMES}
         settings["data_dir"] = str(Path(folder).absolute()) if folder else None
@@ -155,7 +155,7 @@ class Origin:
         return cls(str(stored["source"]), options, more)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as records keep it."""
+        """Return it as stored in records."""
         settings = {name: getattr(self.options, name) for name in _RECORDED}
         size = self.options.size
         return {"source": self.source, **settings, "size": None if size is None else list(size), **self.more}

@@ -1,7 +1,7 @@
-"""Which images are tested on: drawn class by class with a seed, groups kept whole; and nested shares of the rest.
+"""Draw the test split class by class with a seed, keeping groups whole, and nested shares of the training split.
 
-A draw depends on the labels in their order, the seed and nothing else. It comes from the raw bits of PCG64, which numpy
-keeps the same from version to version, unlike its shuffles.
+A draw depends only on the labels in their order and the seed. It uses the raw bits of PCG64, which numpy keeps
+identical across versions, unlike its shuffles.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from modelzero.errors import DataError, SettingError, some
 
-_TEST, _SHARE, _GROUPS = 1, 2, 3  # what a draw is for: two draws with one seed have nothing in common
-_PASSES = 3  # how often each group may change sides once all have one
-_MOST_ATTEMPTS, _MOST_VISITS = 20, 20_000  # orders that are tried: many where there are few groups
+_TEST, _SHARE, _GROUPS = 1, 2, 3  # purposes of draws: draws with the same seed are independent
+_PASSES = 3  # how often each group may change sides after the first assignment
+_MOST_ATTEMPTS, _MOST_VISITS = 20, 20_000  # number of orders that are tried: more if there are few groups
 
 
 def class_order(names: Iterable[str]) -> tuple[str, ...]:
-    """Sort class names: by number where all are whole numbers, else by their characters.
+    """Sort class names: by number if all are whole numbers, otherwise by characters.
 
     >>> class_order(["10", "9", "9"]), class_order(["dog", "10", "Cat"])
     (('9', '10'), ('10', 'Cat', 'dog'))
@@ -32,18 +32,18 @@ def class_order(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def draw_test(labels: NDArray[np.int64], *, test_share: float, seed: int) -> NDArray[np.bool_]:
-    """Draw a test split class by class: of each class the share, rounded, but at least one image on each side.
+    """Draw a test split class by class: the share of each class, rounded, but at least one image on each side.
 
     >>> draw_test(np.array([0, 0, 0, 0, 1, 1, 1, 1]), test_share=0.25, seed=0).sum()
     np.int64(2)
 
     Args:
         labels: [N], each class at least twice.
-        test_share: between 0 and 1.
-        seed: what the draw follows from, together with the labels.
+        test_share: fraction between 0 and 1.
+        seed: determines the draw, together with the labels.
 
     Returns:
-        [N], True for the images to test on.
+        [N], True for the test images.
     """
     test = np.zeros(len(labels), bool)
     for label, places in _by_class(labels):
@@ -53,14 +53,14 @@ def draw_test(labels: NDArray[np.int64], *, test_share: float, seed: int) -> NDA
 
 
 def draw_share(labels: NDArray[np.int64], *, share: float, seed: int) -> NDArray[np.int64]:
-    """Draw the share of each class, rounded, at least one image; a smaller share lies within a larger one.
+    """Draw the share of each class, rounded, but at least one image; a smaller share is a subset of a larger one.
 
     >>> few, more = (draw_share(np.arange(100) % 5, share=share, seed=1) for share in (0.1, 0.2))
     >>> len(few), len(more), set(few) < set(more)
     (10, 20, True)
 
     Returns:
-        The places of the images in `labels`, ascending.
+        The positions of the images in `labels`, ascending.
     """
     kept = [
         places[_random_order(len(places), seed, _SHARE, label)[: max(_rounded(len(places) * share), 1)]]
@@ -72,11 +72,11 @@ def draw_share(labels: NDArray[np.int64], *, share: float, seed: int) -> NDArray
 def draw_test_groups(
     labels: NDArray[np.int64], groups: Sequence[str], *, test_share: float, seed: int
 ) -> NDArray[np.bool_]:
-    """Draw a test split of whole groups that comes near the share in every class.
+    """Draw a test split of whole groups that approximates the share in every class.
 
-    Groups go to the test split one after the other where that brings the classes nearer to their share: the sum over
-    classes of (images - wanted)^2 / wanted falls. Then each may change sides. This is done with the largest first
-    and in several random orders; the nearest is kept.
+    Groups are moved to the test split one after the other if that brings the classes closer to their share: the sum
+    over classes of (images - wanted)^2 / wanted decreases. Then each may change sides. This is repeated with the
+    largest groups first and in several random orders; the best result is kept.
 
     >>> labels, groups = np.array([0, 1] * 10), [str(k // 4) for k in range(20)]
     >>> test = draw_test_groups(labels, groups, test_share=0.2, seed=0)
@@ -85,14 +85,14 @@ def draw_test_groups(
 
     Args:
         labels: [N].
-        groups: for each image what it belongs to, [N].
-        test_share: between 0 and 1.
-        seed: what the draw follows from, together with labels and groups.
+        groups: [N], the group of each image.
+        test_share: fraction between 0 and 1.
+        seed: determines the draw, together with labels and groups.
 
     Returns:
-        [N], True for the images to test on. A class whose images all belong to one group is on one side only.
+        [N], True for the test images. A class whose images all belong to one group is only on one side.
     """
-    first: dict[str, int] = {}  # numbered as they first appear: what groups are called must not matter
+    first: dict[str, int] = {}  # numbered in order of appearance: the names of groups must not matter
     numbers = np.array([first.setdefault(group, len(first)) for group in groups])
     counts = _counts(labels, numbers, len(first))
     totals = np.bincount(labels)
@@ -116,7 +116,7 @@ def _sides_of_groups(
     totals: NDArray[np.int64],
     test_share: float,
 ) -> tuple[float, NDArray[np.bool_]]:
-    """Give groups to the test split, in this order; return how far the classes are from their share, and the sides."""
+    """Assign groups to the test split in this order; return the distance of the classes from their share, and sides."""
     wanted = totals * test_share
     sides = np.zeros(len(counts), bool)
     tested = np.zeros(len(totals), np.int64)
@@ -127,7 +127,7 @@ def _sides_of_groups(
             classes, n = counts[group]
             step = -n if sides[group] else n
             after = tested[classes] + step
-            # A class that has several groups keeps one on each side, once it has that.
+            # A class with several groups keeps at least one on each side, once it has that.
             several = groups_of_class[classes] > 1
             if np.any(several & ((after == totals[classes]) | ((after == 0) & bool(sides[group])))):
                 continue
@@ -146,14 +146,14 @@ def _sides_of_groups(
 
 
 def groups_by_pattern(names: Sequence[str], pattern: str) -> list[str]:
-    r"""Find the group of each image in its name: what the pattern's first parentheses hold, or all it matches.
+    r"""Find the group of each image in its name: the pattern's first parentheses, or the whole match.
 
     >>> groups_by_pattern(["cat/v1-001.png", "cat/v2-001.png"], r"v(\d+)-")
     ['1', '2']
 
     Raises:
-        SettingError: no pattern.
-        DataError: a name in which the pattern finds nothing.
+        SettingError: the pattern is invalid.
+        DataError: the pattern does not match a name.
     """
     try:
         compiled = re.compile(pattern)
@@ -165,23 +165,23 @@ def groups_by_pattern(names: Sequence[str], pattern: str) -> list[str]:
         group = found and found.group(1 if compiled.groups else 0)
         if not group:
             raise DataError(
-                f"group {pattern[:60]!r} is no column here, and as a pattern it finds nothing in the name "
-                f"{name[:80]!r}: expected a pattern that matches each name"
+                f"group {pattern[:60]!r} is not a column, and as a pattern it does not match the name "
+                f"{name[:80]!r}: expected a column, or a pattern that matches each name"
             )
         groups.append(group)
     return groups
 
 
 def check_sides(classes: Sequence[str], train: NDArray[np.int64], test: NDArray[np.int64]) -> None:
-    """Refuse a class that has images on one side only.
+    """Check that each class with images has some on both sides.
 
     Args:
-        classes: names in label order.
+        classes: class names in label order.
         train: labels of the training split.
         test: labels of the test split.
 
     Raises:
-        DataError: names the classes.
+        DataError: some classes are only on one side; it names them.
     """
     train_counts, test_counts = (np.bincount(labels, minlength=len(classes)) for labels in (train, test))
     present = int(np.count_nonzero(train_counts + test_counts))
@@ -190,15 +190,15 @@ def check_sides(classes: Sequence[str], train: NDArray[np.int64], test: NDArray[
         if names:
             raise DataError(
                 f"{len(names)} of {present} classes {'have' if len(names) > 1 else 'has'} no {word} image: "
-                f"{some(names)}; add {word} images, or take {'these classes' if len(names) > 1 else 'this class'} out"
+                f"{some(names)}; add {word} images, or remove {'these classes' if len(names) > 1 else 'this class'}"
             )
 
 
 def check_divisible(classes: Sequence[str], labels: NDArray[np.int64], groups: Sequence[str] | None) -> None:
-    """Refuse classes that cannot lie on both sides of a split: those of one image, or of one group.
+    """Check that no class has only one image or one group, so that each can be on both sides of a split.
 
     Raises:
-        DataError: names the classes.
+        DataError: some classes have only one; it names them.
     """
     single = np.flatnonzero(np.bincount(labels, minlength=len(classes)) == 1).tolist()
     if single:
@@ -220,7 +220,7 @@ def check_divisible(classes: Sequence[str], labels: NDArray[np.int64], groups: S
 
 
 def _by_class(labels: NDArray[np.int64]) -> Iterable[tuple[int, NDArray[np.int64]]]:
-    """Each label that occurs, with the places where it does, ascending."""
+    """Return each label that occurs with its positions, ascending."""
     order = np.argsort(labels, kind="stable")
     present, starts = np.unique(labels[order], return_index=True)
     return zip(present.tolist(), np.split(order, starts[1:]), strict=True)
@@ -231,14 +231,14 @@ def _random_order(count: int, seed: int, purpose: int, label: int) -> NDArray[np
 
 
 def _rounded(number: float) -> int:
-    """Round half up. The tiny addition keeps 0.3 * 5 = 1.4999999999999998 and its like from falling."""
+    """Round half up. The small addition compensates rounding errors such as 0.3 * 5 = 1.4999999999999998."""
     return int(number + 0.5 + 1e-9)
 
 
 def _counts(
     labels: NDArray[np.int64], numbers: NDArray[np.int64], groups: int
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """For each group the labels that it has and how many images of each."""
+    """Return the labels of each group and the number of images of each."""
     width = int(labels.max()) + 1
     pairs, n = np.unique(numbers * width + labels, return_counts=True)
     starts = np.searchsorted(pairs, np.arange(1, groups) * width)

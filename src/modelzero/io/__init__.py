@@ -1,1 +1,1 @@
-"""Atomic files, killable processes, JSON."""
+"""Atomic files, killable processes and JSON."""

@@ -1,4 +1,4 @@
-"""Write files atomically, and never in place of anything but a file."""
+"""Write files atomically, and never replace anything but a regular file."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def check_writable(path: str | Path, endings: Sequence[str]) -> Path:
     modelzero.errors.SettingError: . cannot be written (a folder): choose another file
 
     Args:
-        path: of the file.
-        endings: allowed extensions, so that a slip cannot overwrite an image, a record or weights.
+        path: path of the file.
+        endings: allowed extensions, so that a typo cannot overwrite an image, a record or weights.
 
     Raises:
         SettingError: the path is a folder, a device or a pipe, its parent folder does not exist, or its name is empty
@@ -37,7 +37,7 @@ def check_writable(path: str | Path, endings: Sequence[str]) -> Path:
         elif target.is_dir():
             why = "a folder"
         elif target.exists() and not target.is_file():
-            why = "no regular file"
+            why = "not a regular file"
         elif not target.parent.is_dir():
             why = f"there is no folder {target.parent}"
         elif target.suffix.lower() not in endings:
@@ -68,8 +68,8 @@ def replacing(path: str | Path, endings: Sequence[str]) -> Iterator[Path]:
 def whole_file(target: Path) -> Iterator[Path]:
     """Yield the path of a temporary file in the same folder; at the end of the block it replaces the target.
 
-    A reader sees the old file or the new one, never a part. The name is durable afterwards; for the content to be,
-    the block has to call `os.fsync`.
+    A reader sees the old file or the new one, never a part. The rename is durable; to make the content durable, the
+    block must call `os.fsync`.
 
     >>> import tempfile
     >>> target = Path(tempfile.mkdtemp()) / "a.txt"
@@ -108,14 +108,14 @@ def append_bytes(path: Path, content: bytes, *, how: int = os.O_APPEND) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    # Not `open`: its buffer is written at closing, where an error is easily lost.
+    # Not `open`: it writes its buffer on close, where an error is easily lost.
     file = os.open(path, os.O_WRONLY | os.O_CREAT | how | getattr(os, "O_BINARY", 0), 0o666)
     try:
         rest = memoryview(content)
         while rest:
             written = os.write(file, rest)
             if not written:
-                raise OSError(errno.EIO, "nothing more could be written")
+                raise OSError(errno.EIO, "no more bytes could be written")
             rest = rest[written:]
         os.fsync(file)
     finally:
@@ -123,8 +123,8 @@ def append_bytes(path: Path, content: bytes, *, how: int = os.O_APPEND) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Make the names in a folder durable."""
-    if os.name == "nt":  # Windows cannot open folders: there the rename has to suffice
+    """Make renames in a folder durable."""
+    if os.name == "nt":  # Windows cannot open folders: the rename has to suffice
         return
     handle = os.open(path, os.O_RDONLY)
     try:

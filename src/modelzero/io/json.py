@@ -26,7 +26,7 @@ def to_json(value: object, *, indent: int | None = 2) -> str:
 
 
 def from_json(text: str) -> Any:
-    """Read JSON of `to_json`; the strings for NaN and infinity stay strings, which `float` accepts."""
+    """Read JSON written by `to_json`; NaN and infinity remain strings, which `float` accepts."""
     return json.loads(text)
 
 

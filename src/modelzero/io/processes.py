@@ -1,4 +1,4 @@
-"""Run jobs on files in killable processes: a file that hangs, crashes or exhausts memory costs only that file."""
+"""Run jobs on files in killable processes: a file that hangs, crashes or exhausts memory affects only itself."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def available_cores() -> int:
 
 
 class KillableProcess:
-    """A process that does one job at a time, and can be ended at any moment; it starts with its first job.
+    """A process that does one job at a time and can be killed at any moment; it starts with its first job.
 
     It is a pool of one: in a larger pool of `concurrent.futures` or loky the death of one process fails all jobs. loky
     starts it without importing the caller's main module again, so a script needs no `if __name__ == "__main__"`.
@@ -33,8 +33,8 @@ class KillableProcess:
     (3, None)
 
     Args:
-        begin: runs first; importable.
-        environment: its environment variables.
+        begin: called first in the process; importable.
+        environment: environment variables of the process.
     """
 
     def __init__(self, begin: Callable[[], object], environment: Mapping[str, str] | None = None) -> None:
@@ -42,7 +42,7 @@ class KillableProcess:
         self._pool: Any = None
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Submit a job, which is importable or can be pickled by cloudpickle."""
+        """Submit a job; the function must be importable or picklable by cloudpickle."""
         import loky  # imported here: it is slow, and not every training starts processes
 
         if self._pool is None:
@@ -131,13 +131,13 @@ class Processes:
                         done.append((bundle[0], why))
                     else:
                         waiting.extendleft(range(place, place + 1) for place in bundle)
-        finally:  # after an exception, or if the caller stops: do not wait for what still runs
+        finally:  # after an exception, or if the caller stops: do not wait for running jobs
             for _, process, _ in running.values():
                 process.end()
 
 
 def in_bundles(costs: Sequence[float], most_jobs: int, most_cost: float) -> list[range]:
-    """Divide jobs into bundles of neighbours, none too long, and none too costly unless a single job is.
+    """Divide jobs into bundles of neighbours, none too long, and none too costly except a single costly job.
 
     >>> in_bundles([1, 1, 1, 5, 9, 1], most_jobs=2, most_cost=6)
     [range(0, 2), range(2, 4), range(4, 5), range(5, 6)]
@@ -152,14 +152,14 @@ def in_bundles(costs: Sequence[float], most_jobs: int, most_cost: float) -> list
 
 
 class _Decoding:
-    """A process that decodes, which starts in the background."""
+    """A decoding process that starts in the background."""
 
     def __init__(self) -> None:
         self._process = KillableProcess(_begin)
         self._started = self._process.submit(int)
 
     def submit(self, function: Callable[..., Any], bundle: list[Any]) -> Future[Any]:
-        self._started.result(_START_SECONDS)  # a slow start counts for no job
+        self._started.result(_START_SECONDS)  # a slow start does not count against a job
         return self._process.submit(function, bundle)
 
     def end(self) -> None:

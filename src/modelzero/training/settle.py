@@ -61,7 +61,7 @@ def settle(rung: Rung, learner: Learner, data: ImageData, options: TrainOptions,
         if needless:
             raise SettingError(
                 f"{' and '.join(needless).replace('_', ' ')} given: {rung.name} is fitted in one go and takes none; "
-                "remove it"
+                "leave it out"
             )
         threads = options.threads or 1
         derived = {"threads": f"{threads}: fitted in one go", "device": "cpu: fitted in one go"}

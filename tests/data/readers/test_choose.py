@@ -118,7 +118,7 @@ def test_own_split_is_taken(forms, tmp_path, refuses):
     data = mz.load(tmp_path / "set")
     assert data.split is None
     assert (len(data.train), len(data.test)) == (40, 40)
-    with refuses(SettingError, "test share 0.3", "of its own"):
+    with refuses(SettingError, "test share 0.3", "its own test split"):
         mz.load(tmp_path / "set", test_share=0.3)
     with refuses(DataError, "on both sides", "10 groups"):
         mz.load(tmp_path / "set", group=r"\d(?=\.png)")
@@ -136,7 +136,7 @@ def test_errors_come_before_decoding(forms, monkeypatch, refuses):
         (forms["folder"] / "cat" / f"{k}.png").unlink()
     with refuses(DataError, "1 of 4 classes has a single image: 'cat'"):
         mz.load(forms["folder"])
-    with refuses(DataError, "finds nothing"):
+    with refuses(DataError, "does not match"):
         mz.load(forms["folder"], group="patient")
 
 

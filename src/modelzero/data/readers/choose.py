@@ -1,4 +1,4 @@
-"""From a path to `ImageData`: which reader fits, chosen by looking; then decode and split."""
+"""Read a path into `ImageData`: detect the format, then list, decode and split the images."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from modelzero.data.splits import groups_by_pattern
 from modelzero.errors import DataError, SettingError
 
 _OF_FOLDERS = ("folder", "npy")
-# Settings that only images in files of their own can follow.
+# Settings that only apply to images in separate files.
 OF_FILES = ("size", "fit", "allow_unreadable")
 _ARRAYS = {"npz": read_npz, "npy": read_npy_folder}
 
 
 def find_format(path: Path) -> str:
-    """Choose the reader of a folder or file by looking into it.
+    """Detect the format of a folder or file from its content.
 
     Raises:
         DataError: no reader fits.
@@ -48,7 +48,7 @@ def find_format(path: Path) -> str:
         if has_class_folders(path):
             raise DataError(
                 f"{path} has folders of images and {'.npy' if kind == 'npy' else 'Parquet'} files: expected one "
-                f"of them; --format folder or --format {kind} says which"
+                f"of them; choose one with --format folder or --format {kind}"
             )
         return kind
     with path.open("rb") as file:
@@ -63,19 +63,19 @@ def find_format(path: Path) -> str:
         return "csv"
     hints = {".npz": "npz", ".parquet": "parquet", ".zip": "archive", ".tar": "archive", ".tgz": "archive"}
     if path.suffix.casefold() in hints:
-        return hints[path.suffix.casefold()]  # its reader says what is wrong with it
+        return hints[path.suffix.casefold()]  # its reader reports what is wrong with it
     raise DataError(
         f"{path}: unrecognised file type: expected .npz, .csv, .parquet, a .zip or .tar of class folders, or a folder; "
-        "--format tells which it is"
+        "or set --format"
     )
 
 
 def read_path(path: Path, options: LoadOptions, *, progress: bool | None = None) -> ImageData:
-    """Read the images of a folder or file, of any format but IDX.
+    """Read the images of a folder or file in any format except IDX.
 
     Raises:
-        DataError: what cannot be read, or cannot be split.
-        SettingError: a setting that this format cannot follow.
+        DataError: the images cannot be read or split.
+        SettingError: a setting does not apply to this format.
     """
     _check_regular(path)
     kind = options.format or find_format(path)
@@ -99,12 +99,12 @@ def _holds_arrays(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name in ("images.npy", "x_train.npy", "train_images.npy") for name in archive.namelist())
-    except Exception:  # damaged: the reader of archives says how
+    except Exception:  # damaged: the archive reader reports how
         return False
 
 
 def _check_regular(path: Path) -> None:
-    """Refuse pipes and devices, which may block or never end."""
+    """Refuse pipes and devices, which may block or be endless."""
     if not (path.is_dir() or path.is_file()):
         raise DataError(f"{path} is neither a folder nor a regular file: expected one of them")
 
@@ -113,7 +113,7 @@ def decode_and_split(listing: Listing, options: LoadOptions, *, progress: bool |
     """Decode the images of a listing and split them.
 
     Raises:
-        DataError: classes that cannot be split (found before anything is decoded), or too many unreadable images.
+        DataError: classes that cannot be split (checked before anything is decoded), or too many unreadable images.
     """
     from modelzero.data.decoding.store import decode_items
 
@@ -141,10 +141,10 @@ def decode_and_split(listing: Listing, options: LoadOptions, *, progress: bool |
 
 
 def refuse(settings: list[str], what: str, why: str) -> None:
-    """Refuse settings that a source cannot follow.
+    """Refuse settings that do not apply to a source.
 
     Raises:
-        SettingError: names them.
+        SettingError: there are any; it names them.
     """
     if settings:
         flags = ", ".join(LoadOptions.flag(name) for name in settings)
@@ -171,7 +171,7 @@ def _samples(listing: Listing, options: LoadOptions) -> Samples:
 
 
 def _picker(images: NDArray[np.uint8]) -> Callable[[NDArray[np.int64]], torch.Tensor]:
-    """Give images by their places: views of the mapped file where they lie side by side, copies else."""
+    """Return a function that picks images by position: views of the mapped file if contiguous, otherwise copies."""
     if not images.flags.writeable:  # torch has no read-only tensors
         return lambda places: torch.from_numpy(np.ascontiguousarray(images[places]))
     whole = torch.from_numpy(images)
