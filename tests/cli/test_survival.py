@@ -151,7 +151,7 @@ def test_what_cannot_be_resumed_is_refused_in_one_line(digits):
     for words, told in (
         (["train", "--resume", "nothing"], "no run 'nothing'"),
         (["train", "digits", "--seed", "3", "--resume", str(known.path)], "DATA, --seed beside --resume"),
-        (["climb", "--resume", str(known.path)], "is one run, no ladder"),
+        (["climb", "--resume", str(known.path)], "is one run, not a ladder"),
         (["climb", "digits", "--resume", "x"], "DATA beside --resume"),
         (["train"], "no data"),
         (["replay", "nothing"], "no run 'nothing'"),

@@ -221,8 +221,7 @@ def _of_the_data(ladder: Ladder, data: ImageData | None) -> list[str]:
     if described.left_out:
         said.append(f"{counted(described.left_out, 'unreadable file')} skipped.")
     if data is not None and data.train.images.nbytes + data.test.images.nbytes <= _QUICKLY_AUDITED:
-        known = {*said, "Near duplicates were not searched for."}
-        said += [sentence for sentence in audit(data, near=False, progress=False).sentences() if sentence not in known]
+        said += audit(data, near=False, progress=False).sentences(beyond_records=True)
     leaks = ladder.record.leaks
     if leaks is None:
         said.append("These records do not say whether test images are also training images.")

@@ -13,7 +13,7 @@ from modelzero.data.auditing.duplicates import constant_and_faint, same_pixels
 from modelzero.data.auditing.hints import GroupHint, clusters_of, hint_of
 from modelzero.data.auditing.near import NearPair, near_duplicates, near_duplicates_within
 from modelzero.data.dataset import ImageData, Split
-from modelzero.errors import DataError
+from modelzero.errors import DataError, counted
 
 # Accuracy alone misleads if the largest class has more than this many times the images of the smallest.
 IMBALANCED = 10.0
@@ -104,12 +104,15 @@ class Audit:
         near = sorted(self.near or (), key=lambda pair: -pair.cosine)
         return self.across("train", "test") + [(("train", pair.train), ("test", pair.test)) for pair in near]
 
-    def sentences(self) -> list[str]:
-        """Describe the findings, one sentence each; return nothing about what is in order."""
-        said = list(self.data.notes)
-        if self.data.left_out:
-            files = len(self.data.left_out)
-            said.append(f"{files:,} unreadable file{'s' * (files > 1)} skipped.")
+    def sentences(self, *, beyond_records: bool = False) -> list[str]:
+        """Describe the findings, one sentence each; return nothing about what is in order.
+
+        Args:
+            beyond_records: leave out what the record of a run on this data says anyway.
+        """
+        said = [] if beyond_records else list(self.data.notes)
+        if self.data.left_out and not beyond_records:
+            said.append(f"{counted(len(self.data.left_out), 'unreadable file')} skipped.")
         missing = [name for name, count in zip(self.data.classes, self.counts["train"], strict=True) if not count]
         if missing:
             said.append(f"{_count(len(missing), 'class', 'classes')} without a training image, such as {missing[0]!r}.")
@@ -149,7 +152,7 @@ class Audit:
             said.append(f"{count} nearly the same as a training image{such_as}.")
         if self.grouping is not None:
             said.append(self.grouping.sentence())
-        if self.near is None:
+        if self.near is None and not beyond_records:
             said.append("Near duplicates were not searched for.")
         if self.leaked:
             said.append(
