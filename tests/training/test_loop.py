@@ -240,14 +240,6 @@ def test_model1_accuracies_are_the_printed_ones(model1):
     assert found == near(MODEL1_ACCURACIES, 0.52e-2)
 
 
-@pytest.mark.slow
-def test_tinyvgg_lands_where_the_chapter_does(fashion_mnist):
-    """Three epochs end within a point of the 88.38 % that the notebook prints for a GPU."""
-    # On one thread: two take 40 seconds on idle cores, but minutes where others compute as well.
-    run = mz.train(fashion_mnist, with_chapters_recipe("tinyvgg"), threads=1)
-    assert run.history[-1].test_accuracy_batch_mean == pytest.approx(0.8838, abs=0.01)
-
-
 @pytest.mark.parametrize(
     ("name", "settings"),
     [

@@ -131,8 +131,8 @@ class Environment:
     def differences(self, now: Environment) -> list[str]:
         """Describe what differs in another environment.
 
-        >>> before = Environment(versions={"torch": "2.12"}, threads=1, device="cpu")
-        >>> before.differences(replace(before, versions={"torch": "2.13"}))
+        >>> before, now = (Environment(versions={"torch": each}, threads=1, device="cpu") for each in ("2.12", "2.13"))
+        >>> before.differences(now)
         ['torch 2.12, now 2.13']
         """
         ours, theirs = self.flat(), now.flat()
