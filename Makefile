@@ -15,8 +15,10 @@ test: .venv/installed
 
 # The inner loop: what takes a moment only, and the golden copies.
 quick: .venv/installed
-	$(PYTEST) -m "not slow" tests/test_golden.py tests/test_imports.py tests/test_exported_members.py tests/data/test_splits.py tests/data/test_assemble.py \
-	  tests/data/test_dataset.py tests/models tests/runs tests/statistics tests/training/test_checkpoint.py tests/training/test_learned.py
+	$(PYTEST) -m "not slow" tests/test_golden.py tests/test_imports.py tests/test_exported_members.py tests/data/test_options.py \
+	  tests/data/test_splits.py tests/data/test_dataset.py tests/models/test_learner.py tests/models/test_models.py tests/models/test_build.py \
+	  tests/runs/test_folder.py tests/runs/test_record.py tests/runs/test_spec.py tests/statistics/test_family.py \
+	  tests/statistics/test_accuracy.py tests/statistics/test_comparison.py tests/training/test_checkpoint.py
 
 check: static test
 

@@ -1,6 +1,7 @@
 """The rooms of the house: imports, lazy ones too, point down only, and no two files import each other in a circle."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import modelzero
@@ -30,6 +31,7 @@ ROOMS = [
 RANK = {name: rank for rank, names in enumerate(ROOMS) for name in names}
 
 
+@cache
 def modules():
     """Return the source of each module by its dotted name within the package."""
     return {
@@ -38,6 +40,7 @@ def modules():
     }
 
 
+@cache
 def imports():
     """Return which modules each module imports, wherever in it the import stands."""
     trees = modules()
