@@ -1,7 +1,7 @@
 """Claim: `mz.train` gives the chapter's figures for model 0 at least 60 times as fast as the chapter's own loop.
 
-Both sides run in this process, in turn (`modelzero.bench.chapter_loop`: a Dataset that makes a PIL image and a tensor
-of every image, DataLoader with its default collate, evaluation after each epoch). The figures of both are compared.
+Both sides alternate in this process (`modelzero.bench.chapter_loop`: a Dataset that turns every image into a PIL image
+and a tensor, a DataLoader with its default collate, evaluation after each epoch). Their figures are compared.
 
     python benchmarks/chapter_loop.py [--repeats 5]
 """

@@ -1,6 +1,6 @@
-"""The chapter as a script by itself: reads the gzipped IDX files, makes PIL images and tensors, trains model 0, prints.
+"""The chapter as a stand-alone script: reads the gzipped IDX files, makes PIL images and tensors, trains model 0.
 
-What `benchmarks/process.py` times. It uses torch, numpy and Pillow, nothing of modelzero.
+`benchmarks/process.py` times it. It uses torch, numpy and Pillow, and nothing from modelzero.
 
     python benchmarks/chapter_script.py [FOLDER]
 """
@@ -20,7 +20,7 @@ FOLDER = Path(sys.argv[1] if len(sys.argv) > 1 else "/usr/share/datasets/fashion
 
 
 class FashionMNIST(Dataset):
-    """torchvision's, with its ToTensor."""
+    """Like torchvision's, with its ToTensor."""
 
     def __init__(self, prefix):
         pictures = gzip.decompress((FOLDER / f"{prefix}-images-idx3-ubyte.gz").read_bytes())

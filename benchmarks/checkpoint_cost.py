@@ -1,6 +1,6 @@
 """Claim: a checkpoint every 10 seconds costs less than 2 % of the training time of `convnet`.
 
-The time within `Checkpoints.save` over the time of the training steps, on the whole of Fashion-MNIST.
+The time spent in `Checkpoints.save` relative to that of the training steps, on all of Fashion-MNIST.
 
     python benchmarks/checkpoint_cost.py [--repeats 3] [--every 10]
 """

@@ -1,4 +1,4 @@
-"""What the campaigns on survival share: a small set of images, trainings in processes that may die, broken disks."""
+"""What the crash campaigns share: a small dataset, trainings in processes that may be killed, disks that fail."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def small(name, **settings):
 
 
 def outcome(path):
-    """Return what has to be the same: weights, predictions and history but for the seconds."""
+    """Return what must be identical: weights, predictions and history, except for the times."""
     run = mz.Run.read(path)
     if run.status != "finished":
         return run.status
@@ -48,7 +48,7 @@ def outcome(path):
 
 
 def debris(folder):
-    """Name what lies about in a folder of runs that belongs to no finished run."""
+    """List stray files in a folder of runs: those that belong to no finished run."""
     return sorted(
         str(path.relative_to(folder))
         for path in folder.rglob("*")
@@ -57,7 +57,7 @@ def debris(folder):
 
 
 def child(work, *arguments):
-    """Start a function in a process of its own; return its number."""
+    """Start a function in its own process; return the process ID."""
     sys.stdout.flush()
     number = os.fork()
     if number:
@@ -72,20 +72,21 @@ def child(work, *arguments):
 
 
 def ended(number):
-    """Wait for a child; return its exit code, or minus the signal that ended it."""
+    """Wait for a child; return its exit code, or minus the number of the signal that killed it."""
     _, status = os.waitpid(number, 0)
     return os.waitstatus_to_exitcode(status)
 
 
 class Disk(contextlib.AbstractContextManager):
-    """Counts what is done to the files below a folder, and lets one of these operations go wrong.
+    """Counts the operations on files below a folder, and makes one of them fail.
 
     Args:
-        folder: of the runs.
-        at: which operation, counted from 1; 0 lets all be.
-        how: `kill` ends the process before it, `kill in` in the middle of it where it is a write, else after it; a name
-            of `errno` raises that; `short` writes a part only, as any write may; `short ENOSPC` a part, then raises.
-        lasting: every operation from there on goes wrong too.
+        folder: the folder of the runs.
+        at: which operation fails, counted from 1; 0 for none.
+        how: `kill` kills the process before it, `kill in` in the middle of it if it is a write, otherwise after it; a
+            name from `errno` raises that error; `short` writes only a part, as any write may; `short ENOSPC` writes a
+            part, then raises.
+        lasting: every later operation fails too.
     """
 
     NAMES = ("open", "write", "fsync", "replace", "rename", "mkdir")
@@ -136,7 +137,7 @@ class Disk(contextlib.AbstractContextManager):
         return operation
 
     def _goes_wrong(self, name, what, *arguments):
-        """Do what the fault is; return the result where the operation is done with that."""
+        """Apply the fault; return the result if it replaces the operation."""
         self.count += 1
         self.done.append(name)
         if not (self.count == self.at or (self.lasting and self.at and self.count > self.at)):

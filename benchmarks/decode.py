@@ -1,8 +1,8 @@
 """Claim: 10,000 JPEGs of mixed sizes in 20 classes load 3 times as fast as a Dataset that opens each with Pillow.
 
-The Dataset opens, converts, resizes and makes a tensor of each image in the training process, as torchvision's Resize
-and ToTensor do. `mz.load` decodes into its cache the first time (a new cache in each repeat), and maps it the
-second time.
+The Dataset opens, converts and resizes each image and turns it into a tensor in the training process, as torchvision's
+Resize and ToTensor do. `mz.load` decodes into its cache the first time (a new cache for each repeat), and memory-maps
+it the second time.
 
     python benchmarks/decode.py [--pictures 10000] [--repeats 5]
 """
@@ -25,7 +25,7 @@ CLASSES = 20
 
 
 def make(folder, count):
-    """Smooth coloured noise, 200 to 500 pixels on each side, as JPEG of quality 90."""
+    """Write smooth coloured noise, 200 to 500 pixels on each side, as JPEGs of quality 90."""
     draws = np.random.default_rng(0)
     for k in range(count):
         path = folder / f"class-{k % CLASSES:02d}"
@@ -37,7 +37,7 @@ def make(folder, count):
 
 
 class Opens(torch.utils.data.Dataset):
-    """What a tutorial writes for a folder of images."""
+    """What a tutorial would write for a folder of images."""
 
     def __init__(self, folder):
         self.paths = sorted(folder.glob("*/*.jpg"))

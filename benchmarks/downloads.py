@@ -1,9 +1,9 @@
 """Claim: no download ever leaves a wrong file in place, whatever the server does.
 
-A server on this machine cuts, lies about the length, sends web pages, falls silent, trickles, refuses, redirects in
-circles, changes the file between two requests, or compresses on the fly. Each download has one to three mirrors of
-one to four such answers, and perhaps a left-over `.part`. Afterwards the file is there and right, or not there; and
-one good mirror mends whatever was left behind.
+A local server truncates, lies about the length, sends web pages, stalls, trickles, refuses, redirects in circles,
+changes the file between two requests, or compresses on the fly. Each download has one to three mirrors with one to
+four such responses each, and perhaps a left-over `.part`. Afterwards the file is either there and correct, or not
+there; and one good mirror repairs whatever was left behind.
 
 python benchmarks/downloads.py [--downloads 500] [--seed 0] [--workers 8]
 """
@@ -38,7 +38,7 @@ LONGEST_SECONDS = 30  # 3 mirrors of 4 tries, each a few times silent for TIMEOU
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers a request as the plan of its address says; the last answer of a plan is repeated."""
+    """Responds to a request according to the plan of its address; the last response of a plan is repeated."""
 
     def do_GET(self):
         plan = self.server.plans[self.path.partition("?")[0]]
@@ -50,7 +50,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def start(self):
-        """The first byte that is asked for, None where all are."""
+        """The first requested byte; None if the whole file is requested."""
         asked = self.headers.get("Range")
         return None if asked is None else int(asked.removeprefix("bytes=").removesuffix("-"))
 
@@ -62,7 +62,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def serve(self, content, *, most=None, longer=0, lengthy=True):
-        """Answer as one should, but send at most so many bytes, and add a number of bytes to the length."""
+        """Respond correctly, except for sending at most `most` bytes and adding `longer` to the length."""
         start = self.start()
         if start is not None and start >= len(content):
             self.head(416, {"Content-Range": f"bytes */{len(content)}", "Content-Length": 0})
@@ -115,7 +115,7 @@ def silent_at_the_end(handler):
 
 
 def trickle(handler):
-    """A byte now and then: never silent, never finished."""
+    """Send a byte now and then: never silent, never finished."""
     handler.head(200, {"Content-Length": len(RIGHT)})
     for byte in RIGHT[:1000]:
         handler.wfile.write(bytes([byte]))
@@ -125,7 +125,7 @@ def trickle(handler):
 
 
 def trickling_headers(handler):
-    """Headers without an end."""
+    """Send headers without end."""
     handler.wfile.write(b"HTTP/1.0 200 OK\r\n")
     for _ in range(1000):
         handler.wfile.write(b"X-Wait: a little\r\n")
@@ -139,7 +139,7 @@ def hang_up(handler):
 
 
 def reset(handler):
-    """Announce the file, then break the connection so that the other side gets an error, not an end."""
+    """Send the length and a part, then reset the connection, so that the client gets an error instead of an end."""
     handler.head(200, {"Content-Length": len(RIGHT)})
     handler.wfile.write(RIGHT[:100_000])
     handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -172,22 +172,22 @@ def flipped(handler):
 BEHAVIOURS = {
     "good": lambda handler: handler.serve(RIGHT),
     "good, no ranges": no_ranges,
-    "good, length not told": lambda handler: handler.serve(RIGHT, lengthy=False),
+    "good, no length": lambda handler: handler.serve(RIGHT, lengthy=False),
     "good, after a redirect": lambda handler: handler.head(302, {"Location": handler.path + "?again"}),
     "cut at once": lambda handler: handler.serve(RIGHT, most=0),
     "cut": lambda handler: handler.serve(RIGHT, most=123_457),
     "cut before the last byte": lambda handler: handler.serve(RIGHT, most=len(RIGHT) - 1),
-    "cut, length not told": lambda handler: handler.serve(RIGHT, most=123_457, lengthy=False),
+    "cut, no length": lambda handler: handler.serve(RIGHT, most=123_457, lengthy=False),
     "chunked and cut": chunked_and_cut,
     "reset": reset,
     "hangs up": hang_up,
     "length too long": lambda handler: handler.serve(RIGHT, longer=1000),
     "length too short": lambda handler: handler.serve(RIGHT, longer=-1000),
-    "length is no number": lambda handler: handler.head(200, {"Content-Length": "many"}) or handler.wfile.write(RIGHT),
-    "length is negative": lambda handler: handler.head(200, {"Content-Length": "-5"}) or handler.wfile.write(RIGHT),
+    "length not a number": lambda handler: handler.head(200, {"Content-Length": "many"}) or handler.wfile.write(RIGHT),
+    "negative length": lambda handler: handler.head(200, {"Content-Length": "-5"}) or handler.wfile.write(RIGHT),
     "page with status 200": page,
     "page as a range": page_in_place_of_a_range,
-    "another range": wrong_range,
+    "wrong range": wrong_range,
     "silent": lambda handler: handler.wait(),
     "silent in the middle": silent_in_the_middle,
     "silent at the end": silent_at_the_end,
@@ -220,10 +220,10 @@ class Server(ThreadingHTTPServer):
         self.plans, self.served, self.over = {}, {}, threading.Event()
 
     def handle_error(self, request, client_address):
-        """Clients that hang up are what this is about."""
+        """Ignore clients that hang up; they are expected here."""
 
     def mirror(self, *behaviours):
-        """Make an address that answers like this, the last answer over and over."""
+        """Return a new address that responds like this, repeating the last response."""
         path = f"/{len(self.plans)}/file.gz"
         self.served[path] = set()
         self.plans[path] = itertools.chain(behaviours, itertools.repeat(behaviours[-1]))
@@ -232,7 +232,7 @@ class Server(ThreadingHTTPServer):
 
 @dataclass
 class Outcome:
-    """What became of one download."""
+    """The result of one download."""
 
     served: set[str] = field(default_factory=set)
     result: str = ""  # "right", "refused", or what went wrong
@@ -240,13 +240,13 @@ class Outcome:
 
 
 def check(path):
-    """Pass the right content only."""
+    """Accept only the right content."""
     if hashlib.sha256(path.read_bytes()).digest() != hashlib.sha256(RIGHT).digest():
         raise DataError("wrong content")
 
 
 def one(server, folder, chance):
-    """Download once from mirrors that misbehave; then, where that failed, once from a good one."""
+    """Download once from mirrors that misbehave; if that fails, once more from a good one."""
     plans = [chance.choices(list(BEHAVIOURS), k=chance.randint(1, 4)) for _ in range(chance.randint(1, 3))]
     left = chance.choice(LEFT_OVER)
     urls = [server.mirror(*plan) for plan in plans]
@@ -282,7 +282,7 @@ def one(server, folder, chance):
 
 
 def run(downloads, seed, workers, folder):
-    """Make so many downloads into a folder; return what became of each."""
+    """Run this many downloads into a folder; return their results."""
     os.environ["no_proxy"] = "127.0.0.1"
     server = Server()
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
@@ -300,8 +300,8 @@ def run(downloads, seed, workers, folder):
 
 
 def table(outcomes):
-    """Count, for each behaviour that was met, what became of the downloads that met it."""
-    lines = [f"{'met on the way':28} {'downloads':>9} {'right':>6} {'refused':>8} {'other':>6}"]
+    """Count the results of the downloads that met each behaviour."""
+    lines = [f"{'behaviour met':28} {'downloads':>9} {'right':>6} {'refused':>8} {'other':>6}"]
     rows = [(name, [outcome for outcome in outcomes if name in outcome.served]) for name in BEHAVIOURS]
     for name, met in [*rows, ("all", outcomes)]:
         counts = Counter(outcome.result for outcome in met)

@@ -1,4 +1,4 @@
-"""Claim: a training of 200 steps can be stopped after any of them and goes on to the same bits, in both engines.
+"""Claim: a training of 200 steps can be stopped after any step and resumed with identical results, in both engines.
 
 python benchmarks/every_step.py [--every 1]
 """
@@ -22,7 +22,7 @@ STEPS, EPOCHS, BATCH = 200, 4, 8
 
 
 class Stops(Silence):
-    """Sends this process SIGTERM, once, after so many steps."""
+    """Sends this process SIGTERM once, after a number of steps."""
 
     def __init__(self, after):
         self.after, self.images, self.sent = after, 0, False
@@ -36,7 +36,7 @@ class Stops(Silence):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--every", type=int, default=1, help="try every so-manieth step only")
+    parser.add_argument("--every", type=int, default=1, help="stop only after every Nth step")
     arguments = parser.parse_args()
     fused_loop._MULTIPLY_ADDS_AT_ONCE = 1  # noqa: SLF001 - look after each step
     torch.set_num_threads(1)

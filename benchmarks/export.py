@@ -1,7 +1,7 @@
 """Claim: the file of every rung gives modelzero's class for each Fashion-MNIST test image, and its probabilities.
 
-Each rung is trained with its recipe and exported both ways. `export` refuses a file with another class, or with a
-probability that differs by more than 1e-5, so a figure in the table means that it passed.
+Each rung is trained with its recipe and exported both ways. `export` refuses a file if any class differs, or any
+probability by more than 1e-5, so every file in the table has passed.
 
     python benchmarks/export.py [--rungs softmax,convnet]
 """

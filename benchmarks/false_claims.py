@@ -1,16 +1,16 @@
-"""Claim: false claims, coverage and power are what docs/statistics.md says, in each cell of a grid of drawn ladders.
+"""Claim: false claims, coverage and power are as docs/statistics.md states, in each cell of a simulated grid.
 
 python benchmarks/false_claims.py [--repeats 10000] [--workers 2] [--seed 0] [--quick] [--only WORD] [--json FILE]
 
-Each ladder is drawn: n images, each with a chance of being got right that is Beta-distributed (mean accuracy 0.9 unless
-a cell says otherwise), and for each rung K seeds, whose shift moves the chance of every image (cut off at 0 and 1). All
-rungs have the same chances, so every claim is false. A rung without randomness has one run and no shift; its chances
-are the means over the shifts, so that it is exactly as good. Where images come in groups, those of one group have one
-chance, and four of five copy their group's outcome; each rung finds other groups hard. Everything that decides is the
-package's own code.
+Each ladder is drawn at random: n images, whose probabilities of being classified correctly follow a beta distribution
+(mean accuracy 0.9 unless a cell says otherwise), and for each rung K seeds, each of which shifts the probabilities of
+all images (clipped to 0 and 1). All rungs have the same probabilities, so every claim is false. A rung without
+randomness has one run and no shift; its probabilities are the means over the shifts, so that it is exactly as good. If
+images come in groups, those of one group share one probability, and four of five copy their group's outcome; each rung
+finds different groups hard. All decisions come from the package's own code.
 
-Power is measured where it is promised: the first of two rungs is made worse by the difference that the second one's
-line prints as detectable, and it is counted how often the second is found to be better.
+Power is measured at the difference for which it is promised: the first of two rungs is made worse by the difference
+that the second one's line prints as detectable, and the script counts how often the second is found to be better.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ class Cell:
         n: images.
         seeds: of each rung; 0 for a rung without randomness.
         effect: standard deviation between seeds.
-        accuracy: mean chance of being right.
-        groups: how many groups, 0 for independent images; their sizes are equal, or log-normal where `unequal`.
-        own: each rung finds other images hard.
+        accuracy: mean probability of being correct.
+        groups: how many groups, 0 for independent images; their sizes are equal, or log-normal if `unequal`.
+        own: each rung finds different images hard.
         kind: of the shifts: "normal", "skewed" (most a little up, few far down), "collapse" (one in ten trainings
-            gets nothing) or "hidden collapse" (the same, and nobody notices).
+            fails) or "hidden collapse" (the same, but unnoticed).
         power: measure the power at the printed detectable difference.
     """
 
@@ -129,12 +129,12 @@ BEYOND = ("skewed", "hidden collapse")
 
 @cache
 def ease(accuracy):
-    """Return the chance of each kind of image, from hard to easy."""
+    """Return the probability of each kind of image, from hard to easy."""
     return stats.beta.ppf((np.arange(ONE) + 0.5) / ONE, 2 * accuracy, 2 * (1 - accuracy))
 
 
 def chances(accuracy=0.9, loss=0.0):
-    """Return the chance of each kind of image; `loss` is the share of what is right that is taken away."""
+    """Return the probability of each kind of image; `loss` is the fraction of it that is taken away."""
     return np.minimum(ease(accuracy) * (1 - loss), 1.0)
 
 
@@ -168,7 +168,7 @@ def mean_over_shifts(chance, cell):
 
 
 def loss_for(difference, cell):
-    """Return the share of what is right to take away so that a method is worse by this much, its seeds included."""
+    """Return the `loss` that makes a method worse by this much, on average over its seeds; see `chances`."""
     base = mean_over_shifts(chances(cell.accuracy), cell).mean()
     return optimize.brentq(
         lambda x: base - mean_over_shifts(chances(cell.accuracy, x), cell).mean() - difference, 0, 1, xtol=1e-6
@@ -239,7 +239,7 @@ PAIR = ("difference", "variance", "gained", "lost", "best")
 def ladders(state, tables, seeds, shifts, usable, unit, sizes, correction, own, copies, right, methods, pairs):
     """Draw ladders and sum each up: `methods[l, j]` as METHOD names it, `pairs[l, j - 1]` as PAIR does.
 
-    Each pair is a rung with the best usable one below; where there is none, or the rung is not usable, best is -1.
+    Each pair is a rung and the best usable one below it; if there is none, or the rung is not usable, best is -1.
     """
     n, groups = right.shape[2], 0 if len(sizes) == right.shape[2] else len(sizes)
     words = np.empty((n + 3) // 4, np.uint64)
@@ -378,7 +378,7 @@ def simulate(cell, repeats, *, seed=0, loss=0.0, right=None):
 
 @dataclass(frozen=True)
 class Lines:
-    """What is said of all rungs but the first of all ladders, each an array [ladders, rungs - 1]."""
+    """The decisions on all rungs but the first of all ladders, each an array [ladders, rungs - 1]."""
 
     made: np.ndarray
     difference: np.ndarray
@@ -437,7 +437,7 @@ def contradictions(lines):
 
 
 def coverage_of_means(cell, methods, usable):
-    """Return the share of the rungs' intervals that hold their true accuracy, the worst rung's.
+    """Return the share of intervals that contain the true accuracy, for the worst rung.
 
     Where collapsed trainings are noticed, that is the accuracy of those that are not; rungs that have one have no
     interval.
@@ -462,7 +462,7 @@ def intervals_of_means(cell, methods):
 
 
 def power(cell, repeats, seed):
-    """Return the difference that is printed as detectable where it is the true one, and how often it is found."""
+    """Return the difference printed as detectable when it is the true one, and how often it is found."""
     methods, pairs, _ = simulate(cell, repeats, seed=seed)
     found = float(np.median(decide(cell, methods, pairs).detectable))
     base = mean_over_shifts(chances(cell.accuracy), cell).mean()
@@ -503,9 +503,9 @@ def measure(job):
 
 
 def worse_than_it_looks(repeats, seed):
-    """Return how often a method that collapses in one of ten trainings, unseen so far, is called better.
+    """Return how often a method that collapses in one of ten trainings, none of them seen yet, is called better.
 
-    Where it does not collapse it is one point better than the other one; over all its trainings it is 7 points worse.
+    If it does not collapse it is one point better than the other; over all its trainings it is 7 points worse.
     """
     found = []
     for count in (3, 5, 10):
@@ -517,7 +517,7 @@ def worse_than_it_looks(repeats, seed):
 
 
 def margins(repeats, seed):
-    """Return how often a ladder says "no different" of methods that differ by just the margin."""
+    """Return how often a ladder says "no different" about methods that differ by exactly the margin."""
     found = []
     for count, margin, rungs in ((5, 0.01, 2), (10, 0.01, 2), (5, 0.01, 6), (10, 0.02, 6)):
         cell = Cell("just the margin", 10000, (count,) * rungs, 0.003)
@@ -531,7 +531,7 @@ def margins(repeats, seed):
 
 
 def _gain_for(difference, cell):
-    """Return the share by which what is right grows so that a method is better by this much."""
+    """Return the fraction by which the probabilities must grow to make a method better by this much."""
     base = mean_over_shifts(chances(cell.accuracy), cell).mean()
 
     def gain(x):
@@ -545,7 +545,7 @@ def percent(share):
 
 
 def seeds_in_words(seeds):
-    """Write `(5, 5)` as 5, 5 and many equal ones as 10 x 5."""
+    """Write `(5, 3)` as 5, 3, and equal ones as 10 x 5."""
     words = ["fixed" if count == 0 else str(count) for count in seeds]
     return f"{len(words)} x {words[0]}" if len(set(words)) == 1 else ", ".join(words[:3]) + " ..." * (len(words) > 3)
 
@@ -573,11 +573,11 @@ def print_row(row):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=10000, help="ladders of each cell; twice as many of two rungs")
+    parser.add_argument("--repeats", type=int, default=10000, help="ladders in each cell; twice as many with two rungs")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="every seventh cell with 1,000 ladders")
-    parser.add_argument("--only", default="", help="cells whose name holds this")
+    parser.add_argument("--only", default="", help="only cells whose name contains this")
     parser.add_argument("--json", type=Path, help="also write all figures to this file")
     options = parser.parse_args()
     start = time.perf_counter()
@@ -601,7 +601,7 @@ def main():
         f"numba {numba.__version__}."
     )
     kept = [row for row in rows if row["name"] not in BEYOND]
-    for title, part in (("where the promise holds", kept), ("beyond it", [r for r in rows if r not in kept])):
+    for title, part in (("where the promise holds", kept), ("in the other cells", [r for r in rows if r not in kept])):
         for name, worst in (("false_claims", max), ("false_claims_bound", max), ("coverage", min),
                             ("coverage_of_mean", min), ("contradictions", max)):  # fmt: skip
             if part:
@@ -613,9 +613,9 @@ def main():
     if powers:
         print(f"power at the printed difference, 3 seeds or more: {100 * min(powers):.0f} to {100 * max(powers):.0f} %")
     for count, share in worse_than_it_looks(repeats, options.seed):
-        print(f"collapses in 1 of 10 trainings, {count} seeds without one: called better in {percent(share)} %")
+        print(f"collapses in 1 of 10 trainings, {count} seeds without a collapse: called better in {percent(share)} %")
     for count, margin, rungs, share in margins(repeats // 5, options.seed):
-        print(f"{rungs} rungs, {count} seeds, just {100 * margin:g} points apart: 'no different' in {percent(share)} %")
+        print(f"{rungs} rungs, {count} seeds, {100 * margin:g} points apart: 'no different' in {percent(share)} %")
     if options.json:
         options.json.write_text(json.dumps({"seed": options.seed, "repeats": repeats, "rows": rows}, indent=1))
 

@@ -1,7 +1,7 @@
-"""Claim: whichever operation on a file fails, the last good checkpoint loads, one line is told, and nothing lies about.
+"""Claim: whichever file operation fails, the last good checkpoint loads, the error is one line, no file is left over.
 
-A training of a few steps with a checkpoint after each, and its resumption, are done again and again; each time another
-open, write, fsync, replace, rename or mkdir below its folder fails, once or from there on.
+A training of a few steps, with a checkpoint after each, and its resumption are repeated; each time a different open,
+write, fsync, replace, rename or mkdir below its folder fails, once or permanently.
 
     python benchmarks/faults.py [--every 1]
 """
@@ -39,19 +39,19 @@ def resume(data, name, runs):
 
 
 def stopped_in_the_middle(data, name, runs):
-    """Leave a run that broke off after some steps, with two checkpoints."""
+    """Leave a run that stopped after some steps, with two checkpoints."""
     with Disk(runs, 60, "EIO", lasting=True):
         try:
             train(data, name, runs)
         except mz.RunError:
             return
-    raise AssertionError("it did not break off")
+    raise AssertionError("it did not stop")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--every", type=int, default=1, help="let only every so-manieth operation fail")
-    parser.add_argument("--offset", type=int, default=0, help="and begin so many later, to divide the work")
+    parser.add_argument("--every", type=int, default=1, help="make only every Nth operation fail")
+    parser.add_argument("--offset", type=int, default=0, help="skip this many operations first, to divide the work")
     arguments = parser.parse_args()
     fused_loop._MULTIPLY_ADDS_AT_ONCE = 1  # noqa: SLF001 - look after each step
     torch.set_num_threads(1)
@@ -94,7 +94,7 @@ def main():
 
 
 def _one(data, name, what, runs, expected, disk, counts):
-    """Let one fault happen; return what is wrong afterwards, or None."""
+    """Inject one fault; return what is wrong afterwards, or None."""
     counts["faults"] += 1
     if what is resume:
         stopped_in_the_middle(data, name, runs)
@@ -104,11 +104,11 @@ def _one(data, name, what, runs, expected, disk, counts):
             what(data, name, runs)
         counts["  that did no harm"] += 1
     except mz.RunError as error:
-        counts["  told in one line"] += 1
+        counts["  reported in one line"] += 1
         if "\n" in str(error) or not str(error).strip():
-            return f"told as {error!r}"
+            return f"reported as {error!r}"
         if isinstance(error, UnfinishedError):
-            counts["    after the training had begun"] += 1
+            counts["    after the training had started"] += 1
     except BaseException as error:
         return f"{type(error).__name__}: {error}"
     found = folders(runs)
@@ -126,9 +126,9 @@ def _one(data, name, what, runs, expected, disk, counts):
         train(data, name, runs)
     found = folders(runs)
     if len(found) != 1 or outcome(found[0]) != expected:
-        return "another outcome"
+        return "a different result"
     lying = debris(runs)
-    return f"left lying: {lying}" if lying else None
+    return f"left over: {lying}" if lying else None
 
 
 if __name__ == "__main__":

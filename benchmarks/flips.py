@@ -1,4 +1,4 @@
-"""Claim: a flipped bit or a cut end of a checkpoint, a record or a file of a run is noticed, always.
+"""Claim: every flipped bit and every truncation of a checkpoint, a record or a file of a run is detected.
 
 python benchmarks/flips.py [--changes 100000] [--seed 0]
 """
@@ -23,7 +23,7 @@ from modelzero.training.fused import loop as fused_loop
 
 
 def made(temporary):
-    """Return (folder, file, what looks at it) of a finished run, an interrupted one, and a ladder."""
+    """Return (folder, file, its check) for a finished run, an interrupted one, and a ladder."""
     data = mz.load("digits")
     finished = mz.train(data, small("mlp"), threads=1, runs_dir=temporary / "finished", progress=False).path
     try:
@@ -97,14 +97,14 @@ def main():
             key = name.split("-")[0] + Path(name).suffix if name.startswith("checkpoint") else name, what
             counts[key] += 1
             if whole(folder):
-                print(f"not noticed: {name} {what}, {len(damaged)} of {len(content)} bytes", file=sys.stderr)
+                print(f"not detected: {name} {what}, {len(damaged)} of {len(content)} bytes", file=sys.stderr)
             else:
                 noticed[key] += 1
             path.write_bytes(content)
-    print("| file | change | noticed | of |\n| --- | --- | ---: | ---: |")
+    print("| file | change | detected | of |\n| --- | --- | ---: | ---: |")
     for key, count in sorted(counts.items()):
         print(f"| {key[0]} | {key[1]} | {noticed[key]:,} | {count:,} |")
-    print(f"{noticed.total():,} of {counts.total():,} noticed")
+    print(f"{noticed.total():,} of {counts.total():,} detected")
     sys.exit(noticed.total() != counts.total())
 
 

@@ -1,8 +1,8 @@
-"""Claim: on a disk that is too small nothing is lost: what was complete is there, and more room brings the same end.
+"""Claim: a full disk loses nothing: completed files are intact, and with more space the training ends the same.
 
-A training with a checkpoint after each step writes to a tmpfs of 64 KB, 128 KB and so on, until it fits. After each
-that does not, the record and the last checkpoint have to load; then the disk gets room, and the training goes on.
-Needs the right to mount a tmpfs: run it as root, or with `unshare --map-root-user --mount`.
+A training with a checkpoint after each step writes to a tmpfs of 64 KB, 128 KB and so on, until it fits. On each disk
+that is too small, the record and the last checkpoint must load; then the disk is enlarged and the training resumed.
+Requires permission to mount a tmpfs: run it as root, or with `unshare --map-root-user --mount`.
 
     python benchmarks/full_disk.py [--step 64]
 """
@@ -43,8 +43,8 @@ def one(data, rung, disk, expected, counts):
         mz.train(data, rung, threads=1, runs_dir=runs, checkpoint_every=1e-6, progress=False)
     except mz.RunError as error:
         if "\n" in str(error):
-            return f"told as {error!r}"
-        counts["too small, told in one line"] += 1
+            return f"reported as {error!r}"
+        counts["too small, reported in one line"] += 1
     except BaseException as error:
         return f"{type(error).__name__}: {error}"
     else:
@@ -65,13 +65,13 @@ def one(data, rung, disk, expected, counts):
         mz.train(data, rung, threads=1, runs_dir=runs, progress=False)
     found = [path for path in runs.iterdir() if not path.name.startswith(".")]
     if len(found) != 1 or outcome(found[0]) != expected:
-        return "another outcome"
-    return f"left lying: {debris(runs)}" if debris(runs) else None
+        return "a different result"
+    return f"left over: {debris(runs)}" if debris(runs) else None
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--step", type=int, default=64, help="kilobytes between two sizes of the disk")
+    parser.add_argument("--step", type=int, default=64, help="difference between two disk sizes, in KB")
     arguments = parser.parse_args()
     fused_loop._MULTIPLY_ADDS_AT_ONCE = 1  # noqa: SLF001 - look after each step
     torch.set_num_threads(1)
@@ -101,7 +101,7 @@ def main():
                     break
     for what, count in sorted(counts.items()):
         print(f"{count:6,} {what}")
-    print(f"{len(wrong):6,} lost something, or lied")
+    print(f"{len(wrong):6,} lost something or misreported it")
     for each in wrong[:10]:
         print("wrong:", *each, file=sys.stderr)
     sys.exit(bool(wrong))

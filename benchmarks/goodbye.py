@@ -1,7 +1,7 @@
-"""Claim: SIGINT, SIGTERM and SIGHUP end a training with a checkpoint within 5 s, and exit codes 130, 143 and 129.
+"""Claim: SIGINT, SIGTERM and SIGHUP end a training within 5 s, with a checkpoint and exit code 130, 143 or 129.
 
-Real processes that train on Fashion-MNIST, each signal at a random moment of the training, for rungs that are trained
-in the kernel and by torch.
+Real processes train on Fashion-MNIST; each signal comes at a random moment. The rungs are trained by the kernel and by
+torch.
 
     python benchmarks/goodbye.py [--rungs mlp,tinyvgg,convnet] [--repeats 3] [--seed 0]
 """
@@ -25,7 +25,7 @@ MOST_SECONDS = 5.0
 
 
 def goodbye(rung, number, wait, folder):
-    """Start a training, end it by a signal; return the seconds that took, and what is wrong."""
+    """Start a training and end it with a signal; return the seconds until it ended, and what is wrong."""
     words = ["train", "fashion-mnist", "--model", rung, "--epochs", "100", "--runs-dir", folder]
     process = subprocess.Popen([sys.executable, "-m", "modelzero", *words], stderr=subprocess.PIPE, text=True)
     while not list(Path(folder).glob("*/run.json")):

@@ -1,8 +1,8 @@
-"""Claims: ten times the images take at most 10.5 times the training time, and memory stays near that of the bytes.
+"""Claims: ten times the images take at most 10.5 times the training time, and little more memory than their bytes.
 
-Fashion-MNIST's training split, and the same tiled ten times, three epochs of a model. Each in a process of its own, in
-turn, which trains five times after a warm-up: its median counts. The peak is to stay under 1.3 times the uint8 bytes
-plus 400 MB.
+Fashion-MNIST's training split, and the same tiled ten times, three epochs of a model. Each side runs in its own
+process, alternating, and trains five times after a warm-up; the median counts. The peak must stay under 1.3 times the
+uint8 bytes plus 400 MB.
 
     python benchmarks/growth.py [--model model0] [--repeats 5]
 """
@@ -21,7 +21,7 @@ TIMES, TRAININGS = 10, 5
 
 
 def one(model, times):
-    """Train once, after a short training that compiles and reads code; print seconds and peak memory as JSON."""
+    """Train once, after a short training that compiles and loads code; print seconds and peak memory as JSON."""
     import numpy as np
     import torch
 

@@ -1,7 +1,7 @@
-"""Archives as malice makes them, zip and tar, drawn with a seed: what `hostile_input.py` loads.
+"""Hostile zip and tar archives, generated from a seed, for `hostile_input.py`.
 
-Each follows from (number, seed, root) alone; `root` is a folder whose tree is watched. It begins as a right archive of
-two classes, in which one to three tricks are hidden; now and then a few bytes are flipped on top.
+Each is determined by (number, seed, root); `root` is a folder whose tree is watched. It starts as a valid archive of
+two classes, in which one to three tricks are hidden; sometimes a few bytes are flipped as well.
 """
 
 # ruff: noqa: ARG001 - all tricks are called alike
@@ -60,7 +60,7 @@ def archive(number, seed, root):
 
 
 def far_away():
-    """Paths that some archives try to make, outside any folder that is watched."""
+    """Return paths that some archives try to create, outside any watched folder."""
     return [f"/{_FAR}", f"/tmp/{_FAR}", f"/etc/{_FAR}", f"/tmp/{_FAR}.png"]
 
 
@@ -71,17 +71,17 @@ def picture(k):
 
 @dataclass
 class Member:
-    """A member of an archive, and what is said of it, which need not be true.
+    """A member of an archive, and what its headers claim, which need not be true.
 
     Args:
         name: as it is written.
         data: the content.
-        kind: type of a tar's member; in a zip links and devices are marked by their mode.
-        link: what a link leads to.
-        said: numbers that are written in place of the right ones: size, packed, crc, method, flags, offset, extra,
+        kind: the type of a tar member; in a zip, links and devices are marked by their mode.
+        link: the target of a link.
+        said: numbers that are written instead of the right ones: size, packed, crc, method, flags, offset, extra,
             local_name, mode.
         pax: headers before a tar's member.
-        raw: the very blocks of a tar's member, in place of all this.
+        raw: the blocks of a tar member as they are, instead of all this.
     """
 
     name: bytes
@@ -95,14 +95,14 @@ class Member:
 
 @dataclass
 class Packed:
-    """Members to be packed, and what stands around them.
+    """Members to be packed, and what surrounds them.
 
     Args:
         members: in order.
         before: bytes before the archive.
         after: bytes after it.
-        said: what a zip's end says in place of the truth: entries, size, offset.
-        marked: whether a tar has the mark at its end.
+        said: false numbers in a zip's end record: entries, size, offset.
+        marked: whether a tar has its end-of-archive marker.
     """
 
     members: list
@@ -112,7 +112,7 @@ class Packed:
     marked: bool = True
 
     def zip(self):
-        """Write a zip, with all that is said and not true."""
+        """Write a zip, with its false headers."""
         body, directory = bytearray(self.before), bytearray()
         for member in self.members:
             said = member.said
@@ -162,7 +162,7 @@ class Packed:
 
 
 def header(name, size, kind=b"0", link=b"", mode=0o644):
-    """Return the header block of a tar's member, its checksum right; the size may be absurd."""
+    """Return the header block of a tar member, with a valid checksum; the size may be absurd."""
     number = b"%011o\0" % size if 0 <= size < 8**11 else b"\x80" + (size % (1 << 88)).to_bytes(11, "big")
     if size < 0:
         number = b"\xff" + (size % (1 << 88)).to_bytes(11, "big")
@@ -181,7 +181,7 @@ def pax(text, kind=b"x"):
 
 
 def record(key, value):
-    """Return one line of a pax header, its length right."""
+    """Return one line of a pax header, with the right length."""
     rest = b" " + key + b"=" + value + b"\n"
     size = len(rest) + 1
     while len(b"%d" % size) + len(rest) != size:
@@ -196,7 +196,7 @@ def deflated(data, level=6):
 
 @functools.cache
 def bomb():
-    """Two hundred million bytes that begin as an image does, packed into two hundred thousand."""
+    """Two hundred million bytes that begin like an image, packed into two hundred thousand."""
     packer = zlib.compressobj(1, zlib.DEFLATED, -15)
     packed = [packer.compress(picture(0))]
     checksum = zlib.crc32(picture(0))
@@ -256,7 +256,7 @@ def same_name_twice(packed, draws, root):
 
 
 def links_out(packed, draws, root):
-    """Links out, and members whose names go through them."""
+    """Links that lead out of the archive, and members whose names go through them."""
     leads = draws.choice((f"{root}/outside", "../outside", "..", "/etc", f"/tmp/{_FAR}", ".", "link")).encode()
     kind = draws.choice((tarfile.SYMTYPE, tarfile.LNKTYPE))
     link = Member(
@@ -279,7 +279,7 @@ def archive_within(packed, draws, root):
 
 
 def many_members(packed, draws, root):
-    """Twenty thousand members that are empty, or are all one."""
+    """Twenty thousand members that are empty, or all the same one."""
     count = 20_000
     packed.members += [Member(b"cat/e%d%s" % (k, draws.choice((b".png", b".txt"))), b"") for k in range(count)]
 
@@ -329,7 +329,7 @@ def encrypted(packed, draws, root):
 
 
 def overlapping(packed, draws, root):
-    """Members that all lie at one place."""
+    """Members that all share the same bytes."""
     for k in range(draws.choice((1, 1000))):
         packed.members.append(Member(b"cat/o%d.png" % k, picture(0), said={"offset": 0}))
 
@@ -384,7 +384,7 @@ def text_around(packed, draws, root):
 
 
 def tar_bomb(packed, draws, root):
-    """Two hundred megabytes of nothing: small once it is compressed."""
+    """Two hundred megabytes of zeros: small when compressed."""
     size = draws.choice((20_000_000, BOMB_BYTES))
     packed.members.append(Member(draws.choice((b"cat/bomb.png", b"bomb.txt")), picture(0) + bytes(size)))
 
@@ -413,7 +413,7 @@ def sparse(packed, draws, root):
 
 
 def pax_headers(packed, draws, root):
-    """Another name, size or link than the header says, or lines that are none."""
+    """Names, sizes or links that contradict the header, or invalid lines."""
     member = draws.choice(packed.members)
     out = draws.choice(_outside(root))
     member.pax = draws.choice((
@@ -439,7 +439,7 @@ def absurd_size(packed, draws, root):
 
 
 def long_names(packed, draws, root):
-    """Headers of long names and links: that lead out, never end, come in hundreds, or stand before nothing."""
+    """Headers of long names and links that lead out, never end, come in hundreds, or precede nothing."""
     name = draws.choice((*_outside(root), b"x" * 5000, b""))
     raw = header(b"././@LongLink", len(name), draws.choice((b"L", b"K"))) + blocks(name)
     raw = draws.choice((raw, raw * 400, header(b"././@LongLink", 5 << 30, b"L"), header(b"././@LongLink", -1, b"L")))

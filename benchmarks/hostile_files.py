@@ -1,7 +1,7 @@
-"""Files as damage and malice leave them, drawn with a seed: what `hostile_input.py` loads.
+"""Damaged and hostile files, generated from a seed, for `hostile_input.py`.
 
-Each file follows from (kind, number, seed) alone. It begins as a small file that is right, of one of several variants
-of its kind; then one to three things happen to it. Some know the format and mend its checksums, so that the damage gets
+Each file is determined by (kind, number, seed). It starts as a small valid file, in one of several variants of its
+kind; then one to three changes are made. Some changes know the format and repair its checksums, so that the damage gets
 past them.
 """
 
@@ -32,13 +32,13 @@ _EXTREME = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0
 
 @dataclass(frozen=True)
 class Source:
-    """What is to be loaded.
+    """What to load.
 
     Args:
         files: content by path.
         target: the path of the file that was damaged.
-        source: the path to load; "" is the folder of it all.
-        what: what happened to the file, in words.
+        source: the path to load; "" is the folder of all files.
+        what: how the file was damaged, in words.
     """
 
     files: dict[str, bytes]
@@ -48,14 +48,14 @@ class Source:
 
 
 def plan(files):
-    """Say how many files there are of each kind where there are so many in all."""
+    """Return the number of files of each kind for a total number."""
     counts = {kind: files * share // sum(SHARES.values()) for kind, share in SHARES.items()}
     counts["png"] += files - sum(counts.values())
     return counts
 
 
 def picture(kind, number, seed):
-    """Return the ending, the content and what happened to a damaged image."""
+    """Return the extension and the content of a damaged image, and how it was damaged."""
     draws = random.Random(f"{seed} {kind} {number}")
     content = draws.choice(originals(kind))
     changes = [*COMMON, *OF_KIND.get(kind, ()), *OF_KIND.get(kind, ())]
@@ -68,7 +68,7 @@ def picture(kind, number, seed):
 
 
 def source(kind, number, seed):
-    """Return a set with one damaged file of another kind than images."""
+    """Return a dataset with one damaged file that is not an image."""
     draws = random.Random(f"{seed} {kind} {number}")
     return {"idx": _idx, "gz": _gz, "npz": _npz, "npy": _npy, "parquet": _parquet, "csv": _csv}[kind](draws)
 
@@ -129,7 +129,7 @@ def append_noise(content, draws):
 
 
 def change_number(content, draws):
-    """Put an extreme number where lengths, sizes and offsets may stand; more often near the beginning."""
+    """Put an extreme number where a length, size or offset may be; more often near the beginning."""
     content = bytearray(content)
     for _ in range(draws.randint(1, 3)):
         width = draws.choice((1, 2, 4, 4, 8))
@@ -148,11 +148,11 @@ COMMON = (
 )  # fmt: skip
 
 
-# What happens to files of one kind; checksums are right afterwards.
+# Changes to files of one kind; checksums are valid afterwards.
 
 
 def png_chunks(content, draws):
-    """Change, double, remove, shuffle or invent chunks."""
+    """Change, duplicate, remove, shuffle or invent chunks."""
     chunks, place = [], 8
     while place + 12 <= len(content):
         size = int.from_bytes(content[place : place + 4], "big")
@@ -173,7 +173,7 @@ def png_chunks(content, draws):
         draws.shuffle(chunks)
     elif how == 4:
         chunks[0] = b"IHDR", png_header(chunks[0][1], draws)
-    elif how == 5:  # the pixels: other than announced
+    elif how == 5:  # the pixels: other than declared
         packed = zlib.compress(draws.randbytes(draws.choice((0, 1, 50, 3000))) * draws.choice((1, 1, 200)))
         chunks = [each if each[0] != b"IDAT" else (b"IDAT", packed) for each in chunks]
     else:
@@ -187,7 +187,7 @@ def png_chunks(content, draws):
 
 
 def png_header(data, draws):
-    """Other sides, depth, colour type, or interlacing."""
+    """Change width, height, depth, colour type or interlacing."""
     data = bytearray(data.ljust(13, b"\0")[:13])
     if draws.random() < 0.5:
         struct.pack_into(">II", data, 0, *(_side(draws) for _ in range(2)))
@@ -197,7 +197,7 @@ def png_header(data, draws):
 
 
 def jpeg_segments(content, draws):
-    """Double, remove, shuffle, lengthen segments; other sides, tables, components."""
+    """Duplicate, remove, shuffle or lengthen segments; change size, tables or components."""
     segments, place = [], 2
     while place + 4 <= len(content) and content[place] == 0xFF and content[place + 1] != 0xDA:
         size = int.from_bytes(content[place + 2 : place + 4], "big")
@@ -225,7 +225,7 @@ def jpeg_segments(content, draws):
 
 
 def sides_of(place, form, most):
-    """Make a change that writes other sides at a place."""
+    """Return a change that writes another width and height at a place."""
 
     def sides(content, draws):
         content = bytearray(content)
@@ -237,7 +237,7 @@ def sides_of(place, form, most):
 
 
 def bmp_compression(content, draws):
-    """Announce run lengths, or another depth, for what may be none."""
+    """Declare run-length encoding, or another depth, although the data may have neither."""
     content = bytearray(content)
     if len(content) >= 34:
         struct.pack_into("<HI", content, 28, draws.choice((1, 4, 8, 16, 24, 32)), draws.choice((0, 1, 2, 3, 4, 6)))
@@ -245,7 +245,7 @@ def bmp_compression(content, draws):
 
 
 def webp_length(content, draws):
-    """Let the length of the whole be right again, as damage does not leave it."""
+    """Correct the total length, which damage would not do."""
     return content[:4] + struct.pack("<I", max(0, len(content) - 8)) + content[8:]
 
 
@@ -290,7 +290,7 @@ def idx_dimensions(content, draws):
 
 
 def npy_header(content, draws):
-    """Change the words of the header: what numpy parses as Python."""
+    """Change the text of the header, which numpy parses as Python."""
     replacements = (
         (b"'|u1'", (b"'|O'", b"'<f8'", b"'|S9999999999'", b"'<U99'", b"'|V8'", b"[('a','<i4')]", b"'<M8[s]'",
                     b"'|u1,|u1'", b"('|u1', (999, 999))", b"'|b1'", b"'<c16'", b"'|S0'", b"__import__('os')", b"None")),
@@ -310,7 +310,7 @@ def npy_header(content, draws):
 
 
 def csv_cells(content, draws):
-    """Put into some cells what nobody would write."""
+    """Put text into some cells that nobody would write."""
     rows = [line.split(",") for line in content.decode("utf-8", "replace").split("\n")]
     strange = ("", "../a/0.png", "/etc/passwd", "a/\0.png", '"', '""a', "C:\\x.png", "x" * 5000, "a\\0.png", "\x1b[31m",
                "a/0.png\r", "\u202e\u0000", "=1+1", "http://a/0.png", ".", "..", "a", "~", "-1", "train", "\ud7ff" * 9,
@@ -354,7 +354,7 @@ def saved(image, form, **settings):
 
 
 def smooth(seed, channels=3, side=SIDE):
-    """Pixels with some structure, uint8 [side, side, channels]."""
+    """Return pixels with some structure, uint8 [side, side, channels]."""
     small = np.random.default_rng(seed).integers(0, 256, (6, 6, channels), np.uint8)
     image = np.kron(small, np.ones((side // 6, side // 6, 1), np.uint8))
     return image[..., 0] if channels == 1 else image
@@ -362,7 +362,7 @@ def smooth(seed, channels=3, side=SIDE):
 
 @functools.cache
 def originals(kind):
-    """Return right files of a kind, of all its variants."""
+    """Return valid files of a kind, in all its variants."""
     grey, colour, clear = (Image.fromarray(smooth(k, k)) for k in (1, 3, 4))
     deep = Image.fromarray(smooth(5, 1).astype(np.uint16) * 257)
     exif = Image.Exif()
@@ -398,7 +398,7 @@ def originals(kind):
 
 
 def _arrays():
-    """Twenty images of 6x6 and their labels."""
+    """Return twenty images of 6x6 and their labels."""
     images = np.random.default_rng(8).integers(0, 256, (20, 6, 6), np.uint8)
     return images, np.arange(20, dtype=np.uint8) % 2
 
@@ -443,7 +443,7 @@ def _idx(draws):
 
 
 def _gz(draws):
-    """Damaged inside and packed again, or damaged outside; perhaps of several members, or far larger than announced."""
+    """Damage the content and pack it again, or the file itself; perhaps several members, or far more than declared."""
     files = dict(zip(_IDX_NAMES, map(_as_idx, 2 * _arrays()), strict=True))
     how = draws.randrange(3)
     target, what = _damaged(files, draws, (*COMMON, idx_dimensions)) if how == 0 else (draws.choice(_IDX_NAMES), "")
@@ -474,7 +474,7 @@ def _layout(draws):
 
 
 def _npz(draws):
-    """Damaged inside and packed again, or damaged outside."""
+    """Damage the content and pack it again, or the file itself."""
     files = _layout(draws)
     what = ""
     if draws.random() < 0.5:
@@ -497,7 +497,7 @@ def _table_pictures():
 
 
 def _parquet(draws):
-    """Images within or paths; damaged outside, or an image, a path or a label within."""
+    """Use images or paths; damage the file itself, or an image, a path or a label in it."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -1,8 +1,8 @@
-"""Claim: a training that is killed at any moment, and resumed, ends as one that was not: weights, predictions, history.
+"""Claim: a training killed at any moment and resumed ends with the same weights, predictions and history.
 
-Three kinds of rung on a part of `digits`. Half of the kills come after a random time; the other half are aimed at an
-operation on a file (open, write, fsync, replace, rename, mkdir): before it, after it, or in the middle of a write.
-A training may be killed several times. Each kill is a real SIGKILL of a real process.
+Three kinds of rung on a part of `digits`. Half of the kills come after a random time; the other half are aimed at a
+file operation (open, write, fsync, replace, rename, mkdir): before it, after it, or in the middle of a write. A
+training may be killed several times. Each kill is a real SIGKILL of a real process.
 
     python benchmarks/kills.py [--kills 1000] [--seed 0]
 """
@@ -33,7 +33,7 @@ def folder_of(runs):
 
 
 def go(data, rung, runs, every, disk):
-    """Train, or go on where something is."""
+    """Train, or resume if there is a run."""
     fused_loop._MULTIPLY_ADDS_AT_ONCE = 1  # noqa: SLF001 - look after each step
     with disk:
         path = folder_of(runs)
@@ -62,7 +62,7 @@ def main():
             go(data, small(name), runs / "again", 1e-6, disk)
             references[name] = outcome(folder_of(runs / "again")), seconds, disk.count
             shutil.rmtree(runs / "again")
-            assert outcome(folder_of(runs)) == references[name][0], f"{name} is not the same twice"
+            assert outcome(folder_of(runs)) == references[name][0], f"two trainings of {name} differ"
         trial = 0
         while counts["killed"] < arguments.kills:
             trial += 1
@@ -89,24 +89,24 @@ def main():
                     counts[f"of {name}"] += 1
                     path = folder_of(runs)
                     if path is not None and list(path.glob("checkpoint-*.json")):
-                        counts["with a checkpoint to go on from"] += 1
+                        counts["with a checkpoint to resume from"] += 1
                 elif code != 0:
-                    wrong.append((name, story, "an error where none was made"))
+                    wrong.append((name, story, "failed although nothing was injected"))
                     break
                 else:  # it was done before it could be killed
-                    counts["had ended already"] += 1
+                    counts["had already ended"] += 1
                     break
             code = ended(child(go, data, small(name), runs, 60.0, Disk(runs)))
             path = folder_of(runs)
             left = debris(runs)
             if code or path is None or outcome(path) != expected or left:
-                wrong.append((name, story, left or "another outcome"))
+                wrong.append((name, story, left or "a different result"))
             counts["trainings"] += 1
             shutil.rmtree(runs, ignore_errors=True)
     for what, count in counts.items():
         print(f"{count:6,} {what}")
     right = counts["trainings"] - len(wrong)
-    print(f"{right:6,} of {counts['trainings']:,} trainings ended with the very weights, predictions and history")
+    print(f"{right:6,} of {counts['trainings']:,} trainings ended with identical weights, predictions and history")
     for each in wrong[:10]:
         print("wrong:", *each, file=sys.stderr)
     sys.exit(bool(wrong))

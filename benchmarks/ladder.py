@@ -1,9 +1,9 @@
 """Claims: on 2 cores the whole ladder takes at most 10 minutes on Fashion-MNIST, 30 s on digits, and a budget holds.
 
-Each is the command as a user types it, timed from outside. Run it on a quiet machine.
+Each is the command as a user types it, timed from outside. Run it on an otherwise idle machine.
 
-    python benchmarks/ladder.py             all of it, about 12 minutes
-    python benchmarks/ladder.py digits      those whose command holds the word
+    python benchmarks/ladder.py             all commands, about 12 minutes
+    python benchmarks/ladder.py digits      only commands that contain this word
 """
 
 import json

@@ -1,7 +1,7 @@
 """Claim: `mlp` with 128 hidden units trains at least 4 times as fast as the same recipe in eager torch.
 
-The eager side is the shortest loop that there is: all images in memory as floats, batches by indexing,
-`nn.Sequential`, `torch.optim.SGD`; on torch's own choice of threads, and on one. Evaluation is on neither clock.
+The eager side is the shortest possible loop: all images in memory as floats, batches by indexing, `nn.Sequential`,
+`torch.optim.SGD`; with torch's own choice of threads, and with one. Evaluation is excluded on both sides.
 
     python benchmarks/mlp.py [--width 128] [--repeats 5]
 """

@@ -1,10 +1,9 @@
 """Claim: planted near duplicates are found, at least 95 % of each kind, and at most 1 % of reported pairs are false.
 
-Into Fashion-MNIST, scikit-learn's digits, patches of its two sample photographs and pure noise, images of the
-training split are planted as test images: moved by a pixel, mirrored, brightened, or compressed as a JPEG of quality
-75. Then the search runs on what nobody planted: Fashion-MNIST's test split against itself and against the training
-split. Two figures judge it there: the share of reported pairs whose labels disagree, and reported images for each
-image.
+Training images are planted as test images in Fashion-MNIST, scikit-learn's digits, patches of its two sample
+photographs and pure noise: moved by a pixel, mirrored, brightened, or compressed as a JPEG of quality 75. Then the
+search runs without planted images: Fashion-MNIST's test split against itself and against the training split. Two
+figures judge it there: the share of reported pairs whose labels disagree, and the share of images reported.
 
     python benchmarks/near_duplicates.py [--planted 1000] [--seed 0]
 """
@@ -66,7 +65,7 @@ def recompressed(image):
 
 
 def recall(train, chosen, kind):
-    """Return the share of the chosen training images that are found once they are planted in a test split."""
+    """Return the share of the chosen training images that are found after being planted in a test split."""
     planted = plant(train[chosen], kind)
     found = {(pair.train, pair.test) for pair in near_duplicates(train, planted)}
     equal = (planted == train[chosen]).flatten(1).all(1)  # such as a symmetrical image, mirrored: an exact duplicate
@@ -89,7 +88,7 @@ def photographs(count, size, generator):
 
 
 def false_pairs(name, train, test, equal):
-    """Search what nobody planted, and print how often the labels of a pair disagree."""
+    """Search without planted images, and print how often the labels of a pair disagree."""
     pairs = near_duplicates(train.images, test.images)
     disagree = sum(int(train.labels[pair.train] != test.labels[pair.test]) for pair in pairs)
     reported = len({pair.test for pair in pairs})
@@ -130,7 +129,7 @@ def main():
         )
         seen = torch.nonzero(contrast > 20).flatten().numpy()  # photographs: patches that show more than sky
         chosen[name] = generator.choice(seen, min(options.planted, len(seen)), replace=False)
-    print("| images planted of each kind | " + " | ".join(str(len(each)) for each in chosen.values()) + " |")
+    print("| images planted per kind | " + " | ".join(str(len(each)) for each in chosen.values()) + " |")
     exact = []
     for name, images in sets.items():
         groups = same_pixels([images, images[chosen[name]]])
@@ -152,7 +151,7 @@ def main():
     near.MOST_RMS = near.MOST_DIFFERENCE = 999.0
     for least in (0.95, 0.97, 0.985, 0.99):
         near.LEAST_COSINE = least
-        false_pairs(f"the same by cosine alone, at least {least}", train, test, across)
+        false_pairs(f"the same with the cosine alone, at least {least}", train, test, across)
 
 
 if __name__ == "__main__":

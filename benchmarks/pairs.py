@@ -1,4 +1,4 @@
-"""What the benchmarks share: two sides in turn, in one process, and a table of both with their ratio pair by pair."""
+"""What the benchmarks share: sides that alternate in one process, and a table with their ratios, pair by pair."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import statistics
 
 
 def in_turn(sides, repeats=5, warm_up=1):
-    """Run (name, function) sides in turn; return the seconds of each, the warm-up left out.
+    """Run (name, function) sides alternately; return the seconds of each, without the warm-up.
 
     A function returns the seconds that it measured itself.
     """

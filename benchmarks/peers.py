@@ -1,9 +1,9 @@
-"""Claims: model 0, three epochs with evaluation: 2 times as fast as JAX's warm jitted scan, 5 times as the next peer.
+"""Claims: model 0, three epochs with evaluation: twice as fast as JAX's warm jitted scan, 5 times the next peer.
 
 The same training (60,000 images, batches of 32, SGD at 0.1, cross-entropy, evaluation on 10,000 images after each
-epoch) as each library's own documentation writes it, the data in memory and outside of the clock. Each side runs in a
-process of its own, twice: cold, then warm; the sides take turns. What is not installed is named and left out;
-`make bench-peers` installs it all into an environment of its own.
+epoch) as each library's own documentation writes it, with the data in memory and loading excluded. Each side runs
+twice in its own process: cold, then warm; the sides alternate. Libraries that are not installed are listed and skipped;
+`make bench-peers` installs them all into a separate environment.
 
     python benchmarks/peers.py [--repeats 5] [--only NAME,NAME]
 """
@@ -262,7 +262,7 @@ SIDES = {
 
 
 def one(name):
-    """Run one side cold and warm; print both, and what it reached, as JSON."""
+    """Run one side cold and warm; print both times, and the accuracy, as JSON."""
     run = SIDES[name]()
     seconds = []
     for _ in range(2):
@@ -275,7 +275,7 @@ def one(name):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--only", help="sides whose name holds one of these words, separated by commas")
+    parser.add_argument("--only", help="only sides whose name contains one of these comma-separated words")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
@@ -288,7 +288,7 @@ def main():
             command = [sys.executable, __file__, "--one", name]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
-                print(f"left out: {name}: {done.stderr.strip().splitlines()[-1]}", flush=True)
+                print(f"skipped: {name}: {done.stderr.strip().splitlines()[-1]}", flush=True)
                 del answers[name]
                 continue
             answers[name].append(json.loads(done.stdout.splitlines()[-1]))

@@ -1,8 +1,8 @@
 """Claim: the 10,000 test images of Fashion-MNIST, as PNG files, get the classes that each run stored for them.
 
 Every rung of the ladder is trained with its recipe, the test images are written as files, and `Decoder` and
-`Predictor`, which `modelzero predict` consists of, read and classify them. Beside the seconds of both stands what
-decoding takes alone: predicting should add little to it.
+`Predictor`, of which `modelzero predict` consists, read and classify them. The time of decoding alone is shown beside
+that of both: predicting should add little to it.
 
     python benchmarks/predict.py [--rungs softmax,convnet]
 """

@@ -1,7 +1,7 @@
-"""Claim: `modelzero train fashion-mnist --model model0` from the shell takes at most a quarter of the chapter's script.
+"""Claim: `modelzero train fashion-mnist --model model0` takes at most a quarter of the time of the chapter's script.
 
-Both as whole processes, in turn: start, imports, reading the set, three epochs with evaluation; ours also writes its
-record.
+Both as whole processes, alternating: start, imports, reading the data, three epochs with evaluation; modelzero also
+writes its record.
 
     python benchmarks/process.py [--repeats 5]
 """

@@ -1,10 +1,10 @@
-"""How the recipes of the rungs that train by steps were chosen: on validation cuts of training splits.
+"""How the recipes of the rungs trained by gradient steps were chosen: on validation sets held out from training splits.
 
-Fashion-MNIST: the first 50,000 training images are trained on, the last 10,000 are judged on. digits: 1,000 and 437.
-The test splits are not touched. docs/ladder.md has what came out.
+Fashion-MNIST: training on the first 50,000 training images, validation on the last 10,000. digits: 1,000 and 437. The
+test splits are not used. docs/ladder.md has the results.
 
     python benchmarks/recipes.py              every candidate
-    python benchmarks/recipes.py convnet      those whose name holds the word
+    python benchmarks/recipes.py convnet      only candidates whose name contains this word
 """
 
 import functools
@@ -63,7 +63,7 @@ DIGITS = [
 
 
 def cut(data, train_images=50_000):
-    """The training split alone, cut in two."""
+    """Cut the training split alone in two."""
     train, rest = (mz.Split(data.train.images[part], data.train.labels[part])
                    for part in (slice(train_images), slice(train_images, None)))  # fmt: skip
     return mz.ImageData("validation cut", train=train, test=rest, classes=data.classes)

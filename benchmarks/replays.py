@@ -1,4 +1,4 @@
-"""Claim: `replay` finds every rung of the ladder identical on digits, and names epoch and field of what was altered.
+"""Claim: `replay` finds every rung of the ladder identical on digits, and names epoch and field of any altered figure.
 
 python benchmarks/replays.py [--rungs majority,softmax]
 """

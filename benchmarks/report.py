@@ -3,9 +3,9 @@
     python benchmarks/report.py LADDER [--screenshots DIR] [--picture docs/report.png]
 
 Without LADDER it climbs Fashion-MNIST first. With --screenshots it opens the page in headless Chromium at 400, 1,000
-and 1,600 pixels, light and dark, with JavaScript and without, and fails where there is a console message, a request to
-anywhere or a horizontal scroll bar. That needs Debian's chromium and nodejs, and `npm install playwright-core` in the
-folder that --playwright names. --picture writes the image of the README.
+and 1,600 pixels, light and dark, with JavaScript and without, and fails on any console message, network request or
+horizontal scroll bar. This requires Debian's chromium and nodejs, and `npm install playwright-core` in the folder given
+with --playwright. --picture writes the image for the README.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ WIDTHS, MOST_BYTES, MOST_SECONDS = (400, 1000, 1600), 3_000_000, 5.0
 
 
 def main() -> int:
-    """Measure, look, and say what is not as promised."""
+    """Measure, take screenshots, and print every broken promise."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("ladder", nargs="?", type=Path)
     options.add_argument("--screenshots", type=Path)
@@ -44,12 +44,12 @@ def main() -> int:
             if given.picture:
                 framed(shots, given.picture)
     for line in wrong:
-        print(f"NOT AS PROMISED: {line}")
+        print(f"BROKEN PROMISE: {line}")
     return 1 if wrong else 0
 
 
 def climbed(folder: Path) -> Path:
-    """Climb Fashion-MNIST to the end."""
+    """Climb the whole ladder on Fashion-MNIST."""
     command = [
         sys.executable,
         "-m",
@@ -65,7 +65,7 @@ def climbed(folder: Path) -> Path:
 
 
 def measured(ladder: Path, page: Path, repeats: int) -> list[str]:
-    """Time the command from its start to its end, the interpreter and all imports included."""
+    """Time the whole command, including the interpreter and all imports."""
     command = [sys.executable, "-m", "modelzero", "report", str(ladder), "-o", str(page)]
     took = []
     for _ in range(repeats):
@@ -76,14 +76,14 @@ def measured(ladder: Path, page: Path, repeats: int) -> list[str]:
     print(f"report of {ladder.name}: {size:,} bytes")
     spread = f"{min(took):.2f} to {max(took):.2f}, n = {repeats}"
     print(f"  cold {took[0]:.2f} s, median {statistics.median(took):.2f} s ({spread})")
-    wrong = [f"{size:,} bytes, {MOST_BYTES:,} were promised"] if size >= MOST_BYTES else []
-    return wrong + ([f"{max(took):.2f} s, {MOST_SECONDS} were promised"] if max(took) >= MOST_SECONDS else [])
+    wrong = [f"{size:,} bytes, at most {MOST_BYTES:,} promised"] if size >= MOST_BYTES else []
+    return wrong + ([f"{max(took):.2f} s, at most {MOST_SECONDS} promised"] if max(took) >= MOST_SECONDS else [])
 
 
 def looked_at(page: Path, shots: Path, playwright: Path, chromium: str | None) -> list[str]:
-    """Open the page twelve times, and list what is wrong with it."""
+    """Open the page in twelve ways, and list what is wrong with it."""
     if chromium is None:
-        return ["no chromium here: --chromium names one"]
+        return ["chromium not found: give its path with --chromium"]
     script = Path(__file__).with_name("report_pages.mjs")
     command = ["node", str(script), str(playwright.resolve()), chromium, str(page.resolve()), str(shots.resolve())]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -92,18 +92,18 @@ def looked_at(page: Path, shots: Path, playwright: Path, chromium: str | None) -
     states = json.loads(answer.stdout)
     wrong = []
     for state in states:
-        wrong += [f"{state['name']}: console says {message}" for message in state["messages"]]
-        wrong += [f"{state['name']}: asks for {url}" for url in state["requests"][1:]]
+        wrong += [f"{state['name']}: console message: {message}" for message in state["messages"]]
+        wrong += [f"{state['name']}: network request: {url}" for url in state["requests"][1:]]
         if max(state["too_wide"], state["too_wide_open"]) > 0:
             wrong.append(f"{state['name']}: {state['too_wide_open']} pixels wider than the window")
         if state["name"].endswith("-js") and not (state["sorted"] == 1 and state["tooltip"]):
             wrong.append(f"{state['name']}: sorting or values on hover do not work")
-    print(f"  {len(states)} views at {', '.join(map(str, WIDTHS))} pixels in {shots}: {len(wrong)} complaints")
+    print(f"  {len(states)} views at {', '.join(map(str, WIDTHS))} pixels in {shots}: {len(wrong)} problems")
     return wrong
 
 
 def framed(shots: Path, picture: Path) -> None:
-    """Put parts of the page together for the README: its top, the chart, and what is shown of the best rung."""
+    """Combine parts of the page for the README: its top, the chart, and the details of the best rung."""
     from PIL import Image, ImageOps
 
     top = Image.open(shots / "1000-light-js-top.png").convert("RGB").crop((0, 20, 1000, 462))

@@ -1,4 +1,4 @@
-"""Claim: one thread is better for model 0 and two for TinyVGG (what `default_threads` decides by its rule).
+"""Claim: one thread is faster for model 0 and two for TinyVGG (as `default_threads` decides).
 
 python benchmarks/threads.py [--repeats 3]
 """

@@ -1,6 +1,6 @@
 """Claim: TinyVGG, three epochs of the chapter's recipe, takes at most half the time of the chapter's loop.
 
-Both sides on torch's own choice of threads; the accuracies of both are shown.
+Both sides use torch's own choice of threads; both accuracies are shown.
 
     python benchmarks/tinyvgg.py [--repeats 5]
 """

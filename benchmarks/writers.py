@@ -1,7 +1,7 @@
-"""Claim: any number of processes write runs into one folder while others read it: no collision, no torn record.
+"""Claim: any number of processes can write runs to one folder while others read it, without collisions or torn records.
 
-2, 8 and 32 processes train and record 1,000 runs each; every tenth process is killed somewhere on the way and another
-one takes its place. Two readers list the folder all the time.
+2, 8 and 32 processes train and record 1,000 runs each; every tenth process is killed at a random moment and replaced.
+Two readers list the folder all the time.
 
     python benchmarks/writers.py [--processes 2 8 32] [--runs 1000] [--seed 0]
 """
@@ -31,7 +31,7 @@ def write(data, runs, count, seed):
 
 
 def read(runs, stop, told):
-    """List until the file `stop` is there; write down what could not be read."""
+    """List the folder until the file `stop` exists; write down what could not be read."""
     looks, most, trouble = 0, 0, set()
     parent = os.getppid()
     while not stop.exists() and os.getppid() == parent:
@@ -42,7 +42,7 @@ def read(runs, stop, told):
 
 
 def campaign(processes, count, draws, folder):
-    """Return the counts of one number of processes."""
+    """Run with one number of processes, print its counts, and return what is wrong."""
     digits = mz.load("digits")
     few = mz.Split(digits.train.images[:40], digits.train.labels[:40])
     data = mz.ImageData("few digits", few, few, digits.classes)
@@ -70,16 +70,16 @@ def campaign(processes, count, draws, folder):
         wrong += [f"a reader saw: {line}" for line in trouble]
     write(data, runs, 1, 0)  # the next start tidies up
     found, trouble = read_all(runs)
-    wrong += trouble + [f"left lying: {path}" for path in debris(runs) if "/" not in path]
+    wrong += trouble + [f"left over: {path}" for path in debris(runs) if "/" not in path]
     states = Counter(run.status for run in found)
     if len({run.id for run in found}) != len(found) or any(run.id != run.path.name for run in found):
-        wrong.append("two runs of one name")
+        wrong.append("two runs with the same name")
     if (
         states["finished"] < expected + 1
         or states["interrupted"] > killed
         or states.total() != sum(states[status] for status in ("finished", "interrupted"))
     ):
-        wrong.append(f"{dict(states)} where {expected} were to be finished")
+        wrong.append(f"{dict(states)}, expected {expected} finished runs")
     print(
         f"| {processes} | {killed} | {states['finished']:,} | {states['interrupted']} | {looks:,} | {len(wrong)} | "
         f"{seconds:.0f} s |",
@@ -96,7 +96,7 @@ def main():
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     draws = random.Random(arguments.seed)
-    print("| processes | killed | finished runs | interrupted | listings meanwhile | wrong | time |")
+    print("| processes | killed | finished runs | interrupted | concurrent listings | wrong | time |")
     print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     wrong = []
     with tempfile.TemporaryDirectory() as temporary:

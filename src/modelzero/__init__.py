@@ -5,8 +5,9 @@
     run = mz.train(data, "model0", epochs=3, batch_size=32, learning_rate=0.1, seed=42)
     run.history[-1].test_accuracy
 
-The names below are the whole public interface. They are imported on first use (PEP 562), so that
-`import modelzero` and `modelzero --help` do not wait for torch.
+The names below are the public interface, together with `modelzero.statistics` and
+`modelzero.data.batches.epoch_order`. They are imported on first use (PEP 562), so that `import modelzero` and
+`modelzero --help` do not wait for torch.
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ def bench(
         _measure("the chapter's loop: model 0, three epochs with evaluation", "s", slow),
         _measure("mz.train: the same, recorded", "s", fast),
         _measure(f"climb: {_MANY_SEEDS} seeds of it, recorded and compared", "s", many),
-        _measure("climb: such seeds in a minute", "seeds/min", [60 * _MANY_SEEDS / seconds for seconds in many]),
+        _measure("climb: such seeds per minute", "seeds/min", [60 * _MANY_SEEDS / seconds for seconds in many]),
         _measure(f"climb: the rungs up to {_LAST_RUNG}, {_LADDER_SEEDS} seeds each", "s", ladders),
         *speeds,
     ]
@@ -220,8 +220,8 @@ def _speeds(data: ImageData, folder: str, repeats: int, say: Callable[[str], obj
             run = train(data, name, epochs=1, runs_dir=folder, progress=False)
             training.append(len(data.train) / run.history[0].train_seconds)
             testing.append(len(data.test) / run.history[0].test_seconds)
-        yield _measure(f"mz.train: {name}, images learned from", "images/s", training)
-        yield _measure(f"mz.train: {name}, images tested", "images/s", testing)
+        yield _measure(f"mz.train: {name}, training images", "images/s", training)
+        yield _measure(f"mz.train: {name}, test images", "images/s", testing)
 
 
 def _measure(what: str, unit: str, values: list[float]) -> Measure:

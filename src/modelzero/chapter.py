@@ -171,7 +171,7 @@ def _trained(name: str, run: Run, epochs_printed: list[dict[str, float]]) -> Sec
     test_seconds = sum(epoch.test_seconds for epoch in run.history)
     threads = run.record.environment.threads
     line = f"Train time on cpu: {run.train_seconds:.3f} seconds with {threads} thread{'s' * (threads > 1)}"
-    lines = [f"{line}, and {test_seconds:.3f} for the tests after each epoch"]
+    lines = [f"{line}, and {test_seconds:.3f} for the evaluations after each epoch"]
     return Section("", lines, figures, run)
 
 

@@ -54,8 +54,8 @@ class TrainingError(ModelZeroError):
     """A training that started but could not finish; its run is recorded as failed.
 
     Args:
-        what: happened.
-        folder: where it is recorded; None where it is not.
+        what: what happened.
+        folder: where it is recorded; None if it is not.
     """
 
     def __init__(self, what: str, folder: Path | None = None) -> None:

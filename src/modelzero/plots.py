@@ -122,7 +122,7 @@ def ladder_figure(ladder: Ladder) -> Figure:
     axes.set(
         xlabel="seconds of training",
         ylabel="test accuracy",
-        title=_title(f"{ladder.record.data.name}: no other rung is as good in less time than the blue ones"),
+        title=_title(f"{ladder.record.data.name}: blue rungs form the Pareto front of accuracy and time"),
     )
     axes.grid(alpha=0.3)
     return figure

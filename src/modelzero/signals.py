@@ -46,9 +46,13 @@ def raise_interruption(number: int, _frame: FrameType | None = None) -> None:
         raise Interruption(number)
 
 
-def leave_with_parent() -> None:
-    """End this process, as if by SIGTERM, when its parent is gone."""
-    threading.Thread(target=_wait_and_leave, args=(os.getppid(),), daemon=True).start()
+def leave_with_parent(parent: int) -> None:
+    """End this process, as if by SIGTERM, when its parent is gone.
+
+    Args:
+        parent: its process id, as the parent knows it: it may be gone before this process has started.
+    """
+    threading.Thread(target=_wait_and_leave, args=(parent,), daemon=True).start()
 
 
 def _wait_and_leave(parent: int) -> None:

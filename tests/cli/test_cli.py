@@ -63,7 +63,7 @@ def test_train_tells_the_story_of_the_run():
     """Accuracy with its count and interval, and where the record lies."""
     answer = invoke("train digits --epochs 3")
     assert answer.exit_code == 0
-    assert "320 of 360 test images are right: 88.89 %; on new images 85.22 to 91.73 %" in answer.stdout
+    assert "320 of 360 test images are classified correctly: 88.89 %; on new images 85.22 to 91.73 %" in answer.stdout
     assert f"recorded in runs{os.sep}" in answer.stdout
 
 
@@ -108,7 +108,9 @@ def test_runs_lists_ladders_too():
         (third / "ladder.json").write_text(text)
         answer = invoke("runs")
         assert answer.exit_code == 0
-        assert answer.stderr == f"skipped: {third / 'ladder.json'} is damaged: expected a whole record; climb again\n"
+        assert (
+            answer.stderr == f"skipped: {third / 'ladder.json'} is damaged: expected a complete record; climb again\n"
+        )
     assert invoke("climb digits --rungs majority --no-audit --runs-dir runs --seeds 1").exit_code == 0
     shutil.rmtree(max(Path("runs").glob("*-ladder-*"), key=os.path.getmtime))
     rows = [line.split() for line in answer.stdout.splitlines() if "-ladder-" in line]

@@ -177,4 +177,4 @@ def test_models_without_steps_can_be_trained_and_inspected(model):
     assert "fitted in one go" in invoke(f"inspect {model} --shape 1,8,8").stdout
     refused = invoke(f"train digits --model {model} --epochs 3")
     assert refused.exit_code == 2
-    assert "fitted in one go and takes none" in refused.stderr
+    assert "fitted in one go and has no such setting" in refused.stderr

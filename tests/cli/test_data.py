@@ -55,8 +55,8 @@ def test_findings_are_printed_and_drawn(given):
         "- 20 test images are also in train, such as a/0 and a/0.",
         "- 20 of 20 test images were seen in training",
         "  b ad.png: cut",
-        "pairs drawn into pairs.png",
-        "samples drawn into samples.png",
+        "pairs drawn to pairs.png",
+        "samples drawn to samples.png",
     ):
         assert words in answer.stdout
     with Image.open("pairs.png") as sheet:

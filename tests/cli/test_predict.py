@@ -51,7 +51,7 @@ def test_image_files_get_the_stored_classes(fashion_mnist, tmp_path):
         save(fashion_mnist.test.images[place], f"pictures/{place}.png")
     answer = predict(run.path, "pictures", "-o", "out.csv")
     assert answer.exit_code == 0, answer.stderr
-    assert "300 images predicted, written into out.csv" in answer.stdout
+    assert "300 images predicted, written to out.csv" in answer.stdout
     with Path("out.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [int(Path(row["picture"]).stem) for row in rows] == sorted(drawn)
@@ -192,7 +192,7 @@ def test_nothing_predicted_replaces_nothing(run, images):
     Path("before.csv").write_text("good")
     assert predict(run.path, "-", "-o", "before.csv", given="").exit_code == 2
     answer = predict(run.path, "nowhere.png", "-o", "before.csv")
-    assert (answer.exit_code, answer.stdout) == (1, "no image predicted, nothing written\n")
+    assert (answer.exit_code, answer.stdout) == (1, "no image could be read, nothing written\n")
     assert Path("before.csv").read_text() == "good"
     answer = predict(run.path, "nowhere.png", "-o", "none.csv", "--json")
     assert answer.exit_code == 1
@@ -240,7 +240,7 @@ def test_a_full_disk_behind_standard_output(run, images):
     command = f"{sys.executable} -m modelzero predict {run.path} digit > /dev/full"
     answer = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120, check=False)
     assert answer.returncode == 1
-    assert answer.stderr == "error: standard output cannot be written (No space left on device): make room for it\n"
+    assert answer.stderr == "error: cannot write to standard output (No space left on device): free some disk space\n"
 
 
 def test_a_reader_that_has_seen_enough(run, images):

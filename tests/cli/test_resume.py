@@ -102,7 +102,7 @@ def test_a_model_of_ones_own_is_given_by_its_name(digits, mine):
     refused = {
         f"train --resume {path}": "a model of your own",
         f"train --resume {path} --model model0": "'model0' was given",
-        f"train --resume {path} --model {mine}:RUNG --epochs 3": "--epochs beside --resume",
+        f"train --resume {path} --model {mine}:RUNG --epochs 3": "--epochs with --resume",
     }
     for command, words in refused.items():
         answer = invoke(command)

@@ -150,9 +150,9 @@ def test_what_cannot_be_resumed_is_refused_in_one_line(digits):
     known = mz.train(digits, "model0", epochs=1)
     for words, told in (
         (["train", "--resume", "nothing"], "no run 'nothing'"),
-        (["train", "digits", "--seed", "3", "--resume", str(known.path)], "DATA, --seed beside --resume"),
+        (["train", "digits", "--seed", "3", "--resume", str(known.path)], "DATA, --seed with --resume"),
         (["climb", "--resume", str(known.path)], "is one run, not a ladder"),
-        (["climb", "digits", "--resume", "x"], "DATA beside --resume"),
+        (["climb", "digits", "--resume", "x"], "DATA with --resume"),
         (["train"], "no data"),
         (["replay", "nothing"], "no run 'nothing'"),
         (["train", "digits", "--checkpoint-every", "soon"], "checkpoint every"),

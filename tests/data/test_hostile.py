@@ -132,7 +132,7 @@ _real = mz.load
         ("csv", _vague, "does not name the file"),
         ("npz", _two_lines, "cannot be printed"),
         ("npy", _print, "something was printed"),
-        ("png", _other_pixels, "came out otherwise"),
+        ("png", _other_pixels, "came out changed"),
         ("archive", _write, "written outside"),
     ],
 )

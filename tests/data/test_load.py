@@ -16,6 +16,7 @@ import modelzero as mz
 from modelzero import DataError
 from modelzero.data.load import NAMES, cache_folder, load_again
 from modelzero.data.options import Origin
+from modelzero.data.sets import digits as module
 from modelzero.data.sets.catalog import IDX_FILES, SETS
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = IDX_FILES
@@ -467,6 +468,26 @@ def test_digits_are_scikit_learns(digits):
 def test_digits_split_the_same_way_each_time(digits):
     """Neither torch's nor numpy's seed plays a part."""
     torch.manual_seed(5)
+    assert mz.load("digits").fingerprint == digits.fingerprint
+
+
+def test_digits_are_read_from_the_cache_the_next_time(digits, tmp_path, monkeypatch):
+    """Without scikit-learn; a damaged file, or one with other images, is replaced."""
+    monkeypatch.setattr("modelzero.data.sets.digits.cache_folder", lambda: tmp_path)
+    made = []
+    original = module._from_scikit_learn
+    monkeypatch.setattr(module, "_from_scikit_learn", lambda: made.append(1) or original())
+    for _ in range(3):
+        assert mz.load("digits").fingerprint == digits.fingerprint
+    assert len(made) == 1
+    (kept,) = (tmp_path / "digits").iterdir()
+    good = kept.read_bytes()
+    for damaged in (good[:-1], b"", good[:-1] + b"\x07"):
+        kept.write_bytes(damaged)
+        assert mz.load("digits").fingerprint == digits.fingerprint
+        assert kept.read_bytes() == good
+    assert len(made) == 4
+    monkeypatch.setattr("modelzero.data.sets.digits.cache_folder", lambda: kept)  # a file: nothing can be written
     assert mz.load("digits").fingerprint == digits.fingerprint
 
 

@@ -212,7 +212,7 @@ def test_a_perfect_model_and_a_test_split_of_one(digits, tmp_path, read_page):
     easy = mz.Split(digits.test.images[wanted][:30], digits.test.labels[wanted][:30])
     perfect = mz.train(mz.ImageData("easy", digits.train, easy, digits.classes), "centroid", runs_dir=tmp_path)
     assert perfect.history[-1].test_accuracy == 1
-    assert "None: every test image is right." in read_page(page(gather([perfect]))).text()
+    assert "None: every test image is classified correctly." in read_page(page(gather([perfect]))).text()
     one = mz.Split(digits.test.images[:1], digits.test.labels[:1])
     single = mz.train(mz.ImageData("one", digits.train, one, digits.classes), "majority", runs_dir=tmp_path)
     report = gather([single])

@@ -180,7 +180,7 @@ def test_numbers_of_the_charts_are_those_of_json(tree, document):
         for each in rung["calibration"]["scaled"]["bins"]:
             assert any(
                 f"with the temperature: {show(each['count'], 'count')} images with a confidence of "
-                f"{show(each['confidence'], 'percent')}: {show(each['accuracy'], 'percent')} are right" in tip
+                f"{show(each['confidence'], 'percent')}: {show(each['accuracy'], 'percent')} are correct" in tip
                 for tip in tips
             )
 

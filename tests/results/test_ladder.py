@@ -45,6 +45,18 @@ def test_accounts_are_in_ladder_order(ladder):
         assert rung.train_seconds == pytest.approx(np.mean([run.train_seconds for run in runs]))
 
 
+def test_a_new_run_changes_the_account_of_its_rung_only(ladder):
+    """During a climb the accounts of all other rungs are kept, not computed again."""
+    *first, last = ladder.runs
+    growing = mz.Ladder(ladder.path, ladder.record, first)
+    before = {rung.name: rung for rung in growing.rungs}
+    growing.update(ladder.record, [*first, last])
+    after = {rung.name: rung for rung in growing.rungs}
+    assert [name for name in after if after[name] is not before[name]] == [last.record.model]
+    assert after[last.record.model].seeds == 3
+    assert growing.as_dict() == ladder.as_dict()
+
+
 def test_classes_are_scored_as_scikit_learn_does(ladder, digits):
     """Confusion, precision, recall and F1 over the predictions of all seeds, put one after the other."""
     rung = ladder.rung("model0")

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -243,6 +244,33 @@ def test_a_folder_has_one_writer(refuses):
             assert isinstance(pool.submit(lambda: claimed(path).__enter__()).exception(), RunError)
     assert [each.name for each in path.iterdir()] == ["run.json"]
     with claimed(path):
+        pass
+
+
+@pytest.mark.parametrize(("number", "is_new"), [(errno.ENOLCK, False), (errno.ENOLCK, True), (errno.EIO, True)])
+def test_a_file_system_without_locks_is_used_without(number, is_new, monkeypatch):
+    """A network file system may answer that it has none; a folder that is new needs none in any case."""
+
+    def flock(*_):
+        raise OSError(number, os.strerror(number))
+
+    path, trained = make("runs", "x"), []
+    monkeypatch.setattr("fcntl.flock", flock)
+    with claimed(path, is_new=is_new):
+        trained.append(path)
+    assert trained == [path]
+    assert [each.name for each in path.iterdir()] == ["run.json"]
+
+
+def test_a_folder_that_cannot_be_locked_is_not_resumed(monkeypatch, refuses):
+    """One line says why."""
+
+    def flock(*_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    path = make("runs", "x")
+    monkeypatch.setattr("fcntl.flock", flock)
+    with refuses(RunError, path, "Input/output error", "in its own folder"), claimed(path):
         pass
 
 

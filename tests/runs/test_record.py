@@ -133,7 +133,7 @@ def test_torn_record(kept):
     """A record that breaks off, wherever it does, is damaged: in the middle of a letter too."""
     written("")
     Path("run", "run.json").write_bytes(WHOLE[:kept])
-    with pytest.raises(RunError, match=r"run/run\.json is damaged: expected a whole record; train again"):
+    with pytest.raises(RunError, match=r"run/run\.json is damaged: expected a complete record; train again"):
         Run.read("run")
 
 

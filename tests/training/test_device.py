@@ -39,7 +39,7 @@ def with_cuda(monkeypatch):
 
     def steps(seconds):
         monkeypatch.setattr(device, "accelerators", lambda: ["cuda"])
-        monkeypatch.setattr(device, "_step_seconds", lambda place, *_: seconds[place.type])
+        monkeypatch.setattr(device, "step_seconds", lambda place, *_: seconds[place.type])
 
     return steps
 
@@ -77,7 +77,7 @@ def test_auto_without_accelerator(digits):
 def test_cpu_as_asked(digits, with_cuda):
     """Who asks for the CPU gets it, without a trial."""
     with_cuda({})
-    assert choose("cpu", digits) == (CPU, "cpu: as asked")
+    assert choose("cpu", digits) == (CPU, "cpu: as requested")
 
 
 def test_auto_takes_the_accelerator_where_it_is_faster(digits, with_cuda):
@@ -119,7 +119,7 @@ def test_trial_leaves_the_model_as_it_was(digits):
     """Weights and BatchNorm's figures are those from before: the trial trains a copy."""
     model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, 10))
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    assert device._step_seconds(CPU, model, digits, Recipe()) > 0
+    assert device.step_seconds(CPU, model, digits, Recipe()) > 0
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 

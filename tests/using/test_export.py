@@ -205,7 +205,7 @@ def test_files_of_other_runs_and_kinds(written, run_of, tmp_path, refuses):
         check(run_of("model1"), written)
     with refuses(mz.SettingError, "can run any code"):
         check(run_of("softmax"), tmp_path / "x.pt2")
-    with refuses(mz.DataError, "is no file"):
+    with refuses(mz.DataError, "is not a file"):
         check(run_of("softmax"), tmp_path / "nowhere.onnx")
     with refuses(mz.SettingError, "x.pt2", "ends with .onnx"):
         export(run_of("softmax"), tmp_path / "x.pt2")

@@ -31,7 +31,9 @@ def test_a_difference_is_refused_with_its_figures(values, other_classes, beyond,
     """A probability beyond 1e-5, another class, and what is no number."""
     parity = compare(OWN, changed(0, values))
     assert (parity.other_classes, parity.beyond) == (other_classes, beyond)
-    with refuses(ExportError, "of 3 test images", f"{other_classes} get another class", f"and {beyond} a probability"):
+    with refuses(
+        ExportError, "of 3 test images", f"{other_classes} get a different class", f"and {beyond} a probability"
+    ):
         refuse(parity, "the file")
 
 

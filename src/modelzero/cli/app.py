@@ -96,7 +96,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT):
                 raise
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # discard the rest
-            print(f"error: standard output cannot be written ({error.strerror}): make room for it", file=sys.stderr)
+            print(f"error: cannot write to standard output ({error.strerror}): free some disk space", file=sys.stderr)
             raise typer.Exit(1) from None
 
     return guarded
@@ -110,7 +110,7 @@ def refuse_beside(context: typer.Context, option: str, allowed: set[str]) -> Non
         if parameter.name not in {*allowed, option.strip("-")} and is_given(context, parameter.name or "")
     ]
     if given:
-        raise SettingError(f"{', '.join(given)} beside {option}: the record has these settings; leave them out")
+        raise SettingError(f"{', '.join(given)} with {option}: these settings are in the record; leave them out")
 
 
 def refuse_without_resume(take_over: bool) -> None:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 @command
 def bench(
-    data: Annotated[str, typer.Argument(help="Images to train on, as for climb.")] = "fashion-mnist",
-    repeats: Annotated[int, typer.Option(help="Warm measurements of each.")] = 5,
+    data: Annotated[str, typer.Argument(help="A dataset, as for train.")] = "fashion-mnist",
+    repeats: Annotated[int, typer.Option(help="Number of warm measurements of each.")] = 5,
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:

@@ -48,7 +48,7 @@ def climb(
     context: typer.Context,
     data: Annotated[
         str | None,
-        typer.Argument(help="As for train.  [default: fashion-mnist, or digits if it is not available]"),
+        typer.Argument(help="A dataset, as for train.  [default: fashion-mnist, or digits if it is not available]"),
     ] = None,
     rungs: Annotated[
         str | None,
@@ -95,7 +95,7 @@ def climb(
             except DataUnavailableError as error:
                 if data is not None or resume is not None:
                     raise
-                print(f"digits instead of fashion-mnist: {plain(str(error), None)}", file=sys.stderr)
+                print(f"using digits instead of fashion-mnist: {plain(str(error), None)}", file=sys.stderr)
                 ladder = run(data=partial(load_with, "digits", load))
     except Interrupted as stopped:
         for number in SIGNALS:
@@ -110,10 +110,10 @@ def climb(
 
 def _say_what_was_begun(settings: ClimbOptions, names: list[str] | None, origin: Origin, runs_dir: Path) -> None:
     """Print how to resume an identical climb that was interrupted, if there is one."""
-    from modelzero.models.rungs import LADDER
+    from modelzero.models.rungs import LADDER, rung_named
     from modelzero.runs.ladders import read_ladder_records
 
-    wanted = {rung.name for rung in LADDER} if names is None else set(names)
+    wanted = {rung.name for rung in LADDER} if names is None else {rung_named(name).name for name in names}
     for name, record in reversed(read_ladder_records(runs_dir)[0].items()):
         if (
             record.status == "interrupted"

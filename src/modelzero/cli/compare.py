@@ -27,7 +27,10 @@ def compare(
     runs_dir: RunsDir = Path("runs"),
     json: Json = False,
 ) -> None:
-    """Compare methods by their runs: runs of one model and recipe are its seeds; each meets the best one before it."""
+    """Compare recorded runs; those of one model and recipe are the seeds of one method.
+
+    Each method is compared with the best one before it.
+    """
     from dataclasses import asdict
 
     from modelzero.results.comparison import (
@@ -55,7 +58,7 @@ def compare(
         print_json(
             {
                 "format": 1,
-                "data": found[0].record.data,
+                "data": found[0].record.data.as_dict(),
                 "rungs": [account.as_dict() for account in accounts],
                 "comparisons": [asdict(comparison) for comparison in comparisons],
                 "margin": margin,

@@ -25,11 +25,11 @@ _MOST_FILES = 20  # unreadable ones
 @command
 def data(
     data: Data,
-    picture: Annotated[Path | None, typer.Option(help="Also draw a labelled grid of samples into this file.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Also draw a labelled grid of samples to this file.")] = None,
     load: LoadOptions = LoadOptions(),  # noqa: B008 - each field is an option of its own
     pairs: Annotated[
         Path | None,
-        typer.Option(help="Also draw the leaked test images, beside their training images, into this file."),
+        typer.Option(help="Also draw the leaked test images, beside their training images, to this file."),
     ] = None,
     near: Annotated[bool, typer.Option(help="Search for near duplicates; slow for several 100,000 images.")] = True,
     json: Json = False,
@@ -71,10 +71,10 @@ def data(
         return
     _show(found)
     if picture is not None:
-        console().print(f"\nsamples drawn into {plain(str(picture), None)}")
+        console().print(f"\nsamples drawn to {plain(str(picture), None)}")
     if pairs is not None:
-        none = "no test image was found in training: nothing to draw"
-        console().print(none if drawn is None else f"\npairs drawn into {plain(str(drawn), None)}")
+        none = "no test image is among the training images: nothing to draw"
+        console().print(none if drawn is None else f"\npairs drawn to {plain(str(drawn), None)}")
 
 
 def _show(found: Audit) -> None:

@@ -16,9 +16,7 @@ from modelzero.errors import SettingError
 @command
 def export(
     run: Annotated[str, typer.Argument(help="Id or folder of a finished run.")],
-    to: Annotated[
-        str | None, typer.Option(help="onnx, or torch for a program of torch.export.  [default: onnx]")
-    ] = None,
+    to: Annotated[str | None, typer.Option(help="onnx, or torch for a torch.export program.  [default: onnx]")] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -31,7 +29,7 @@ def export(
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
-    """Export a model from raw images to calibrated probabilities, and check it on the whole test split."""
+    """Export a run as a file that maps raw images to calibrated probabilities, and check it on the test split."""
     if check is not None and (output is not None or to is not None):
         raise SettingError("--check with --to or -o: a file is either checked or written; leave one out")
     found = find_run(run, runs_dir)
@@ -60,9 +58,9 @@ def export(
         return
     out = console()
     runner = "onnxruntime" if done.kind == "onnx" else "torch.export"
-    out.print(f"{done.path}: {done.size_bytes:,} bytes, {'written' if check is None else 'in order'}")
+    out.print(f"{done.path}: {done.size_bytes:,} bytes, {'written' if check is None else 'valid'}")
     ties = f", except for {parity.ties} ties" if parity.ties else ""
     out.print(
         f"checked on {parity.pictures:,} test images: {runner} gives the same classes as modelzero{ties}; the "
-        f"largest difference of a probability is {parity.largest:.1e}"
+        f"largest difference in probability is {parity.largest:.1e}"
     )

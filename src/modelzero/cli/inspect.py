@@ -9,6 +9,7 @@ import typer
 from modelzero.cli.app import SENTENCE_LETTERS, command, console, print_json
 from modelzero.cli.options import HiddenUnits, Json
 from modelzero.errors import SettingError
+from modelzero.models.defaults import HIDDEN_UNITS
 from modelzero.text import plain
 
 _LAYER_LETTERS = 60  # of the path of a layer within layers
@@ -18,8 +19,8 @@ _LAYER_LETTERS = 60  # of the path of a layer within layers
 def inspect(
     model: Annotated[str, typer.Argument(help="A rung of the ladder, or module:name of your own model.")],
     shape: Annotated[str, typer.Option(help="Channels, height and width of the images.")] = "1,28,28",
-    classes: Annotated[int, typer.Option(help="How many classes there are.")] = 10,
-    hidden_units: HiddenUnits = 10,
+    classes: Annotated[int, typer.Option(help="Number of classes.")] = 10,
+    hidden_units: HiddenUnits = HIDDEN_UNITS,
     json: Json = False,
 ) -> None:
     """Show a model's layers with output shapes, parameters and multiply-adds."""

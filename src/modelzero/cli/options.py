@@ -14,7 +14,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from modelzero.data.options import flag_of
+from modelzero.data.options import LoadOptions, flag_of
+from modelzero.training.options import TrainOptions
 
 _DATA_HELP = (
     "A name such as fashion-mnist or digits; a folder with a folder of images for each class; IDX, .npz, "
@@ -22,12 +23,10 @@ _DATA_HELP = (
 )
 Data = Annotated[str, typer.Argument(help=_DATA_HELP)]
 DataOrNone = Annotated[str | None, typer.Argument(help=_DATA_HELP, show_default=False)]
-DataDir = Annotated[
-    Path | None, typer.Option(help="Search this folder first for named datasets (or set MODELZERO_DATA).")
-]
+DataDir = Annotated[Path | None, typer.Option(help=LoadOptions.__dataclass_fields__["data_dir"].metadata["help"])]
 RunsDir = Annotated[Path, typer.Option(help="Folder of all runs.")]
 Json = Annotated[bool, typer.Option("--json", help="Print a single JSON document on standard output.")]
-HiddenUnits = Annotated[int, typer.Option(help="Width of the chapter's models.")]
+HiddenUnits = Annotated[int, typer.Option(help=TrainOptions.__dataclass_fields__["hidden_units"].metadata["help"])]
 CheckpointEvery = Annotated[
     str, typer.Option(help="Time between two checkpoints of a long training, such as 60s or 5m.", metavar="TIME")
 ]

@@ -33,7 +33,7 @@ def predict(
         typer.Argument(help="Image files, folders of them, or - for names on standard input, one per line."),
     ],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the CSV into this file.  [default: standard output]")
+        Path | None, typer.Option("--output", "-o", help="Write the CSV to this file.  [default: standard output]")
     ] = None,
     top: Annotated[int, typer.Option(help="Number of classes for each image, the most probable first.")] = 1,
     runs_dir: RunsDir = Path("runs"),
@@ -94,9 +94,9 @@ def predict(
             }
         )
     elif output is not None and count:
-        console().print(f"{counted(count, 'image')} predicted, written into {output}")
+        console().print(f"{counted(count, 'image')} predicted, written to {output}")
     elif output is not None:
-        console().print("no image predicted, nothing written")
+        console().print("no image could be read, nothing written")
     if left_out:
         print(f"{len(left_out):,} of {counted(count + len(left_out), 'image')} skipped", file=sys.stderr)
         raise typer.Exit(1)

@@ -29,7 +29,7 @@ def replay(
     else:
         out = console()
         if result.identical:
-            out.print(f"identical: weights, predictions and history of {result.run}, to the bit")
+            out.print(f"identical: weights, predictions and history of {result.run}, bit for bit")
         else:
             out.print(f"different: {result.run}")
             for difference in result.differences[:_SHOWN]:

@@ -104,7 +104,7 @@ def _show(run: Run, json: bool) -> None:
     right, n = run.history[-1].test_correct, data.test_images
     found = account(record.model, "", [run])
     out.print(
-        f"\n{right:,} of {n:,} test images{in_groups(data)} are right: {percent(right / n)}; "
+        f"\n{right:,} of {n:,} test images{in_groups(data)} are classified correctly: {percent(right / n)}; "
         f"on new images {interval(found.low, found.high)} (95 % interval, this trained model)"
     )
     if run.not_learned is not None:

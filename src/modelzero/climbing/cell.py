@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import signal
-import statistics
 import threading
 import time
 from collections.abc import Callable
@@ -17,19 +16,19 @@ import cloudpickle
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy
 
 from modelzero.climbing.shared import open_shared
-from modelzero.data.batches import batches, epoch_order, to_float
+from modelzero.data.batches import epoch_order
 from modelzero.data.dataset import ImageData, Split
 from modelzero.errors import InputError, ModelZeroError
+from modelzero.models.asking import predict_logits
 from modelzero.models.build import describe
 from modelzero.models.learner import Learner
 from modelzero.models.rungs import Rung
 from modelzero.models.seeding import seeded
 from modelzero.runs.spec import Spec
 from modelzero.training.checkpoint import Stopped, never
-from modelzero.training.device import use_threads
+from modelzero.training.device import Stopwatch, step_seconds, use_threads
 from modelzero.training.execute import begun, execute
 from modelzero.training.fused.loop import Fused
 from modelzero.training.fused.loop import rows_of as pixel_rows
@@ -40,7 +39,7 @@ from modelzero.training.resume import resume
 # Executors that run jobs as threads of one process share torch's random state: there, cells wait for each other.
 _ONE_AT_A_TIME = threading.Lock()
 
-_TRIAL_WARM_UP, _TRIAL_STEPS, _TRIAL_SECONDS = 2, 30, 0.4
+_TRIAL_BATCH = 512  # test images
 # Training images of the two fits from which the time of the full fit is predicted, and number of test images.
 _TRIAL_FITS, _TRIAL_QUESTIONS = (1000, 4000), 500
 
@@ -134,39 +133,24 @@ def try_out(job: Job, stopped: Callable[[], bool] | None = None) -> float | Fail
                 return _seconds_in_one_go(learner, data)
             if spec.engine == "fused":
                 return _seconds_fused(spec.rung, learner.model, data)
-            return _seconds_by_steps(spec.rung, learner.model, data)
+            return _seconds_by_steps(spec, learner.model, data)
         except ModelZeroError as error:
             return Failure(str(error), hopeless=True)
         except Exception as error:
             return Failure(describe(error), hopeless=True)
 
 
-def _seconds_by_steps(rung: Rung, model: nn.Module, data: ImageData) -> float:
-    """Time a few steps and one batch of an evaluation, and scale up."""
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-6, momentum=rung.momentum)
-    order = epoch_order(0, 0, len(data.train))
-    steps: list[float] = []
-    began = time.perf_counter()
-    for images, labels in batches(data.train, rung.batch_size, order):
-        if len(steps) >= _TRIAL_WARM_UP + _TRIAL_STEPS or (
-            len(steps) > _TRIAL_WARM_UP and time.perf_counter() - began > _TRIAL_SECONDS
-        ):
-            break
-        step_began = time.perf_counter()
-        optimizer.zero_grad()
-        cross_entropy(model(images), labels).backward()
-        optimizer.step()
-        steps.append(time.perf_counter() - step_began)
-    some = to_float(data.test.images[:512])
-    with torch.inference_mode():
-        model.eval()
-        began = time.perf_counter()
-        model(some)
-        asking = (time.perf_counter() - began) * len(data.test) / len(some)
-    epochs = rung.epochs_for(len(data.train))
-    return epochs * (
-        rung.steps_per_epoch(len(data.train)) * statistics.median(steps[_TRIAL_WARM_UP:] or steps) + asking
-    )
+def _seconds_by_steps(spec: Spec, model: nn.Module, data: ImageData) -> float:
+    """Time a few steps and one batch of an evaluation on the spec's device, and scale up."""
+    rung, device = spec.rung, torch.device(spec.device)
+    step = step_seconds(device, model, data, rung)
+    model.to(device)
+    some = data.test.images[:_TRIAL_BATCH]
+    predict_logits(model, some)  # the first batch on an accelerator takes longer
+    watch = Stopwatch(device)
+    predict_logits(model, some)
+    asking = watch.seconds() * len(data.test) / len(some)
+    return rung.epochs_for(len(data.train)) * (rung.steps_per_epoch(len(data.train)) * step + asking)
 
 
 def _seconds_fused(rung: Rung, model: nn.Sequential, data: ImageData) -> float:
@@ -175,7 +159,7 @@ def _seconds_fused(rung: Rung, model: nn.Sequential, data: ImageData) -> float:
     images, labels, order = pixel_rows(data.train.images), data.train.labels.numpy(), epoch_order(0, 0, len(data.train))
     steps = rung.steps_per_epoch(len(labels))
     rates, losses, rights = np.zeros(steps, np.float32), np.empty(steps), np.empty(steps, np.int64)
-    some = data.test.images[:512]
+    some = data.test.images[:_TRIAL_BATCH]
     done = slice(0, min(steps, fused.steps_at_once))
     for _ in range(2):  # the first time is a warm-up
         began = time.perf_counter()

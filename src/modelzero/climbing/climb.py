@@ -57,7 +57,7 @@ class Interrupted(Interruption):
 
 
 @dataclass(frozen=True)
-class _Crew:
+class _Resources:
     """The workers that train the cells, and the listener."""
 
     workers: int | None
@@ -115,9 +115,9 @@ def climb(
             settings have been checked. None only with `resume`, if the record can load them.
         rungs: names, `Rung`s or factories, the simplest first; None means the whole ladder.
         seeds: trainings of each rung. A rung without randomness is trained once; one that may be without, such as a
-            scikit-learn classifier, twice, if both predictions are identical to the bit.
+            scikit-learn classifier, twice, if both predictions are bit-identical.
         budget: total time in seconds, or a string such as "60s" or "5m". Rungs that a short trial predicts not to fit
-            are left out by name; unfinished cells are cut off at the end.
+            are listed and not trained; unfinished cells are cut off at the end.
         workers: number of parallel trainings; None means one per core.
         executor: a `concurrent.futures.Executor` that replaces the local processes, such as that of a cluster, which
             must have access to `runs_dir`. Threads of one process train one after the other.
@@ -146,7 +146,7 @@ def climb(
     options = ClimbOptions(
         seeds=seeds, budget=budget, workers=workers, seed=seed, device=device, margin=margin, audit=audit
     )
-    crew = _Crew(options.workers, executor, progress)
+    resources = _Resources(options.workers, executor, progress)
     with contextlib.ExitStack() as claim:
         if resume is not None:
             ladder = Ladder.read(resume)
@@ -156,12 +156,12 @@ def climb(
             ladder = Ladder.read(resume)  # it may have ended meanwhile
             if _is_finished(ladder):
                 return ladder
-            session = _taken_up(ladder, data, rungs, crew, take_over=take_over)
+            session = _taken_up(ladder, data, rungs, resources, take_over=take_over)
         elif data is None:
             raise SettingError("no data: give a name, a path or an ImageData, or a ladder to resume")
         else:
-            session = _begun(data, rungs, options, crew, Path(runs_dir), data_dir)
-            claim.enter_context(claimed(session.path, "a ladder"))
+            session = _begun(data, rungs, options, resources, Path(runs_dir), data_dir)
+            claim.enter_context(claimed(session.path, "a ladder", is_new=True))
         session.record = replace(session.record, budget_seconds=options.seconds)
         claim.enter_context(raised(*SIGNALS))
         _carry_out(session, began, options)
@@ -206,7 +206,7 @@ def _begun(
     data: ImageData | str | Path | Callable[[], ImageData],
     rungs: Sequence[str | Rung | Callable[..., Any]] | None,
     options: ClimbOptions,
-    crew: _Crew,
+    resources: _Resources,
     runs_dir: Path,
     data_dir: str | Path | None,
 ) -> Session:
@@ -230,7 +230,7 @@ def _begun(
         left_out=tuple(built.left_out),
     )
     path, record = create_folder(runs_dir.absolute(), f"ladder-{data.name}", record, LADDER_RECORD)
-    return crew.session(path, record, data, built)
+    return resources.session(path, record, data, built)
 
 
 def _is_finished(ladder: Ladder) -> bool:
@@ -242,7 +242,7 @@ def _taken_up(
     ladder: Ladder,
     data: ImageData | str | Path | Callable[[], ImageData] | None,
     rungs: Sequence[str | Rung | Callable[..., Any]] | None,
-    crew: _Crew,
+    resources: _Resources,
     *,
     take_over: bool,
 ) -> Session:
@@ -268,7 +268,7 @@ def _taken_up(
     if built.left_out:  # all of them could be built when the ladder was begun
         raise ModelError(f"{built.left_out[0].name}: {built.left_out[0].why}")
     record = replace(record, status="running", process=Process.this(), left_out=tuple(record.not_planned or ()))
-    session = crew.session(path, record, data, built)
+    session = resources.session(path, record, data, built)
     session.take_up(take_over=take_over)
     for run in session.runs:
         spec = session.specs.get(run.record.model)

@@ -28,6 +28,7 @@ from modelzero.runs.record import LADDER_RECORD, NOT_NEEDED, CellRecord, Declare
 from modelzero.runs.run import Run
 from modelzero.runs.spec import Spec
 
+SHARED = "images"  # the subfolder with the images for the workers, during a climb
 # If cells take hundredths of a second, writing the record after each would take longer than some of them.
 _SAVE_EVERY_SECONDS = 0.5
 # The workers of a killed climb notice that within half a second, and then write a checkpoint.
@@ -303,9 +304,6 @@ class Session:
         self.record = replace(self.record, cells=tuple(self.cells.values()), left_out=tuple(self.left_out))
         write_record(self.path, self.record, LADDER_RECORD)
         self._saved = time.monotonic()
-
-
-SHARED = "images"  # the subfolder with the images for the workers, during a climb
 
 
 def _ended(run: Run, deadline: float) -> Run:

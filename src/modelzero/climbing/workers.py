@@ -108,6 +108,8 @@ class Workers(Generic[Job]):
                     jobs.appendleft(job)
                 else:
                     yield job, WorkerDiedError(f"its process died {attempt} times without an error message")
+            if deadline is not None and time.monotonic() >= deadline:
+                return
 
     def stop(self) -> None:
         """End the workers, including busy ones; jobs of the user's executor are only cancelled."""
@@ -184,13 +186,13 @@ def _interrupt_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin() -> None:
+def _begin(parent: int) -> None:
     """Prepare a new process: handle signals, send output to standard error, and end with the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
-    leave_with_parent()
+    leave_with_parent(parent)
 
 
 def _do(function: Callable[[Job], Any], job: Job) -> Any:

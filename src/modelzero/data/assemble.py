@@ -91,8 +91,8 @@ def check(samples: Samples, options: LoadOptions) -> None:
     if len(test):
         if options.test_share != LoadOptions.test_share:
             raise SettingError(
-                f"test share {options.test_share}: the source has its own test split of {len(test):,} images; "
-                "leave it out"
+                f"test share {options.test_share}: the source has its own test split of {len(test):,} images, so none "
+                "is drawn; leave out the test share"
             )
         if options.seed != LoadOptions.seed and options.share == LoadOptions.share:
             raise SettingError(
@@ -139,7 +139,7 @@ def assemble(
 
     absent = [each for each, n in zip(samples.classes, _counts(samples), strict=True) if n == 0]
     if absent:
-        notes.append(f"{len(absent)} of {len(samples.classes)} classes without any image: {some(absent)}")
+        notes.append(f"{len(absent)} of {len(samples.classes)} classes have no image: {some(absent)}")
     validation = samples.of("validation")
     groups = _numbers(samples, (train, test, validation))  # before the share, which keeps these numbers
     share = None

@@ -18,6 +18,7 @@ from modelzero.data.options import LoadOptions, Origin
 from modelzero.data.readers.choose import OF_FILES, read_path, refuse
 from modelzero.data.readers.idx import read_idx
 from modelzero.data.sets.catalog import IDX_FILES, SETS
+from modelzero.data.sets.digits import digits
 from modelzero.data.sets.published import NamedSet, fetch_missing, find
 from modelzero.data.splits import check_sides
 from modelzero.errors import DataError, SettingError, nearest
@@ -122,7 +123,7 @@ def _loaded(source: str | Path, options: LoadOptions, progress: bool | None) -> 
     if name in NAMES:
         _refuse_all(options, name)
         folder = options.data_dir or os.environ.get("MODELZERO_DATA")
-        data = _digits() if name == "digits" else _named(SETS[name], folder, progress)
+        data = digits() if name == "digits" else _named(SETS[name], folder, progress)
         return take_share(data, options)
     if not isinstance(source, str | Path):
         raise DataError(f"data of type {type(source).__name__}: expected a name, a path or an ImageData")
@@ -151,27 +152,6 @@ def _refuse_all(options: LoadOptions, what: str) -> None:
 
 def _has_idx(folder: Path) -> bool:
     return any(_idx_file(folder, name) for name in IDX_FILES)
-
-
-def _digits() -> ImageData:
-    """Load 1,797 handwritten digits of 8x8 pixels with 17 grey levels, from scikit-learn.
-
-    scikit-learn does not split them, so a fifth of each class becomes the test split, with a fixed seed.
-    """
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
-    bunch = load_digits()
-    grey = np.round(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
-    parts = train_test_split(grey, bunch.target, test_size=0.2, stratify=bunch.target, random_state=0)
-    train_images, test_images, train_labels, test_labels = parts
-    return ImageData(
-        "digits",
-        train=_split(train_images, train_labels),
-        test=_split(test_images, test_labels),
-        classes=tuple("0123456789"),
-        source="scikit-learn's bundled digits",
-    )
 
 
 def _named(known: NamedSet, data_dir: str | Path | None, progress: bool | None) -> ImageData:

@@ -33,11 +33,11 @@ class KillableProcess:
     (3, None)
 
     Args:
-        begin: called first in the process; importable.
+        begin: called first in the process, with the process id of this one; importable.
         environment: environment variables of the process.
     """
 
-    def __init__(self, begin: Callable[[], object], environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, begin: Callable[[int], object], environment: Mapping[str, str] | None = None) -> None:
         self._begin, self._environment = begin, environment
         self._pool: Any = None
 
@@ -46,7 +46,9 @@ class KillableProcess:
         import loky  # imported here: it is slow, and not every training starts processes
 
         if self._pool is None:
-            self._pool = loky.ProcessPoolExecutor(1, initializer=self._begin, env=self._environment)
+            self._pool = loky.ProcessPoolExecutor(
+                1, initializer=self._begin, initargs=(os.getpid(),), env=self._environment
+            )
         future: Future[Any] = self._pool.submit(function, *arguments)
         return future
 
@@ -120,7 +122,7 @@ class Processes:
                         why = f"it took more than {seconds:g} s to decode"
                     except Exception as error:
                         results = None
-                        why = "its decoder ended the process" if "erminated" in type(error).__name__ else _words(error)
+                        why = "it crashed the decoder" if "erminated" in type(error).__name__ else _words(error)
                     if results is not None:
                         self._idle.append(process)
                         done.extend(zip(bundle, results, strict=True))
@@ -166,7 +168,7 @@ class _Decoding:
         self._process.end()
 
 
-def _begin() -> None:
+def _begin(parent: int) -> None:
     """Limit the memory, and discard what decoders print: standard output may carry a document."""
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
@@ -176,7 +178,7 @@ def _begin() -> None:
         most = pages * resource.getpagesize() + _MEMORY
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (most if hard < 0 else min(most, hard), hard))
-    leave_with_parent()
+    leave_with_parent(parent)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(nowhere, stream)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from modelzero.errors import InputError, ModelError
 from modelzero.models.classifier import Classifier, give_seed, is_classifier
+from modelzero.models.defaults import HIDDEN_UNITS
 from modelzero.models.fitted import Fitted
 from modelzero.models.seeding import seeded
 from modelzero.models.summary import evaluating
@@ -27,7 +28,7 @@ def build(
     image_shape: tuple[int, int, int],
     classes: int,
     *,
-    hidden_units: int = 10,
+    hidden_units: int = HIDDEN_UNITS,
     seed: int = 42,
 ) -> nn.Module | Classifier:
     """Build the model, with the weights that it gets after `torch.manual_seed(seed)`.
@@ -125,7 +126,7 @@ def _check_fits(model: nn.Module, image_shape: tuple[int, int, int], classes: in
         )
     odd = [name for name, value in model.state_dict().items() if not isinstance(value, Tensor)]
     if odd:
-        raise ModelError(f"the model's state has {', '.join(odd)}, no tensor: only tensors can be stored with a run")
+        raise ModelError(f"the model's state has {', '.join(odd)}, not a tensor: only tensors can be stored with a run")
     if not any(p.requires_grad for p in model.parameters()):
         raise ModelError("the model has no trainable parameter: expected at least one")
 

@@ -16,6 +16,7 @@ from modelzero.errors import ModelError
 from modelzero.models.asking import predict_logits
 from modelzero.models.build import build
 from modelzero.models.classifier import Classifier, guesses, rows_of, scores, settings
+from modelzero.models.defaults import HIDDEN_UNITS
 from modelzero.models.fitted import Fitted
 from modelzero.models.graphs import exportable
 from modelzero.models.rungs import Rung
@@ -212,7 +213,7 @@ class _Estimator(Learner):
 
 
 def learner_of(
-    rung: Rung, image_shape: tuple[int, int, int], classes: int, *, hidden_units: int = 10, seed: int = 42
+    rung: Rung, image_shape: tuple[int, int, int], classes: int, *, hidden_units: int = HIDDEN_UNITS, seed: int = 42
 ) -> Learner:
     """Build a rung's model, with the weights that follow from the seed.
 

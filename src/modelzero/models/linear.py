@@ -6,6 +6,8 @@ import math
 
 from torch import nn
 
+from modelzero.models.defaults import HIDDEN_UNITS
+
 
 def softmax(image_shape: tuple[int, int, int], classes: int) -> nn.Sequential:
     """Build softmax regression: flatten the image, then one linear layer.
@@ -20,7 +22,7 @@ def softmax(image_shape: tuple[int, int, int], classes: int) -> nn.Sequential:
     return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(image_shape), classes))
 
 
-def model0(image_shape: tuple[int, int, int], classes: int, hidden_units: int = 10) -> nn.Sequential:
+def model0(image_shape: tuple[int, int, int], classes: int, hidden_units: int = HIDDEN_UNITS) -> nn.Sequential:
     """Build the chapter's Model 0: flatten the image, then two linear layers with nothing between them.
 
     Two linear maps in a row are one linear map of lower rank, so it can do no more than a single layer; the chapter

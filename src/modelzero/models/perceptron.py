@@ -6,8 +6,10 @@ import math
 
 from torch import nn
 
+from modelzero.models.defaults import HIDDEN_UNITS
 
-def model1(image_shape: tuple[int, int, int], classes: int, hidden_units: int = 10) -> nn.Sequential:
+
+def model1(image_shape: tuple[int, int, int], classes: int, hidden_units: int = HIDDEN_UNITS) -> nn.Sequential:
     """Build the chapter's Model 1: Model 0 with a ReLU after each of its two layers.
 
     The last ReLU clips every negative logit to zero, which is why it does worse than Model 0. It is kept as in

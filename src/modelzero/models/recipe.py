@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from modelzero.errors import SettingError, check_count, nearest
 
-HIDDEN_UNITS = 10  # width of the chapter's models
 SCHEDULES = ("constant", "triangle")
 # The share of the steps in which the triangle rises.
 WARM_UP = 0.2

@@ -72,22 +72,22 @@ _MODERN: dict[str, Any] = {
 _UP_AND_DOWN: dict[str, Any] = {"schedule": "triangle", "least_steps": 1000}
 
 LADDER = [
-    Rung("majority", Majority, "the most frequent class for every image: the baseline that learns nothing"),
-    Rung("centroid", Centroid, "one mean image per class, the nearest one wins"),
-    Rung("knn", NearestNeighbours, "every training image, the nearest seven vote"),
-    Rung("softmax", softmax, "one linear layer: a weight for each pixel and class", epochs=5, **_UP_AND_DOWN),
-    Rung("model0", model0, "the chapter's: two linear layers in a row, which are one of lower rank"),
-    Rung("model1", model1, "the chapter's: a ReLU after each layer, also after the last, where it clips the logits"),
+    Rung("majority", Majority, "always the most frequent class: the baseline that learns nothing"),
+    Rung("centroid", Centroid, "one mean image per class; the nearest wins"),
+    Rung("knn", NearestNeighbours, "every training image; the nearest seven vote"),
+    Rung("softmax", softmax, "one linear layer: one weight for each pixel and class", epochs=5, **_UP_AND_DOWN),
+    Rung("model0", model0, "from the chapter: two linear layers in a row, equivalent to one of lower rank"),
+    Rung("model1", model1, "from the chapter: a ReLU after each layer, including the last, where it clips the logits"),
     Rung(
         "mlp",
         mlp,
-        "two wide hidden layers, a ReLU between the layers only",
+        "two wide hidden layers, with a ReLU only between layers",
         epochs=8,
         learning_rate=0.1,
         least_steps=500,
         **_MODERN,
     ),
-    Rung("forest", Forest, "fifty randomised trees that test one pixel at a time"),
+    Rung("forest", Forest, "fifty randomised trees that split on one pixel at a time"),
     Rung(
         "tinyvgg",
         tinyvgg,
@@ -110,7 +110,7 @@ def rung_named(name: str) -> Rung:
     """Find a rung of the ladder by name, or import a user's own from `package.module.Name` or `module:name`.
 
     >>> rung_named("model0").adds
-    "the chapter's: two linear layers in a row, which are one of lower rank"
+    "from the chapter: two linear layers in a row, equivalent to one of lower rank"
     >>> rung_named("sklearn.naive_bayes.GaussianNB").name
     'GaussianNB'
 

@@ -6,9 +6,10 @@ from torch import nn
 
 from modelzero.errors import ModelError
 from modelzero.models.convnet import channels_last
+from modelzero.models.defaults import HIDDEN_UNITS
 
 
-def tinyvgg(image_shape: tuple[int, int, int], classes: int, hidden_units: int = 10) -> nn.Sequential:
+def tinyvgg(image_shape: tuple[int, int, int], classes: int, hidden_units: int = HIDDEN_UNITS) -> nn.Sequential:
     """Build the chapter's Model 2: two blocks of two 3x3 convolutions and a pooling, then one linear layer.
 
     >>> tinyvgg((1, 28, 28), 10)[-1]

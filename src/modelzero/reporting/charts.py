@@ -193,7 +193,7 @@ def reliability_chart(calibration: dict[str, Any], width: int = 340, height: int
                 y(each["low"]),
                 y(each["high"]),
                 f"{show(each['count'], 'count')} images with a confidence of {show(each['confidence'], 'percent')}: "
-                f"{show(each['accuracy'], 'percent')} are right "
+                f"{show(each['accuracy'], 'percent')} are correct "
                 f"({show(each['low'], 'bare_percent')} to {show(each['high'], 'percent')})",
             )
             for each in calibration[name]["bins"]

@@ -78,7 +78,7 @@ def _usable(runs: Sequence[Run]) -> tuple[list[Run], list[dict[str, Any]]]:
             why = after if failure is None else failure.error
         else:
             try:
-                _ = run.test_logits, run.test_labels
+                _ = run.test_predictions, run.test_labels  # not the logits: those of all runs could fill the memory
                 usable.append(run)
             except RunError as error:
                 why = str(error)

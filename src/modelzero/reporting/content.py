@@ -162,7 +162,7 @@ def gather(
         named = "the images given" if isinstance(data, ImageData) else quoted(str(data), 200)
         raise DataError(
             f"{named}: not the images of these runs, whose fingerprint is {described.fingerprint[:12]} ({why}): "
-            "give those, or no --data (data= in Python)"
+            "give those, or leave out --data (data= in Python)"
         )
     return Report(
         ladder=ladder,

@@ -41,7 +41,9 @@ def pair_sheet(found: Audit) -> Image.Image:
         said += f"; the first {len(shown)}"
     if any(found.label(train) != found.label(test) for train, test in shown):
         said += "; red: labels differ"
-    draw.text((_GAP, _HEAD // 2), said if pairs else "no test image was found in training", "black", font, anchor="lm")
+    draw.text(
+        (_GAP, _HEAD // 2), said if pairs else "no test image is among the training images", "black", font, anchor="lm"
+    )
     for number, (train, test) in enumerate(shown):
         left = _GAP + number % columns * (_CELL_WIDTH + 2 * _GAP)
         top = _HEAD + number // columns * (_CELL_HEIGHT + _GAP)

@@ -11,7 +11,7 @@ from typing import Any
 from modelzero.data.description import DataDescription
 from modelzero.data.load import NAMES
 from modelzero.data.options import LoadOptions
-from modelzero.models.recipe import HIDDEN_UNITS
+from modelzero.models.defaults import HIDDEN_UNITS
 from modelzero.models.rungs import rung_named
 from modelzero.results.ladder import Ladder
 from modelzero.runs.record import LadderRecord, RungRecord
@@ -72,7 +72,7 @@ def _train(run: Run) -> list[dict[str, str]]:
             options += ["--hidden-units", str(recipe["hidden_units"])]
         for name in ("epochs", "batch_size", "learning_rate"):
             options += [f"--{name.replace('_', '-')}", str(getattr(record, name))]
-        options += ["--threads", str(record.environment.threads)]
+        options += ["--threads", str(record.environment.threads), "--device", record.environment.device]
         if record.engine:
             options += ["--engine", record.engine]
     return [{"command": shlex.join(["modelzero", "train", *data, *options])}, *words]

@@ -150,7 +150,7 @@ class Findings:
 
     @property
     def looks(self) -> int:
-        """How often these rungs have been compared with other numbers of seeds; 1 for the first time."""
+        """How often such rungs have been compared with overlapping but different seeds; 1 for the first time."""
         return self.record.looks or 1
 
     def leaks_as_dict(self) -> Mapping[str, Any] | None:

@@ -134,7 +134,7 @@ class Ladder:
 
     @property
     def looks(self) -> int:
-        """How often these rungs have been compared with other numbers of seeds; 1 for the first time."""
+        """How often such rungs have been compared with overlapping but different seeds; 1 for the first time."""
         return self.findings.looks
 
     @property

@@ -55,7 +55,7 @@ def look_for_leaks(data: ImageData, *, search: bool | None, seconds: float | Non
         return known
     why = None
     if search is False:
-        why = "not searched for, as asked"
+        why = "not searched for, as requested"
     elif search is None and pairs > MOST_PAIRS:
         why = f"not searched for, because {pairs:,} pairs would take long (use --audit)"
     elif search is None and seconds is not None and seconds < pairs / _PAIRS_PER_SECOND:

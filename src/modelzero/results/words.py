@@ -167,16 +167,14 @@ def _leak_sentences(ladder: Findings, best: Account) -> list[str]:
     of = f"{count:,} of {n:,} test images {'is' if count == 1 else 'are'} also among the training images"
     cleaned = next(each for each in ladder.without_leaks if each.rung == best.name)
     if math.isnan(cleaned.without):
-        return [f"Leaked: {of} ({', '.join(kinds)}): nothing is known of new images.", *unknown]
+        return [f"Leaked: {of} ({', '.join(kinds)}): the accuracy on new images is unknown.", *unknown]
     without = f"{_named(best.name)} {percent(cleaned.without)} ({percent(cleaned.accuracy)} with)"
     other = [
         f"{_named(c.rung)} against {_named(str(c.against))} {c.verdict} ({points(c.difference)})"
         for c, before in zip(ladder.comparisons_without_leaks, ladder.comparisons, strict=True)
         if (c.verdict, c.against) != (before.verdict, before.against)
     ]
-    verdicts = (
-        f"; verdicts then: {', '.join(other)}" if other else "; every verdict stays" if ladder.comparisons else ""
-    )
+    verdicts = f"; verdicts then: {', '.join(other)}" if other else "; no verdict changes" if ladder.comparisons else ""
     return [f"Leaked: {of} ({', '.join(kinds)}); without them: {without}{verdicts}.", *unknown]
 
 

@@ -36,6 +36,7 @@ from modelzero.runs.seal import sealed
 _NEW = ".new~"  # prefix of folders that have no record yet
 _MOST_NAMES = 100
 _LOCK = ".lock"  # exists while a process works in a folder
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)
 _swept: set[tuple[int, Path]] = set()
 _being_made: set[str] = set()
 
@@ -208,8 +209,16 @@ def writing(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def claimed(path: Path, what: str = "a run") -> Iterator[None]:
+def claimed(path: Path, what: str = "a run", *, is_new: bool = False) -> Iterator[None]:
     """Lock the folder of a run or a ladder against other processes and other threads of this one.
+
+    Args:
+        path: the folder.
+        what: it is of, for messages.
+        is_new: the folder was just created, and nobody else knows it: that it cannot be locked is no reason not to
+            train there.
+
+    Some network file systems have no locks; there, `refuse_while_written` alone has to notice another process.
 
     Raises:
         RunError: it is locked already, or it cannot be written.
@@ -220,15 +229,16 @@ def claimed(path: Path, what: str = "a run") -> Iterator[None]:
     except filelock.Timeout:
         raise RunError(f"{path} is being written or resumed by another process or thread: wait for it") from None
     except OSError as error:
-        raise RunError(
-            f"{path} cannot be written ({error.strerror}): {what} can only be resumed in its own folder"
-        ) from None
+        if not is_new and error.errno not in _NO_LOCKS:
+            raise RunError(
+                f"{path} cannot be written ({error.strerror}): {what} can only be resumed in its own folder"
+            ) from None
     try:
         yield
     finally:
         with contextlib.suppress(OSError):
             (path / _LOCK).unlink(missing_ok=True)  # while it is held: whoever has opened it meanwhile will notice
-        lock.release()
+        lock.release()  # does nothing if it is not held
 
 
 def refuse_while_written(path: Path, owner: Process | None, *, take_over: bool) -> None:

@@ -26,7 +26,7 @@ def read_ladder_record(path: Path) -> LadderRecord:
             raise RunError(f"{path} is one run, not a ladder: expected the folder of a ladder") from None
         raise RunError(f"{path} holds no ladder ({error.strerror}): expected the folder of a ladder") from None
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise RunError(f"{path / LADDER_RECORD} is damaged: expected a whole record; climb again") from None
+        raise RunError(f"{path / LADDER_RECORD} is damaged: expected a complete record; climb again") from None
     if record.status == "running" and record.process is not None and record.process.is_alive() is False:
         return replace(record, status="interrupted")
     return record

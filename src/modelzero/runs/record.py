@@ -449,7 +449,7 @@ class LadderRecord:
             "data": DataDescription.from_dict(values["data"]),
             "environment": Environment.from_dict(values["environment"]) if values.get("environment") else None,
             "leaks": Leaks(**_known(Leaks, values["leaks"])) if values.get("leaks") else None,
-            "grouping": GroupHint(**values["grouping"]) if values.get("grouping") else None,
+            "grouping": GroupHint(**_known(GroupHint, values["grouping"])) if values.get("grouping") else None,
             "left_out": _all(LeftOut, values.get("left_out")),
             "rungs": _all(RungRecord, values.get("rungs")),
             "family": _all(Declared, values.get("family")),

@@ -214,9 +214,11 @@ class Run:
         try:
             found = (self.path / HISTORY).read_bytes()
         except OSError as error:
-            raise RunError(f"{self.path / HISTORY} cannot be read ({error.strerror})") from None
+            raise RunError(
+                f"{self.path / HISTORY} cannot be read ({error.strerror}): check its permissions, or train again"
+            ) from None
         if found != expected.encode():  # byte by byte: other digits may mean the same number
-            raise RunError(f"{self.path / HISTORY} is damaged: it differs from the history in {RECORD}")
+            raise RunError(f"{self.path / HISTORY} is damaged: it differs from the history in {RECORD}; train again")
 
     @contextmanager
     def _reading(self, name: str) -> Iterator[Path]:
@@ -259,7 +261,7 @@ def read_record(path: Path, *, changed: bool = False) -> RunRecord:
     except DamagedError as error:
         raise RunError(f"{path / RECORD} is damaged ({error}): train again") from None
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise RunError(f"{path / RECORD} is damaged: expected a whole record; train again") from None
+        raise RunError(f"{path / RECORD} is damaged: expected a complete record; train again") from None
     if newer:
         raise RunError(
             f"{path / RECORD} has format {stored['format']}, this modelzero reads up to {FORMAT}: update modelzero"

@@ -9,8 +9,9 @@ from typing import Any
 
 from modelzero.data.dataset import ImageData
 from modelzero.errors import DataError, ModelError
+from modelzero.models.defaults import HIDDEN_UNITS
 from modelzero.models.learner import Learner, learner_of
-from modelzero.models.recipe import HIDDEN_UNITS, Recipe
+from modelzero.models.recipe import Recipe
 from modelzero.models.rungs import Rung, as_rung, rung_named
 from modelzero.runs.process import Process
 from modelzero.runs.record import Environment, RunRecord

@@ -20,12 +20,14 @@ from modelzero.data.batches import batches
 from modelzero.data.dataset import ImageData, Split
 from modelzero.errors import ModelError, SettingError
 from modelzero.io.processes import available_cores
+from modelzero.models.asking import layout_of
 from modelzero.models.build import describe
 from modelzero.models.recipe import Recipe
 from modelzero.models.summary import multiply_adds
 from modelzero.training.options import DEVICES
+from modelzero.training.sgd import SGD
 
-_TRIAL_WARM_UP, _TRIAL_STEPS = 5, 15
+_TRIAL_WARM_UP, _TRIAL_STEPS, _TRIAL_SECONDS = 3, 20, 0.4
 # Multiply-adds of one step from which more than one thread is worth its overhead (see `default_threads`).
 THREADS_WORTH_IT = 20_000_000
 # The same for the fused kernel, whose threads wait for each other twice per step, a few microseconds in total.
@@ -84,10 +86,10 @@ def choose_device(device: str, model: nn.Module, data: ImageData, recipe: Recipe
             f"use {' or '.join(['cpu', *present])}, or auto"
         )
     if device != "auto":
-        return torch.device(device), f"{device}: as asked"
+        return torch.device(device), f"{device}: as requested"
     if not present:
         return torch.device("cpu"), "cpu: no accelerator on this machine"
-    return fastest(["cpu", present[0]], lambda name: _step_seconds(torch.device(name), model, data, recipe))
+    return fastest(["cpu", present[0]], lambda name: step_seconds(torch.device(name), model, data, recipe))
 
 
 def accelerators() -> list[str]:
@@ -131,7 +133,7 @@ def default_threads(
     work = multiply_adds(model, image_shape) * batch_size
     cores = available_cores()
     if work < worth_it:
-        return 1, f"1: a step of {work / 1e6:.2g} million multiply-adds gains little from more"
+        return 1, f"1: a step of {work / 1e6:.2g} million multiply-adds gains little from more threads"
     if cores == 1:
         return 1, "1: there is one core"
     return cores, f"{cores}: all cores, for a step of {work / 1e6:.3g} million multiply-adds"
@@ -172,18 +174,27 @@ class PeakMemory:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def _step_seconds(device: torch.device, model: nn.Module, data: ImageData, recipe: Recipe) -> float:
-    """Time the training steps of a copy of the model: the median, after a warm-up."""
+def step_seconds(device: torch.device, model: nn.Module, data: ImageData, recipe: Recipe) -> float:
+    """Time the training steps of a copy of the model: the median, after a warm-up. The copy's weights stay as they are.
+
+    At least one step is timed, and no more begin after 0.4 s.
+    """
     trial = copy.deepcopy(model).to(device).train()
-    optimizer = torch.optim.SGD(trial.parameters(), lr=0.0)
+    optimizer = SGD(trial.parameters(), lr=0.0, momentum=recipe.momentum, nesterov=recipe.nesterov)
+    lay_out = layout_of(trial)
     few = slice(0, recipe.batch_size)
     split = Split(data.train.images[few].to(device), data.train.labels[few].to(device))
-    seconds = []
-    for _ in range(_TRIAL_WARM_UP + _TRIAL_STEPS):
+    seconds: list[float] = []
+    began = time.perf_counter()
+    while len(seconds) < _TRIAL_WARM_UP + _TRIAL_STEPS:
+        if len(seconds) > _TRIAL_WARM_UP and time.perf_counter() - began > _TRIAL_SECONDS:
+            break
         watch = Stopwatch(device)
         for images, labels in batches(split, recipe.batch_size):
+            logits = trial(lay_out(images))
+            loss = cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
             optimizer.zero_grad()
-            cross_entropy(trial(images), labels).backward()
+            loss.backward()
             optimizer.step()
         seconds.append(watch.seconds())
     return statistics.median(seconds[_TRIAL_WARM_UP:])

@@ -49,7 +49,7 @@ def begun(spec: Spec, data: ImageData, learner: Learner, runs_dir: str | Path) -
         RunError: it cannot be written; nothing is left behind.
     """
     path, _ = create_folder(runs_dir, f"{spec.rung.name}-seed{spec.seed}", spec.record(data, learner))
-    with claimed(path):
+    with claimed(path, is_new=True):
         yield path
 
 

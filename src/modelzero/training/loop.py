@@ -20,6 +20,7 @@ from modelzero.runs.record import Epoch
 from modelzero.training.bars import Progress
 from modelzero.training.checkpoint import Checkpoints
 from modelzero.training.device import Stopwatch, seed_device
+from modelzero.training.sgd import SGD
 
 # Steps between two checks of the losses: each check waits for the device.
 _LOOK_EVERY = 64
@@ -66,7 +67,7 @@ def train_epochs(
     """
     model.to(device)
     train, test = (Split(split.images.to(device), split.labels.to(device)) for split in (data.train, data.test))
-    optimizer = torch.optim.SGD(
+    optimizer = SGD(
         model.parameters(),
         lr=recipe.learning_rate,
         momentum=recipe.momentum,

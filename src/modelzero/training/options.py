@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from modelzero.data.options import option
 from modelzero.errors import SettingError, check_count, check_seed
+from modelzero.models.defaults import HIDDEN_UNITS
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 ENGINES = ("auto", "torch", "fused")
-HIDDEN_UNITS = 10
 _MOST_THREADS = 1024
 
 

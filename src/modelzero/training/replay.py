@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from modelzero.data.dataset import ImageData
-from modelzero.errors import RunError, TrainingError, UnfinishedError
+from modelzero.errors import RunError, TrainingError
 from modelzero.models.rungs import Rung
 from modelzero.runs.record import GROUPS, MODEL, PREDICTIONS
 from modelzero.runs.run import Run
@@ -66,7 +66,7 @@ class Replay:
 
     @property
     def identical(self) -> bool:
-        """Whether weights, predictions and history are identical to the bit."""
+        """Whether weights, predictions and history are identical, bit for bit."""
         return not self.differences
 
     def as_dict(self) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def replay(
     *,
     progress: Progress | bool | None = None,
 ) -> Replay:
-    """Train a run again from its record, and compare weights, predictions and history to the bit.
+    """Train a run again from its record, and compare weights, predictions and history bit for bit.
 
     >>> import tempfile, modelzero as mz
     >>> run = mz.train("digits", "model0", epochs=1, runs_dir=tempfile.mkdtemp())
@@ -111,7 +111,7 @@ def replay(
                 done = execute(
                     again.spec, again.data, new, learner=again.learner, checkpoint_every=None, progress=progress
                 )
-        except UnfinishedError:
+        except RunError:  # also an UnfinishedError: the disk is full
             raise RunError(
                 f"the replay of {run.id} cannot be written to {tempfile.gettempdir()}: free disk space, or set TMPDIR"
             ) from None

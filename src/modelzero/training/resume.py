@@ -68,7 +68,7 @@ def resume(
     """Resume a run that was interrupted, killed, or ran out of disk space, in its own folder.
 
     It continues from the last intact checkpoint, or from the beginning if there is none, and ends with the same
-    weights and predictions, to the bit, as without the interruption. A finished run is read back.
+    weights and predictions, bit for bit, as without the interruption. A finished run is read back.
 
     >>> import tempfile, modelzero as mz
     >>> run = mz.train("digits", "model0", epochs=1, runs_dir=tempfile.mkdtemp())

@@ -60,8 +60,8 @@ def settle(rung: Rung, learner: Learner, data: ImageData, options: TrainOptions,
         needless = sorted((given.keys() - {"least_steps"}) | ({"engine"} if options.engine != "auto" else set()))
         if needless:
             raise SettingError(
-                f"{' and '.join(needless).replace('_', ' ')} given: {rung.name} is fitted in one go and takes none; "
-                "leave it out"
+                f"{' and '.join(needless).replace('_', ' ')} given: {rung.name} is fitted in one go and has no such "
+                "setting; leave it out"
             )
         threads = options.threads or 1
         derived = {"threads": f"{threads}: fitted in one go", "device": "cpu: fitted in one go"}
@@ -75,7 +75,7 @@ def _settled_by_steps(spec: Spec, learner: Learner, data: ImageData, options: Tr
     epochs = rung.epochs_for(len(data.train))
     if epochs > rung.epochs:
         steps = rung.steps_per_epoch(len(data.train))
-        derived["epochs"] = f"{epochs}: {steps} steps each, and at least {rung.least_steps} steps are made"
+        derived["epochs"] = f"{epochs}: {steps} steps each, to reach at least {rung.least_steps} steps"
         rung = replace(rung, epochs=epochs)
     engine, derived["engine"] = choose_engine(options.engine, module, rung, options.device)
     threads = options.threads
@@ -84,7 +84,7 @@ def _settled_by_steps(spec: Spec, learner: Learner, data: ImageData, options: Tr
         with own_random_numbers(engine):
             threads, derived["threads"] = default_threads(module, data.image_shape, rung.batch_size, worth_it)
     else:
-        derived["threads"] = f"{threads}: as asked"
+        derived["threads"] = f"{threads}: as requested"
     if engine == "fused":
         device, derived["device"] = "cpu", "cpu: the fused kernel computes there"
     else:

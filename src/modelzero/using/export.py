@@ -62,7 +62,7 @@ def export(
     Args:
         run: a finished run.
         path: the file to write or replace; None means `model.onnx` or `model.pt2` in the run's folder.
-        to: `onnx`, or `torch` for a program of `torch.export`.
+        to: `onnx`, or `torch` for a `torch.export` program.
         data: the images of the run, if the record does not say where they are.
         data_dir: the folder to search first for named datasets.
 
@@ -71,7 +71,7 @@ def export(
         ExportError: the file does not compute what the run computes; it is not kept.
     """
     if to not in KINDS:
-        raise SettingError(f"no export to {to[:40]!r}: {nearest(to, KINDS)}")
+        raise SettingError(f"cannot export to {to[:40]!r}: {nearest(to, KINDS)}")
     if to == "onnx":
         onnx.check_installed()
     target = run.path / f"model{KINDS[to]}" if path is None else Path(path)
@@ -123,14 +123,14 @@ def check(
         )
     onnx.check_installed()
     if not path.is_file():
-        raise DataError(f"{path} is no file: expected an exported ONNX file")
+        raise DataError(f"{path} is not a file: expected an exported ONNX file")
     metadata, asked = onnx.read(path)
     predictor, images, own = _own(run, data, data_dir)
     for key, needed in metadata_of(run, predictor).items():
         if key != "modelzero" and metadata.get(key) != needed:
             found = metadata.get(key, "nothing")
             raise ExportError(
-                f"{path} is of another run or was changed: found {key} {found[:80]}, expected {needed[:80]}"
+                f"{path} belongs to another run or was changed: found {key} {found[:80]}, expected {needed[:80]}"
             )
     parity = compare(own, ask(asked, images))
     refuse(parity, str(path))

@@ -103,7 +103,7 @@ def read(path: Path) -> tuple[dict[str, str], Asked]:
         raise ExportError(f"{path} cannot be read ({error.strerror}): expected an ONNX file") from None
     except Exception as error:  # of protobuf and of onnxruntime
         words = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise ExportError(f"{path} is no ONNX file, or a damaged one ({words}): export again") from None
+        raise ExportError(f"{path} is not an ONNX file, or is damaged ({words}): export it again") from None
     if (inputs, outputs) != ([INPUT], [OUTPUT]):
         raise ExportError(f"{path} takes {inputs} and returns {outputs}: expected {INPUT!r} and {OUTPUT!r}")
 

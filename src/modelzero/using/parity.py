@@ -24,7 +24,7 @@ class Parity:
         pictures: number of images.
         other_classes: images with another predicted class, ties not counted.
         ties: images with another predicted class, to which modelzero gives the same probability to within 1e-5.
-        largest: the largest difference of any probability; NaN if one of them is NaN.
+        largest: the largest difference in any probability; NaN if one of them is NaN.
         beyond: images with a difference above 1e-5, or with NaN.
     """
 
@@ -100,6 +100,6 @@ def refuse(parity: Parity, what: str) -> None:
         return
     raise ExportError(
         f"{what} does not compute what the run computes: of {parity.pictures:,} test images {parity.other_classes:,} "
-        f"get another class, and {parity.beyond:,} a probability that differs by more than {TOLERANCE:g}; the largest "
-        f"difference is {parity.largest:.3g}"
+        f"get a different class, and {parity.beyond:,} a probability that differs by more than {TOLERANCE:g}; the "
+        f"largest difference is {parity.largest:.3g}"
     )

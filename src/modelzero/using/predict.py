@@ -93,7 +93,7 @@ def predict(run: Run, images: Any) -> Tensor:
     (torch.Size([3, 10]), ['7', '6', '3'])
 
     Args:
-        run: a finished one.
+        run: a finished run.
         images: uint8 [N, C, H, W] of the shape that the run was trained on, as a tensor, an array or a list; also
             [N, H, W, C], grey ones [N, H, W], or one image. Or paths: a file, a folder, or a list of them; files are
             resized as in training.

@@ -132,7 +132,7 @@ def test_file_that_breaks_off(written, refuses, length, pack):
 
 def test_truncated_content_says_how_much_is_missing(written, refuses):
     """The message gives the bytes found and the bytes that the header announces."""
-    with refuses(DataError, "23 bytes", "announces 24", "[2, 3, 4]"):
+    with refuses(DataError, "23 bytes", "declares 24", "[2, 3, 4]"):
         read_idx(written(PIXELS[:-1]))
 
 
@@ -141,7 +141,7 @@ def test_truncated_content_says_how_much_is_missing(written, refuses):
 def test_over_long_file(written, refuses, extra, pack):
     """A single byte more than the header announces is refused."""
     path = written(pack(PIXELS + bytes(extra)))
-    with refuses(DataError, path, "too long", "at least 25 bytes", "announces 24"):
+    with refuses(DataError, path, "too long", "at least 25 bytes", "declares 24"):
         read_idx(path)
 
 

@@ -108,8 +108,8 @@ def header(shape, dtype="|u1", content=b""):
 
 @pytest.mark.parametrize(
     ("shape", "words"),
-    [((1 << 20, 1 << 10, 1 << 10), ["announces", "16 GiB"]), ((10, 1 << 10, 1 << 10), ["truncated", "10,485,760"]),
-     ((0, 1 << 50, 1 << 50), ["announces"]), ((1 << 62, 1 << 62), ["announces"]), ((-1, 5), ["at least 0"])],
+    [((1 << 20, 1 << 10, 1 << 10), ["declares", "16 GiB"]), ((10, 1 << 10, 1 << 10), ["truncated", "10,485,760"]),
+     ((0, 1 << 50, 1 << 50), ["declares"]), ((1 << 62, 1 << 62), ["declares"]), ((-1, 5), ["at least 0"])],
 )  # fmt: skip
 def test_headers_that_lie(tmp_path, refuses, shape, words):
     """A header that announces terabytes, or more than there is, is refused before memory is taken for it."""
@@ -126,7 +126,7 @@ def test_bombs_are_capped(tmp_path, refuses, monkeypatch):
     """What all arrays announce together is capped, however small the file."""
     np.savez_compressed(tmp_path / "x.npz", images=np.zeros((100, 100, 100), np.uint8), labels=np.arange(100) % 2)
     monkeypatch.setattr(npz, "MOST_BYTES", 1_000_000)
-    with refuses(DataError, "labels", "announces"):
+    with refuses(DataError, "labels", "declares"):
         read_npz(tmp_path / "x.npz", RULE)
 
 

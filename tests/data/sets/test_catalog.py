@@ -347,8 +347,8 @@ BAD_TARS = {
     "link": (tar_gz([link(TRAIN, "/etc/passwd"), (TEST, ONE)]), "not a regular file"),
     "hard link": (tar_gz([(TEST, ONE), link(TRAIN, TEST, tarfile.LNKTYPE)]), "not a regular file"),
     "folder": (tar_gz([link(TRAIN, "", tarfile.DIRTYPE), (TEST, ONE)]), "not a regular file"),
-    "half a record": (tar_gz([(TRAIN, ONE + ONE[:9]), (TEST, ONE)]), "whole records of 3074"),
-    "empty": (tar_gz([(TRAIN, b""), (TEST, ONE)]), "whole records of 3074"),
+    "half a record": (tar_gz([(TRAIN, ONE + ONE[:9]), (TEST, ONE)]), "complete records of 3074"),
+    "empty": (tar_gz([(TRAIN, b""), (TEST, ONE)]), "complete records of 3074"),
     "many files": (tar_gz([(f"{i}", b"") for i in range(101)]), "more than 100 files"),
 }
 
@@ -396,7 +396,7 @@ BAD_ZIPS = {
     "member that is cut": (emnist_with(train_images=idx_images(pictures(6, 1, 28, 0))[:-40]), "not a complete zip"),
     "terabytes announced": (
         emnist_with(train_images=gzip.compress(struct.pack(">4I", 0x0803, 1 << 20, 1 << 10, 1 << 10))),
-        "announces 1099511627776 bytes",
+        "declares 1099511627776 bytes",
     ),
     "label of no class": (emnist_with(test_labels=idx_labels([1, 2, 3, 10])), "labels run from"),
     "labels of others": (emnist_with(test_labels=idx_labels([1])), "4 images but 1 labels"),

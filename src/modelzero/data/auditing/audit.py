@@ -105,7 +105,7 @@ class Audit:
         return self.across("train", "test") + [(("train", pair.train), ("test", pair.test)) for pair in near]
 
     def sentences(self, *, beyond_records: bool = False) -> list[str]:
-        """Describe the findings, one sentence each; return nothing about what is in order.
+        """Describe the findings, one sentence each; empty if there are none.
 
         Args:
             beyond_records: leave out what the record of a run on this data says anyway.

@@ -172,7 +172,7 @@ def _opened(content: bytes) -> Iterator[Image.Image]:
 
 def _check_pixels(image: Image.Image) -> None:
     if image.mode == "I" and image.format == "TIFF":  # which number is white is unknown
-        raise DataError("signed or 32-bit whole numbers: expected unsigned ones of 8 or 16 bits")
+        raise DataError("signed or 32-bit integers: expected unsigned integers of 8 or 16 bits")
     most, of = (MOST_PIXELS_OF_WEBP, " in a WebP") if image.format == "WEBP" else (MOST_PIXELS, "")
     if image.width * image.height > most:
         raise DataError(f"{image.width} x {image.height} pixels: expected at most {most:,}{of}")

@@ -165,7 +165,7 @@ def _tar_members(path: Path) -> Iterator[tuple[str, bytes | None]]:
             assert content is not None
             yield name, _read(content, member.size, name, path)
         if not measured.last:  # tarfile accepts a file that was cut between two members
-            raise DataError(f"{path} is truncated: it has no end mark; expected a complete archive")
+            raise DataError(f"{path} is truncated: it has no end-of-archive marker; expected a complete archive")
         if measured.packed:
             while file.read(_CHUNK):  # to the end, where compressed files keep their checksum
                 _check_total(file.tell(), path)
@@ -194,8 +194,8 @@ def _check_size(size: int, name: str, path: Path) -> None:
 def _check_total(total: int, path: Path) -> None:
     if total > _SMALL_BYTES and total > MOST_GROWTH * path.stat().st_size:
         raise DataError(
-            f"{path} ({path.stat().st_size:,} bytes) unpacks to more than {MOST_GROWTH} times its size, as a bomb "
-            "does: expected an archive of images; if it is one, unpack it and give the folder"
+            f"{path} ({path.stat().st_size:,} bytes) unpacks to more than {MOST_GROWTH} times its size, as a "
+            "decompression bomb does: expected an archive of images; if it is one, unpack it and give the folder"
         )
     if total > MOST_BYTES:
         raise DataError(
@@ -229,7 +229,7 @@ class _Measured:
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= _MOST_HEADER_BYTES:
-            raise DataError(f"{self.path} is damaged: a header announces {size:,} bytes; expected an intact archive")
+            raise DataError(f"{self.path} is damaged: a header declares {size:,} bytes; expected an intact archive")
         self.last = self.file.read(size)
         return self.last
 

@@ -80,7 +80,8 @@ def read_path(path: Path, options: LoadOptions, *, progress: bool | None = None)
     _check_regular(path)
     kind = options.format or find_format(path)
     if kind != "parquet" and path.is_dir() != (kind in _OF_FOLDERS):
-        raise DataError(f"{path} is {'a folder' if path.is_dir() else 'a file'}: it cannot be read as {kind}")
+        found = "a folder" if path.is_dir() else "a file"
+        raise DataError(f"{path} is {found}: it cannot be read as {kind}; choose another --format")
     if kind in _ARRAYS:
         refuse(options.given(*OF_FILES, "group"), f"{path} ({kind})", "has images of one size")
         return _ARRAYS[kind](path, options)
@@ -148,7 +149,7 @@ def refuse(settings: list[str], what: str, why: str) -> None:
     """
     if settings:
         flags = ", ".join(LoadOptions.flag(name) for name in settings)
-        raise SettingError(f"{flags}: {what} {why} and takes none; leave it out")
+        raise SettingError(f"{flags}: {what} {why}, so this does not apply; leave it out")
 
 
 def _samples(listing: Listing, options: LoadOptions) -> Samples:

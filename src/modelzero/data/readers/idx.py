@@ -74,7 +74,7 @@ def parse_idx(content: bytearray, name: str) -> NDArray[Any]:
         trouble = "is truncated" if found < announced else "is too long"
         more = "" if found < announced else "at least "
         raise DataError(
-            f"{name} {trouble}: {more}{found} bytes of content, but its header announces {announced} "
+            f"{name} {trouble}: {more}{found} bytes of content, but its header declares {announced} "
             f"for shape {list(shape)}; fetch the file again"
         )
     array = np.frombuffer(content, dtype, offset=start).reshape(shape)
@@ -92,7 +92,7 @@ def _header(content: bytearray, name: str) -> tuple[np.dtype[Any], tuple[int, ..
         )
     if magic[3] > _MOST_DIMENSIONS:
         raise DataError(
-            f"{name} announces {magic[3]} dimensions: expected at most {_MOST_DIMENSIONS}; is it an IDX file?"
+            f"{name} declares {magic[3]} dimensions: expected at most {_MOST_DIMENSIONS}; is it an IDX file?"
         )
     start = 4 + 4 * magic[3]
     if len(content) < start:
@@ -102,7 +102,7 @@ def _header(content: bytearray, name: str) -> tuple[np.dtype[Any], tuple[int, ..
     shape = tuple(np.frombuffer(content, ">u4", count=magic[3], offset=4).tolist())
     # A size of 0 would hide an absurd one beside it; numpy still counts the bytes of the others.
     if math.prod(max(size, 1) for size in shape) > _MOST_NUMBERS:
-        raise DataError(f"{name} announces shape {list(shape)}, too large for any memory; fetch the file again")
+        raise DataError(f"{name} declares shape {list(shape)}, too large for any memory; fetch the file again")
     return np.dtype(TYPES[magic[2]]), shape, start
 
 
@@ -116,7 +116,7 @@ def read_announced(file: IO[bytes] | gzip.GzipFile, name: str, *, most_bytes: in
     dtype, shape, _ = _header(content, name)
     missing = math.prod(shape) * dtype.itemsize + 1
     if missing > most_bytes:
-        raise DataError(f"{name} announces {missing - 1} bytes of content: expected at most {most_bytes}")
+        raise DataError(f"{name} declares {missing - 1} bytes of content: expected at most {most_bytes}")
     while missing > 0 and (piece := file.read(min(missing, _CHUNK))):
         content += piece
         missing -= len(piece)

@@ -152,15 +152,15 @@ def _read_array(file: IO[bytes], what: str, most: int, size: int) -> NDArray[Any
             "dtype=str, or as numbers"
         )
     if any(each < 0 for each in shape):
-        raise DataError(f"{what} announces shape {list(shape)}: expected sizes of at least 0")
+        raise DataError(f"{what} declares shape {list(shape)}: expected sizes of at least 0")
     announced = math.prod(shape) * dtype.itemsize
     if announced > most or math.prod(max(each, 1) for each in shape) > MOST_BYTES:
         raise DataError(
-            f"{what} announces {announced:,} bytes for shape {list(shape)}: expected at most {MOST_BYTES >> 30} GiB in "
+            f"{what} declares {announced:,} bytes for shape {list(shape)}: expected at most {MOST_BYTES >> 30} GiB in "
             "total; save fewer or smaller images"
         )
     if announced > size:
-        raise DataError(f"{what} is truncated: {size:,} bytes, but its header announces {announced:,}; save it again")
+        raise DataError(f"{what} is truncated: {size:,} bytes, but its header declares {announced:,}; save it again")
     content = bytearray()
     while len(content) < announced and (piece := file.read(min(announced - len(content), _CHUNK))):
         content += piece

@@ -125,7 +125,7 @@ def _items(
         held = file.metadata
         for place in range(held.num_row_groups):
             if held.row_group(place).total_byte_size > MOST_BYTES:
-                raise DataError(f"{path} announces more than {MOST_BYTES >> 30} GiB in a row group: use smaller ones")
+                raise DataError(f"{path} declares more than {MOST_BYTES >> 30} GiB in a row group: use smaller ones")
         of_images = [k for k, field in enumerate(schema) if _holds_images(field.type)]
         columns, note = choose_columns(schema.names, path, group=group, of_images=of_images or None)
         names = [schema.names[k] for k in (columns.image, columns.label, columns.split, columns.group) if k is not None]

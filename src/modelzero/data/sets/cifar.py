@@ -71,7 +71,7 @@ def _records(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path, reco
         raise DataError(f"{shown} is not a regular file: expected the binary version of CIFAR as published")
     if member.size == 0 or member.size % record_bytes or member.size > _MOST_MEMBER_BYTES:
         raise DataError(
-            f"{shown} has {member.size} bytes: expected whole records of {record_bytes}, "
+            f"{shown} has {member.size} bytes: expected complete records of {record_bytes}, "
             f"at most {_MOST_MEMBER_BYTES} bytes"
         )
     with opened:

@@ -21,14 +21,14 @@ def choose_engine(engine: str, model: nn.Module, recipe: Recipe, device: str) ->
     if engine not in ENGINES:
         raise SettingError(f"engine {engine!r}: expected one of {', '.join(ENGINES)}")
     if engine == "torch":
-        return "torch", "torch: as asked"
+        return "torch", "torch: as requested"
     why_not = what_hinders(model, recipe)
     if why_not is None and device not in ("auto", "cpu"):
         why_not = f"the fused kernel computes on the CPU, not on {device}"
     if engine == "fused":
         if why_not is not None:
             raise SettingError(f"engine 'fused' cannot train this: {why_not}; use auto or torch")
-        return "fused", "fused: as asked"
+        return "fused", "fused: as requested"
     return ("fused", "fused: linear layers and ReLU with SGD") if why_not is None else ("torch", f"torch: {why_not}")
 
 
