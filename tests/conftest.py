@@ -13,8 +13,11 @@ import modelzero as mz
 
 @pytest.fixture(scope="session")
 def session_cache(tmp_path_factory):
-    """A cache folder that all tests share, in place of the user's."""
-    return tmp_path_factory.mktemp("cache")
+    """A cache folder that all tests of all test processes share, in place of the user's."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(autouse=True)

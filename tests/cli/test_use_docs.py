@@ -23,10 +23,10 @@ def test_commands_of_the_page_work(page, digits, tmp_path):
         for name in ("onnx", "onnxruntime", "onnxscript"):
             pytest.importorskip(name)
     run = mz.train(digits, "softmax", progress=False)
-    Path("pictures").mkdir()
+    Path("images").mkdir()
     for place in range(3):
-        Image.fromarray(digits.test.images[place, 0].numpy()).save(f"pictures/{place}.png")
-    Path("pictures/notes.png").write_text("not an image")
+        Image.fromarray(digits.test.images[place, 0].numpy()).save(f"images/{place}.png")
+    Path("images/notes.png").write_text("not an image")
     text = (DOCS / page).read_text(encoding="utf-8")
     lines = "\n".join(re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)).splitlines()
     lines = [line for line in lines if line]
@@ -35,4 +35,4 @@ def test_commands_of_the_page_work(page, digits, tmp_path):
         listed, _, command = line.rpartition(" | ")  # what `ls` prints goes to standard input
         arguments = shlex.split(command.replace("$RUN", str(run.path)))
         answer = CliRunner().invoke(app, arguments[1:], input=listed.removeprefix("ls ") + "\n" if listed else None)
-        assert answer.exit_code == (1 if "pictures --top" in line else 0), f"{line}: {answer.output}"
+        assert answer.exit_code == (1 if "images --top" in line else 0), f"{line}: {answer.output}"
