@@ -22,7 +22,7 @@ import torch
 
 import modelzero as mz
 from children import child, debris, ended
-from modelzero.runs.folder import read_all
+from modelzero.runs.folder import read_runs
 
 
 def write(data, runs, count, seed):
@@ -35,7 +35,7 @@ def read(runs, stop, told):
     looks, most, trouble = 0, 0, set()
     parent = os.getppid()
     while not stop.exists() and os.getppid() == parent:
-        found, wrong = read_all(runs)
+        found, wrong = read_runs(runs)
         looks, most = looks + 1, max(most, len(found))
         trouble |= set(wrong)
     told.write_text("\n".join([f"{looks} {most}", *sorted(trouble)]))
@@ -69,7 +69,7 @@ def campaign(processes, count, draws, folder):
         looks, most = looks + int(first.split()[0]), max(most, int(first.split()[1]))
         wrong += [f"a reader saw: {line}" for line in trouble]
     write(data, runs, 1, 0)  # the next start tidies up
-    found, trouble = read_all(runs)
+    found, trouble = read_runs(runs)
     wrong += trouble + [f"left over: {path}" for path in debris(runs) if "/" not in path]
     states = Counter(run.status for run in found)
     if len({run.id for run in found}) != len(found) or any(run.id != run.path.name for run in found):

@@ -10,7 +10,7 @@ import torch
 from typer.testing import CliRunner
 
 import modelzero as mz
-from modelzero.bench import Measure, Pictures, chapter_loop, same_training
+from modelzero.bench import ImageDataset, Measure, chapter_loop, same_training
 from modelzero.cli import app
 from modelzero.data.dataset import ImageData, Split
 
@@ -28,7 +28,7 @@ def test_both_sides_train_the_same(digits, tmp_path):
 def test_the_images_of_the_loop_are_the_images(channels):
     """By way of PIL, as in the chapter, nothing is changed."""
     images = torch.randint(256, (5, channels, 6, 7), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    pictures = Pictures(Split(images, torch.arange(5)))
+    pictures = ImageDataset(Split(images, torch.arange(5)))
     assert len(pictures) == 5
     for index in range(5):
         tensor, label = pictures[index]

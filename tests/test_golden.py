@@ -49,7 +49,7 @@ def sets(tmp_path_factory):
 
 @cache
 def same_machine():
-    """Tell whether the golden copies were written on such a machine with such versions."""
+    """Return whether the golden copies were written on such a machine with such versions."""
     before, now = golden_run("model0-fused").record.environment, Environment.here(1, "cpu")
     return (before.versions, before.processor, before.instructions) == (now.versions, now.processor, now.instructions)
 

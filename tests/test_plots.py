@@ -6,13 +6,14 @@ from dataclasses import replace
 import pytest
 
 import modelzero as mz
+from helpers import climb
 from modelzero.plots import data_figure
 
 
 @pytest.fixture(scope="module")
 def ladder(digits, tmp_path_factory):
     """A small climb."""
-    return mz.climb(digits, ["majority", "softmax"], seeds=2, workers=1, runs_dir=tmp_path_factory.mktemp("runs"))
+    return climb(digits, ["majority", "softmax"], seeds=2, runs_dir=tmp_path_factory.mktemp("runs"))
 
 
 def test_a_run_is_drawn_epoch_by_epoch(ladder):

@@ -127,7 +127,7 @@ def machine() -> dict[str, Any]:
     return Environment.here(available_cores(), "cpu").as_dict() | {"cores": available_cores()}
 
 
-class Pictures(Dataset[tuple[Tensor, int]]):
+class ImageDataset(Dataset[tuple[Tensor, int]]):
     """The path of each image through torchvision's FashionMNIST and ToTensor, written out: array, PIL, tensor."""
 
     def __init__(self, split: Split) -> None:
@@ -172,8 +172,8 @@ def chapter_loop(
     torch.manual_seed(42)
     model = make() if make else ModelV0(data.train.images[0].numel(), len(data.classes))
     loss_fn, optimizer = nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), lr=0.1)
-    train_dataloader = DataLoader(Pictures(data.train), batch_size=32, shuffle=True)
-    test_dataloader = DataLoader(Pictures(data.test), batch_size=32, shuffle=False)
+    train_dataloader = DataLoader(ImageDataset(data.train), batch_size=32, shuffle=True)
+    test_dataloader = DataLoader(ImageDataset(data.test), batch_size=32, shuffle=False)
     torch.manual_seed(42)
     figures = []
     start = time.perf_counter()

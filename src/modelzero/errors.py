@@ -17,8 +17,10 @@ Each message is one line: what was found, what was expected, what to do.
 from __future__ import annotations
 
 import difflib
+import math
 import operator
 from collections.abc import Iterable, Sequence
+from numbers import Real
 from pathlib import Path
 
 
@@ -108,6 +110,18 @@ def counted(n: int, noun: str, plural: str | None = None) -> str:
     ('1 class', '2,000 files')
     """
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
+
+
+def as_number(value: object) -> float:
+    """Return a number as a float: NaN for what is no number, infinity for what is too large for a float.
+
+    >>> as_number(3), as_number("3"), as_number(10**400)
+    (3.0, nan, inf)
+    """
+    try:
+        return float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        return math.inf
 
 
 def check_count(name: str, value: object, most: int = 2**31 - 1) -> int:

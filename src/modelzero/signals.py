@@ -18,7 +18,7 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP"
 # A second signal ends the process at once, but one Ctrl-C may arrive twice: from the terminal and from a parent.
 _SECONDS_OF_PATIENCE = 1.0
 # Time to end a step and write a checkpoint, before a process is killed.
-SECONDS_TO_SAY_GOODBYE = 4.0
+SECONDS_TO_STOP = 4.0
 _SECONDS_BETWEEN_LOOKS = 0.5
 
 
@@ -59,7 +59,7 @@ def _wait_and_leave(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
     os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(SECONDS_TO_SAY_GOODBYE)
+    time.sleep(SECONDS_TO_STOP)
     os._exit(128 + signal.SIGTERM)
 
 

@@ -115,7 +115,7 @@ def _is_hidden(character: str) -> bool:
 
 
 def _joins(line: str, place: int) -> bool:
-    """Tell whether a joiner has something to join on both sides."""
+    """Return whether a joiner has something to join on both sides."""
     return 0 < place < len(line) - 1 and not any(
         neighbour == " " or _is_hidden(neighbour) for neighbour in (line[place - 1], line[place + 1])
     )

@@ -12,7 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 import modelzero as mz
+from helpers import climb
 from modelzero.cli import app
+from modelzero.cli.climb import _say_what_was_begun
+from modelzero.climbing.options import ClimbOptions
+from modelzero.data.load import origin_of
+from modelzero.data.options import LoadOptions
 from modelzero.runs.folder import write_record
 from modelzero.runs.record import LADDER_RECORD
 
@@ -25,7 +30,7 @@ def invoke(command):
 def folder(digits, tmp_path_factory):
     """A folder with the runs of a small climb."""
     folder = tmp_path_factory.mktemp("runs")
-    mz.climb(digits, ["majority", "centroid", "softmax"], seeds=2, runs_dir=folder)
+    climb(digits, ["majority", "centroid", "softmax"], seeds=2, runs_dir=folder)
     return folder
 
 
@@ -136,20 +141,26 @@ def test_compare_refuses_a_run_that_is_given_twice(folder):
         assert f"run {path.name} is given twice" in answer.stderr
 
 
-def test_a_climb_names_one_of_the_same_that_was_cut_off(folder, tmp_path):
+def test_a_climb_names_one_of_the_same_that_was_cut_off(folder, tmp_path, capsys):
     """Perhaps that one was meant to go on; of others, and of one that is finished, nothing is said."""
     ladder = mz.Ladder.read(next(folder.glob("*-ladder-*")))
     shutil.copytree(ladder.path, tmp_path / "runs" / "cut-off")
-    words = "climb digits --rungs majority,centroid,softmax --no-audit --seeds"
-    assert "an identical climb" not in invoke(f"{words} 2").stderr
-    write_record(tmp_path / "runs" / "cut-off", replace(ladder.record, status="interrupted"), LADDER_RECORD)
-    (tmp_path / "runs").rename(tmp_path / "my runs")
-    words = words.replace("climb", "climb --runs-dir 'my runs'", 1)
-    said = invoke(f"{words} 2").stderr.splitlines()[0]
-    assert said.startswith("an identical climb was interrupted; ")
-    assert shlex.split(said)[-4:] == ["modelzero", "climb", "--resume", "my runs/cut-off"]
-    for other in ("1", "2 --margin 0.1", "2 --share 0.5", "2 --seed 7"):
-        assert "an identical climb" not in invoke(f"{words} {other}").stderr
+    names, same, runs = ["majority", "centroid", "softmax"], ClimbOptions(seeds=2), tmp_path / "my runs"
+    (tmp_path / "runs").rename(runs)
+
+    def printed(settings=same, names=names, **load):
+        _say_what_was_begun(settings, names, origin_of("digits", LoadOptions(**load)), runs)
+        return capsys.readouterr().err
+
+    assert printed() == ""
+    write_record(runs / "cut-off", replace(ladder.record, status="interrupted"), LADDER_RECORD)
+    assert printed().startswith("an identical climb was interrupted; ")
+    assert shlex.split(printed())[-4:] == ["modelzero", "climb", "--resume", str(runs / "cut-off")]
+    for other in ({"seeds": 1}, {"margin": 0.1}, {"seed": 7}):
+        assert printed(replace(same, **other)) == ""
+    assert printed(share=0.5) == printed(names=names[:2]) == ""
+    answer = invoke("climb digits --rungs majority,centroid,softmax --no-audit --seeds 2 --runs-dir 'my runs'")
+    assert "climb --resume 'my runs/cut-off'" in answer.stderr.splitlines()[0]
 
 
 def test_compare_refuses_what_it_cannot_compare(folder):

@@ -20,6 +20,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import modelzero as mz
+from helpers import climb
 from modelzero.cli import app
 from modelzero.data.readers.folder import read_folder
 from modelzero.models.linear import softmax
@@ -96,7 +97,7 @@ def ladder(odd, rung, tmp_path_factory):
 
     bad = mz.Rung(f"bad\n{ESCAPES}", make=Bad)
     folder = tmp_path_factory.mktemp("runs")
-    return mz.climb(odd, ["majority", rung, bad], seeds=1, runs_dir=folder, audit=False, workers=1)
+    return climb(odd, ["majority", rung, bad], seeds=1, runs_dir=folder, audit=False)
 
 
 @pytest.mark.parametrize(

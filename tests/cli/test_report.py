@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 import modelzero as mz
-from helpers import shortened
+from helpers import climb, shortened
 from modelzero.cli import app
 from modelzero.reporting.collected import newest_ladder
 
@@ -27,7 +27,7 @@ def invoke(command):
 @pytest.fixture(scope="module")
 def ladder(digits, tmp_path_factory):
     """A small climb."""
-    return mz.climb(digits, ["majority", "softmax"], seeds=2, workers=1, runs_dir=tmp_path_factory.mktemp("runs"))
+    return climb(digits, ["majority", "softmax"], seeds=2, runs_dir=tmp_path_factory.mktemp("runs"))
 
 
 def test_a_ladder_becomes_one_file(ladder, tmp_path):
@@ -156,7 +156,7 @@ def test_templates_are_part_of_the_package():
 def test_the_newest_ladder_is_reported_where_none_is_named(digits, tmp_path, refuses):
     """By the time in the names of the folders; none at all is one line."""
     for rung in ("majority", "centroid"):
-        newest = mz.climb(digits, [rung], runs_dir=tmp_path / "runs")
+        newest = climb(digits, [rung], runs_dir=tmp_path / "runs")
     (tmp_path / "runs" / "29991231-000000-ladder-digits-0").mkdir()
     newest.path.rename(tmp_path / "runs" / "29991231-000000-ladder-digits-1")
     assert newest_ladder(tmp_path / "runs").name == "29991231-000000-ladder-digits-1"

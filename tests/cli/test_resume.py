@@ -71,10 +71,10 @@ def cut_off(data, model, after, **settings):
     return max(Path("runs").iterdir())
 
 
-def until_convnet_trains(process):
-    """Wait until a run of it has a line of history."""
+def until_trains(process, rung):
+    """Wait until a run of the rung has a line of history."""
     for _ in range(600):
-        if any(path.stat().st_size for path in Path("runs").glob("*convnet*/history.jsonl")):
+        if any(path.stat().st_size for path in Path("runs").glob(f"*{rung}*/history.jsonl")):
             return
         assert process.poll() is None
         time.sleep(0.05)
@@ -170,8 +170,8 @@ def test_a_disk_that_fills_up_is_one_line_and_nothing_is_lost(mounted):
 
 def test_a_killed_climb_goes_on_at_once():
     """Without waiting for its workers, which are still at their last step; no rung is given up for that."""
-    process = start("climb", "digits", "--rungs", "majority,convnet", "--seeds", "1", "--workers", "2", "--no-audit")
-    until_convnet_trains(process)
+    process = start("climb", "digits", "--rungs", "majority,tinyvgg", "--seeds", "1", "--workers", "2", "--no-audit")
+    until_trains(process, "tinyvgg")
     process.kill()
     process.communicate()
     (path,) = Path("runs").glob("*-ladder-*")
@@ -186,8 +186,8 @@ def test_a_killed_climb_goes_on_at_once():
     shown = json.loads(done.stdout)
     assert shown["left_out"] == []
     assert len(shown["runs"]) == len(list(Path("runs").glob("*seed*"))) == 2
-    whole = mz.train("digits", "convnet", seed=42, threads=1, progress=False, runs_dir="whole")
-    (run,) = (run for run in mz.Ladder.read(path).runs if run.record.model == "convnet")
+    whole = mz.train("digits", "tinyvgg", seed=42, threads=1, progress=False, runs_dir="whole")
+    (run,) = (run for run in mz.Ladder.read(path).runs if run.record.model == "tinyvgg")
     assert run.record.files == whole.record.files
 
 
@@ -195,7 +195,7 @@ def test_a_killed_climb_goes_on_at_once():
 def test_a_climb_that_is_asked_thrice_still_says_what_it_knows(number, code):
     """To all its processes, as a closed terminal and a stopped service do: checkpoints, a record, a table."""
     process = start("climb", "digits", "--rungs", "majority,convnet", "--seeds", "2", "--workers", "1", "--no-audit")
-    until_convnet_trains(process)
+    until_trains(process, "convnet")
     for wait in (0.3, 0.9, 0):  # the last one counts again, and comes while the workers are being ended
         os.killpg(process.pid, number)
         time.sleep(wait)

@@ -23,7 +23,7 @@ from modelzero.cli import app
 from modelzero.climbing.climb import Interrupted
 from modelzero.climbing.workers import Workers
 from modelzero.errors import DataUnavailableError
-from modelzero.runs.folder import read_all
+from modelzero.runs.folder import read_runs
 from modelzero.runs.process import Process
 from modelzero.runs.record import LADDER_RECORD
 from modelzero.signals import SIGNALS, ignored
@@ -54,13 +54,13 @@ def cut_off(data, rungs=RUNGS, count=2, error=None, **settings):
         climb(data, rungs, progress=after_cells(count, error or KeyboardInterrupt()), **settings)
     (path,) = Path("runs").glob("*-ladder-*")
     known = {run.id for run in mz.Ladder.read(path).runs}
-    for run in read_all("runs")[0]:
+    for run in read_runs("runs")[0]:
         if run.record.ladder == path.name and run.id not in known:
             shutil.rmtree(run.path)
     return path
 
 
-def go_on(path, data=None, rungs=None, **settings):
+def resume_climb(path, data=None, rungs=None, **settings):
     return climb(data, rungs, resume=path, **settings)
 
 
@@ -93,7 +93,7 @@ def test_what_is_finished_is_read_back(digits, error):
     assert mz.Ladder.read(path).record.status == ("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
     before = runs_of(path)
     assert len(before) == 2
-    ladder = go_on(path)
+    ladder = resume_climb(path)
     after = runs_of(path)
     assert before.items() <= after.items()
     assert len(after) == len(ladder.runs) == 4
@@ -109,7 +109,7 @@ def test_a_cell_that_was_cut_off_goes_on_in_its_own_folder(digits):
     with pytest.raises(KeyboardInterrupt):
         mz.train(digits, "tinyvgg", threads=1, device="cpu", ladder=path.name, progress=Stops(5000))
     (unfinished,) = path.parent.glob("*tinyvgg*")
-    ladder = go_on(path)
+    ladder = resume_climb(path)
     (run,) = (run for run in ladder.runs if run.record.model == "tinyvgg")
     assert run.path.absolute() == unfinished.absolute()
     assert run.record.resumed[0].step > 0
@@ -123,7 +123,7 @@ def test_what_is_said_last_counts_less_than_the_folders(digits):
     rewrite(path, LADDER_RECORD, forget, status="running", process=gone)
     assert mz.Ladder.read(path).record.status == "interrupted"
     before = runs_of(path)
-    assert len(go_on(path).runs) == 4
+    assert len(resume_climb(path).runs) == 4
     assert runs_of(path) == before
 
 
@@ -134,7 +134,7 @@ def test_runs_of_other_ladders_and_of_nobody_are_not_taken(digits):
     (other,) = Path("runs").glob("*-ladder-*")
     other.rename(other.with_name("other"))
     path = cut_off(digits, count=1, seeds=1)
-    ladder = go_on(path)
+    ladder = resume_climb(path)
     assert len({run.id for run in ladder.runs}) == 3
     assert {run.record.ladder for run in ladder.runs} == {path.name}
 
@@ -160,15 +160,15 @@ def test_rungs_of_ones_own_and_pictures_from_memory_have_to_be_given(digits, ref
     path = cut_off(data, ["majority", mine], count=1, seeds=2)
     before = (path / LADDER_RECORD).read_bytes()
     with refuses(mz.ModelError, "'mine'", "rungs"):
-        go_on(path, data)
+        resume_climb(path, data)
     with refuses(mz.DataError, "pass the data as well"):
-        go_on(path, rungs=[mine])
+        resume_climb(path, rungs=[mine])
     with refuses(mz.DataError, "fingerprint", data.fingerprint[:12], digits.fingerprint[:12]):
-        go_on(path, digits, [mine])
+        resume_climb(path, digits, [mine])
     with refuses(mz.ModelError, "unexpected rungs 'other'", "only 'mine'"):
-        go_on(path, data, [mine, mz.Rung("other", make=linear)])
+        resume_climb(path, data, [mine, mz.Rung("other", make=linear)])
     assert (path / LADDER_RECORD).read_bytes() == before
-    ladder = go_on(path, data, [mz.Rung("mine", make=linear, epochs=7)])  # the recipe is that of the record
+    ladder = resume_climb(path, data, [mz.Rung("mine", make=linear, epochs=7)])  # the recipe is that of the record
     assert [len(run.history) for run in ladder.runs] == [1, 2, 2]
 
 
@@ -181,15 +181,15 @@ def test_a_rung_of_another_size_is_refused(digits, refuses):
         return nn.Sequential(nn.Flatten(), nn.Linear(64, 20), nn.Linear(20, 10))
 
     with refuses(mz.ModelError, "with 650 parameters", "1,510"):
-        go_on(path, rungs=[mz.Rung("mine", make=wider)])
-    assert len(go_on(path, rungs=[mine]).runs) == 2
+        resume_climb(path, rungs=[mz.Rung("mine", make=wider)])
+    assert len(resume_climb(path, rungs=[mine]).runs) == 2
 
 
 def test_what_fails_while_it_is_taken_up_is_told_as_it_is(digits):
     """Not as a folder that cannot be written."""
     path = cut_off(digits, count=1, seeds=1)
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        go_on(path, lambda: Path("nowhere").read_bytes())
+        resume_climb(path, lambda: Path("nowhere").read_bytes())
 
 
 def test_a_ladder_that_somebody_climbs_is_left_to_him(digits, refuses):
@@ -199,16 +199,16 @@ def test_a_ladder_that_somebody_climbs_is_left_to_him(digits, refuses):
     before = (path / LADDER_RECORD).read_bytes()
     rewrite(path, LADDER_RECORD, status="running", process=parent)
     with refuses(mz.RunError, "is being written by process 1 "):
-        go_on(path)
+        resume_climb(path)
     (path / LADDER_RECORD).write_bytes(before)
     with filelock.FileLock(path / ".lock"), refuses(mz.RunError, "another process or thread"):
-        go_on(path)
+        resume_climb(path)
 
     def meddle(ladder):
         with refuses(mz.RunError, "another process or thread"):
-            go_on(path)
+            resume_climb(path)
 
-    assert go_on(path, progress=meddle).record.status == "finished"
+    assert resume_climb(path, progress=meddle).record.status == "finished"
 
 
 def test_a_ladder_of_another_host_goes_on_when_it_is_said_to_have_ended(digits, monkeypatch, refuses):
@@ -222,8 +222,8 @@ def test_a_ladder_of_another_host_goes_on_when_it_is_said_to_have_ended(digits, 
     for folder, name in ((path, LADDER_RECORD), (unfinished, "run.json")):
         rewrite(folder, name, status="running", process=away)
     with refuses(mz.RunError, "on another.example, which cannot be checked", "--take-over"):
-        go_on(path)
-    ladder = go_on(path, take_over=True)
+        resume_climb(path)
+    ladder = resume_climb(path, take_over=True)
     assert [cell.status for cell in ladder.record.cells] == ["finished"] * 2
     assert unfinished.name in {run.id for run in ladder.runs}
 
@@ -238,7 +238,7 @@ def test_the_workers_of_a_killed_climb_are_waited_for(digits):
     try:
         owner = replace(Process.this(), pid=worker.pid, started=psutil.Process(worker.pid).create_time())
         rewrite(unfinished, status="running", process=owner)
-        ladder = go_on(path)
+        ladder = resume_climb(path)
     finally:
         worker.wait()
     assert [cell.status for cell in ladder.record.cells] == ["finished"] * 3
@@ -253,7 +253,7 @@ def test_a_run_that_is_damaged_is_trained_again(digits):
     content[len(content) // 2] ^= 1
     (damaged / "run.json").write_bytes(content)
     rewrite(path, LADDER_RECORD, forget)
-    ladder = go_on(path)
+    ladder = resume_climb(path)
     assert len(ladder.runs) == 4
     assert damaged.name not in {run.id for run in ladder.runs}
     assert (damaged / "run.json").read_bytes() == content
@@ -265,7 +265,7 @@ def test_more_time_for_what_a_budget_cut_off(digits):
     left_out = [{"name": "centroid", "why": "cut off", "predicted_seconds": 1.0, "failed": False}]
     cut = {"status": "cut off", "run": None, "why": "the budget ended"}
     rewrite(path, LADDER_RECORD, lambda stored: stored["cells"][1].update(cut), left_out=left_out)
-    ladder = go_on(path, budget="60s")
+    ladder = resume_climb(path, budget="60s")
     assert [rung.name for rung in ladder.rungs] == ["majority", "centroid"]
     assert not ladder.left_out
 
@@ -279,7 +279,7 @@ def test_nothing_to_climb_is_told(digits, tmp_path, refuses):
     path = cut_off(digits, count=1, seeds=1)
     rewrite(path, LADDER_RECORD, cells=[])
     with refuses(mz.RunError, "before anything was planned"):
-        go_on(path)
+        resume_climb(path)
 
 
 def test_asking_again_and_again_costs_nothing(digits):

@@ -16,7 +16,7 @@ from drawing import LikeSkorch, OwnGenerator
 from helpers import Inline
 from modelzero.cli import app
 from modelzero.climbing.climb import Interrupted
-from modelzero.runs.folder import read_all
+from modelzero.runs.folder import read_runs
 
 
 def climb(data, rungs, **settings):
@@ -168,7 +168,7 @@ def test_a_climb_that_was_cut_off_comes_to_the_same(digits, count):
     path = caught.value.ladder.path
     known = {run.id for run in mz.Ladder.read(path).runs}
     assert len(known) == count
-    for run in read_all("runs")[0]:  # which the executor had done already
+    for run in read_runs("runs")[0]:  # which the executor had done already
         if run.id not in known:
             shutil.rmtree(run.path)
     ladder = climb(digits, rungs, resume=path)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import modelzero as mz
 from collapsing import BECOMES_NAN, COLLAPSES, ONE_DIES, SEEDS, THE_ONE, bright_images
-from helpers import Inline
+from helpers import Inline, climb
 from modelzero.cli import app
 from modelzero.climbing.looks import count_looks
 from modelzero.models.rungs import as_rung
@@ -164,7 +164,7 @@ def test_groups_of_test_images_reach_every_formula(tmp_path):
     grouped = mz.from_arrays(train, train_labels, test, labels, groups=own, test_groups=videos)
     assert plain.fingerprint == grouped.fingerprint
     ladders = [
-        mz.climb(data, ["centroid", "softmax"], seeds=3, audit=False, runs_dir=tmp_path / name)
+        climb(data, ["centroid", "softmax"], seeds=3, audit=False, runs_dir=tmp_path / name)
         for data, name in ((plain, "plain"), (grouped, "grouped"))
     ]
     for one, other in zip(ladders[0].rungs, ladders[1].rungs, strict=True):
@@ -218,7 +218,7 @@ def test_runs_with_other_groups_are_refused(tmp_path, refuses):
 def test_a_hint_at_groups_is_part_of_the_verdict(tmp_path):
     """Near copies within the test split, and no groups given: a sentence says that intervals would be too short."""
     train, train_labels, test, labels, _ = copies(30, 10, seed=2)
-    ladder = mz.climb(mz.from_arrays(train, train_labels, test, labels), ["majority"], runs_dir=tmp_path)
+    ladder = climb(mz.from_arrays(train, train_labels, test, labels), ["majority"], runs_dir=tmp_path)
     (said,) = (each for each in ladder.verdict() if each.startswith("Groups:"))
     assert "300 of 300 test images" in said
     assert mz.Ladder.read(ladder.path).verdict() == ladder.verdict()
@@ -228,11 +228,11 @@ def test_adding_seeds_is_counted_as_another_look(digits, tmp_path):
     """More seeds for the same rungs are look 2, the very same seeds or new ones are not."""
     settings = {"audit": False, "runs_dir": tmp_path}
     rungs = ["centroid", "softmax"]
-    first = mz.climb(digits, rungs, seeds=2, **settings)
+    first = climb(digits, rungs, seeds=2, **settings)
     assert first.looks == 1
-    assert mz.climb(digits, rungs, seeds=2, **settings).looks == 1
-    assert mz.climb(digits, rungs, seeds=2, seed=100, **settings).looks == 1
-    more = mz.climb(digits, rungs, seeds=3, **settings)
+    assert climb(digits, rungs, seeds=2, **settings).looks == 1
+    assert climb(digits, rungs, seeds=2, seed=100, **settings).looks == 1
+    more = climb(digits, rungs, seeds=3, **settings)
     assert (more.looks, mz.Ladder.read(more.path).looks, more.as_dict()["looks"]) == (2, 2, 2)
     assert any(each.startswith("Exploratory: this is look 2") for each in more.verdict())
     named = [as_rung(name) for name in rungs]
@@ -243,7 +243,7 @@ def test_adding_seeds_is_counted_as_another_look(digits, tmp_path):
 
 def test_runs_that_no_climb_declared_are_exploratory(digits, tmp_path):
     """`compare` says so of trainings one by one, not of those of one ladder."""
-    ladder = mz.climb(digits, ["majority", "softmax"], seeds=2, audit=False, runs_dir=tmp_path)
+    ladder = climb(digits, ["majority", "softmax"], seeds=2, audit=False, runs_dir=tmp_path)
     told = CliRunner().invoke(app, ["compare", str(ladder.path)]).stdout
     assert "Exploratory" not in told
     some = [str(run.path) for run in ladder.runs if run.seed == 42]
@@ -262,7 +262,7 @@ def test_fewer_trainings_than_asked_for_are_a_look_too(digits, tmp_path):
     rungs = ["centroid", "softmax"]
     with pytest.raises(KeyboardInterrupt):
         mz.climb(digits, rungs, seeds=5, audit=False, workers=1, progress=listen, runs_dir=tmp_path)
-    again = mz.climb(digits, rungs, seeds=5, audit=False, runs_dir=tmp_path)
+    again = climb(digits, rungs, seeds=5, audit=False, runs_dir=tmp_path)
     assert again.looks == 2
 
 
@@ -288,5 +288,5 @@ def test_a_signal_before_anything_is_planned_is_an_interruption(digits, tmp_path
 
     monkeypatch.setattr("modelzero.climbing.climb.share", interrupted)
     with pytest.raises(KeyboardInterrupt) as caught:
-        mz.climb(digits, ["sklearn.naive_bayes.GaussianNB"], audit=False, runs_dir=tmp_path)
+        climb(digits, ["sklearn.naive_bayes.GaussianNB"], audit=False, runs_dir=tmp_path)
     assert caught.value.ladder.record.status == "interrupted"

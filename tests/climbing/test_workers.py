@@ -32,7 +32,7 @@ def workers():
 
 
 def alive(pid):
-    """Tell whether a process runs (and is no zombie)."""
+    """Return whether a process runs (and is no zombie)."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
     except FileNotFoundError:

@@ -6,8 +6,8 @@ import pytest
 from modelzero import DataError, SettingError
 from modelzero.data.options import LoadOptions
 from modelzero.data.splits import (
+    check_both_splits,
     check_divisible,
-    check_sides,
     class_order,
     draw_share,
     draw_test,
@@ -144,11 +144,11 @@ def test_missing_classes_are_named(refuses):
     classes = ["cat", "<b>", "\udcff" * 50, "x" * 300, "fine"]
     train, test = np.array([0, 1, 2, 3, 4]), np.array([4])
     with refuses(DataError, "4 of 5 classes have no test image: 'cat', '<b>'", "and 1 more") as caught:
-        check_sides(classes, train, test)
+        check_both_splits(classes, train, test)
     str(caught.value).encode()  # shown on any terminal
     with refuses(DataError, "1 of 1 classes has no training image: 'cat'"):
-        check_sides(["cat", "dog"], np.array([], np.int64), np.array([0]))
-    check_sides(["cat", "dog"], np.array([0]), np.array([0]))  # what has no image at all is on no side
+        check_both_splits(["cat", "dog"], np.array([], np.int64), np.array([0]))
+    check_both_splits(["cat", "dog"], np.array([0]), np.array([0]))  # what has no image at all is on no side
 
 
 def test_classes_that_cannot_be_divided(refuses):

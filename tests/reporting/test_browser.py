@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 import modelzero as mz
+from helpers import climb
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -16,7 +17,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 def test_a_browser_runs_the_script_and_complains_about_nothing(digits, tmp_path):
     """The policy lets the page's own script and style pass: headings become buttons, and the console stays empty."""
     run = mz.train(digits, "softmax", epochs=2, runs_dir=tmp_path)
-    ladder = mz.climb(digits, ["majority"], runs_dir=tmp_path)
+    ladder = climb(digits, ["majority"], runs_dir=tmp_path)
     for path in (mz.report(ladder, tmp_path / "ladder.html"), mz.report([run], tmp_path / "run.html")):
         command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
                    f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", path.as_uri()]  # fmt: skip

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import modelzero as mz
+from helpers import climb
 from modelzero.io.json import to_json
 from modelzero.reporting.content import gather
 from modelzero.reporting.page import page
@@ -21,7 +22,7 @@ from modelzero.runs.record import LADDER_RECORD, RECORD, LadderRecord, RunRecord
 @pytest.fixture(scope="module")
 def ladder(digits, tmp_path_factory):
     """A climb with two seeds; tests that change it copy its folder."""
-    return mz.climb(digits, ["majority", "softmax", "model0"], seeds=2, workers=1, runs_dir=tempfile(tmp_path_factory))
+    return climb(digits, ["majority", "softmax", "model0"], seeds=2, runs_dir=tempfile(tmp_path_factory))
 
 
 def tempfile(factory):
@@ -223,7 +224,7 @@ def test_a_perfect_model_and_a_test_split_of_one(digits, tmp_path, read_page):
 def test_leaks_and_notes_are_told(tmp_path, read_page):
     """Test images that were seen in training: how many, and each rung with and without them."""
     data = classes_of(5, each=10)
-    ladder = mz.climb(data, ["majority", "centroid"], runs_dir=tmp_path)
+    ladder = climb(data, ["majority", "centroid"], runs_dir=tmp_path)
     tree = read_page(page(gather([ladder])))
     assert "50 of 50 test images are also among the training images: 50 equal, 0 nearly equal." in tree.text()
     keys = {each.attributes["data-key"]: each for each in tree.all("data")}

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import confusion_matrix
 
 import modelzero as mz
-from modelzero.reporting.mistakes import is_equally_sure, most_confused, surest_mistakes
+from modelzero.reporting.mistakes import is_equally_sure, most_confident_mistakes, most_confused
 
 
 def test_surest_mistakes_are_those_of_a_sort(digits, tmp_path):
@@ -15,12 +15,12 @@ def test_surest_mistakes_are_those_of_a_sort(digits, tmp_path):
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     wrong = [place for place in range(360) if logits[place].argmax() != labels[place]]
     expected = sorted(wrong, key=lambda place: -probabilities[place].max())
-    found = surest_mistakes(run, most=5)
+    found = most_confident_mistakes(run, most=5)
     assert [each.position for each in found] == expected[:5]
     for each in found:
         assert each.confidence == pytest.approx(probabilities[each.position].max())
         assert (each.truth, each.said) == (labels[each.position], logits[each.position].argmax())
-    assert len(surest_mistakes(run, most=1000)) == len(wrong)
+    assert len(most_confident_mistakes(run, most=1000)) == len(wrong)
 
 
 def test_mistakes_that_round_to_certainty_are_still_told_apart(digits, tmp_path):
@@ -31,7 +31,7 @@ def test_mistakes_that_round_to_certainty_are_still_told_apart(digits, tmp_path)
     logits[range(360), digits.test.labels] = 1.0
     logits[wrong, 3] = logits.new_tensor([50.0, 60.0, 40.0])
     run.__dict__["test_logits"] = logits
-    assert [each.position for each in surest_mistakes(run, 9)] == [int(wrong[k]) for k in (1, 0, 2)]
+    assert [each.position for each in most_confident_mistakes(run, 9)] == [int(wrong[k]) for k in (1, 0, 2)]
 
 
 def test_equally_sure_is_said_of_all_predictions(digits, tmp_path):

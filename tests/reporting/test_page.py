@@ -15,6 +15,7 @@ from PIL import Image
 from torch import nn
 
 import modelzero as mz
+from helpers import climb
 from modelzero.io.json import to_json
 from modelzero.reporting.content import gather
 from modelzero.reporting.page import page
@@ -43,7 +44,7 @@ def ladder(digits, tmp_path_factory):
     )
     own = mz.Rung(RUNG, lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), epochs=2, batch_size=64)
     folder = tmp_path_factory.mktemp("runs")
-    return mz.climb(data, ["majority", "centroid", own], seeds=2, workers=1, runs_dir=folder), data
+    return climb(data, ["majority", "centroid", own], seeds=2, runs_dir=folder), data
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import modelzero as mz
 from modelzero.cli import app
 from modelzero.models.linear import model0
 from modelzero.reporting.content import gather
-from modelzero.runs.folder import read_all
+from modelzero.runs.folder import read_runs
 
 
 def typed(words):
@@ -54,9 +54,9 @@ def folder(tmp_path):
 def test_a_training(options):
     """With the options that it was trained with."""
     typed(["train", "digits", *options.split()])
-    (run,), _ = read_all("runs")
+    (run,), _ = read_runs("runs")
     assert repeated(run) == []
-    (again,), _ = read_all("again")
+    (again,), _ = read_runs("again")
     assert again.record.files == run.record.files
     assert again.record.data == run.record.data
 

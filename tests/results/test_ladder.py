@@ -11,6 +11,7 @@ import pytest
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
 import modelzero as mz
+from helpers import climb
 from modelzero.io.json import to_json
 from modelzero.results.account import account
 from modelzero.statistics.comparison import compare
@@ -21,7 +22,7 @@ RUNGS = ["majority", "centroid", "knn", "softmax", "model0", "model1"]
 @pytest.fixture(scope="module")
 def ladder(digits, tmp_path_factory):
     """A real climb of six rungs with three seeds."""
-    return mz.climb(digits, RUNGS, seeds=3, runs_dir=tmp_path_factory.mktemp("runs"))
+    return climb(digits, RUNGS, seeds=3, runs_dir=tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +158,7 @@ def test_notebooks_get_a_table_in_which_names_are_text(ladder, digits, tmp_path)
     assert ladder._repr_html_().count("<tr>") == 2 + 6 + 5
     name = "<script>alert(1)</script>"
     rung = mz.Rung(name, make=lambda: __import__("sklearn.naive_bayes").naive_bayes.GaussianNB())
-    drawn = mz.climb(digits, [rung], seeds=1, runs_dir=tmp_path, workers=1)._repr_html_()
+    drawn = climb(digits, [rung], seeds=1, runs_dir=tmp_path)._repr_html_()
     assert "<script>" not in drawn
     assert "&lt;script&gt;" in drawn
 
@@ -195,17 +196,17 @@ def test_a_missing_or_newer_ladder_is_named(tmp_path, refuses):
 
 def test_a_lost_run_costs_its_own_training_only(digits):
     """The ladder says so, and going on trains it again; only where all are lost there is nothing to show."""
-    whole = mz.climb(digits, ["majority", "model0"], seeds=2, audit=False)
+    whole = climb(digits, ["majority", "model0"], seeds=2, audit=False)
     accuracies = [rung.accuracy for rung in whole.rungs]
     shutil.rmtree(whole.runs[1].path)
     ladder = mz.Ladder.read(whole.path)
     assert [run.id for run in ladder.runs] == [whole.runs[0].id, whole.runs[2].id]
     (left_out,) = ladder.left_out
     assert left_out.why.startswith("1 of 2 trainings lost: ")
-    again = mz.climb(digits, resume=whole.path, audit=False)
+    again = climb(digits, resume=whole.path, audit=False)
     assert [rung.accuracy for rung in again.rungs] == accuracies
     assert not again.left_out
-    said = mz.climb(digits, ["centroid"], audit=False).verdict()[0]
+    said = climb(digits, ["centroid"], audit=False).verdict()[0]
     assert re.fullmatch(r"One rung: centroid, \d\d\.\d\d % \(\d\d\.\d\d to \d\d\.\d\d %\)\.", said)
     for run in again.runs:
         shutil.rmtree(run.path)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import modelzero as mz
+from helpers import climb
 from modelzero.io.json import to_json
 from modelzero.results import leaks
 from modelzero.results.comparison import compare_accounts
@@ -37,7 +38,7 @@ def leaky(digits):
 @pytest.fixture(scope="module")
 def ladder(leaky, tmp_path_factory):
     """A climb on it."""
-    return mz.climb(leaky, ["majority", "knn", "model0"], seeds=2, runs_dir=tmp_path_factory.mktemp("runs"))
+    return climb(leaky, ["majority", "knn", "model0"], seeds=2, runs_dir=tmp_path_factory.mktemp("runs"))
 
 
 def test_the_record_keeps_which_pictures_leaked(ladder):
@@ -85,7 +86,7 @@ def test_comparisons_are_made_again_without_them(ladder, leaky):
 
 def test_without_any_leak_nothing_is_said(digits, tmp_path):
     """Neither figures nor a sentence."""
-    ladder = mz.climb(digits, ["majority"], runs_dir=tmp_path)
+    ladder = climb(digits, ["majority"], runs_dir=tmp_path)
     assert (ladder.leaks.positions, ladder.without_leaks) == ([], [])
     assert not any(sentence.startswith("Leaked:") for sentence in ladder.verdict())
 
@@ -122,7 +123,7 @@ def test_a_budget_is_not_overrun_by_the_search(leaky):
 
 def test_no_audit_is_obeyed(leaky, tmp_path):
     """And the table says that nobody looked for near duplicates."""
-    ladder = mz.climb(leaky, ["majority"], audit=False, runs_dir=tmp_path)
+    ladder = climb(leaky, ["majority"], audit=False, runs_dir=tmp_path)
     assert (ladder.leaks.exact, ladder.leaks.near) == (10, 0)
     assert "Near duplicates of training images: not searched for, as requested." in ladder.table()
 

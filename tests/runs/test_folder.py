@@ -18,7 +18,7 @@ from modelzero.runs.folder import (
     append_history,
     claimed,
     create_folder,
-    read_all,
+    read_runs,
     write_bytes,
     write_record,
     write_tensors,
@@ -190,7 +190,7 @@ def test_tensors_leave_no_temporary_file():
 
 def test_no_runs_folder_yet():
     """Before the first training there is nothing to list, and that is no error."""
-    assert read_all("runs") == ([], [])
+    assert read_runs("runs") == ([], [])
 
 
 def test_runs_are_listed_in_order():
@@ -198,7 +198,7 @@ def test_runs_are_listed_in_order():
     for name in ("20260103-000000-a-000000", "20260101-000000-z-ffffff", "20260102-000000-m-aaaaaa"):
         Path("runs", name).mkdir(parents=True)
         write_record(Path("runs", name), record(id=name))
-    runs, trouble = read_all("runs")
+    runs, trouble = read_runs("runs")
     assert [run.id[:8] for run in runs] == ["20260101", "20260102", "20260103"]
     assert trouble == []
 
@@ -208,7 +208,7 @@ def test_runs_of_one_second_are_listed_in_order():
     paths = [make("runs", label) for label in "hgfedcba"]
     for index, path in enumerate(paths):
         write_record(path, record(id=path.name, created=f"2026-11-23T14:00:00.{index:06}+00:00"))
-    assert [run.path for run in read_all("runs")[0]] == paths
+    assert [run.path for run in read_runs("runs")[0]] == paths
 
 
 def test_damaged_run_is_named_and_the_others_are_read():
@@ -219,7 +219,7 @@ def test_damaged_run_is_named_and_the_others_are_read():
     write_record(good, RECORD)
     (torn / "run.json").write_text('{"format": 1, "id"')
     Path("runs", "notes.txt").write_text("mine")
-    runs, trouble = read_all("runs")
+    runs, trouble = read_runs("runs")
     assert [run.path for run in runs] == [good]
     assert sorted(line.split(" ")[0] for line in trouble) == sorted([f"{torn}/run.json", str(empty)])
 
@@ -228,7 +228,7 @@ def test_runs_folder_that_is_a_file():
     """The error names the option to change."""
     Path("file").write_text("")
     with pytest.raises(RunError, match=r"file cannot be listed \(Not a directory\): check --runs-dir"):
-        read_all("file")
+        read_runs("file")
 
 
 # Claims.

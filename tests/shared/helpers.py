@@ -7,6 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import Executor, Future
 
+import modelzero as mz
 from modelzero.runs.record import RunRecord, plain_value
 from modelzero.runs.seal import sealed
 from modelzero.training.bars import Silence
@@ -35,6 +36,11 @@ class Inline(Executor):
         except BaseException as error:
             future.set_exception(error)
         return future
+
+
+def climb(data, rungs=None, **settings):
+    """Climb in this process: starting workers takes longer than training on a few images."""
+    return mz.climb(data, rungs, executor=Inline(), **settings)
 
 
 def shortened(command):

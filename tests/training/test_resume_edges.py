@@ -232,14 +232,14 @@ def test_of_two_threads_one_goes_on(digits):
     path = cut_off(digits, "model0", epochs=4, batch_size=8)
     together, told = threading.Barrier(6), []
 
-    def go_on():
+    def resume_climb():
         together.wait()
         try:
             told.append(mz.resume(path, digits, progress=False).status)
         except mz.RunError as error:
             told.append(str(error).split(" ")[0])
 
-    threads = [threading.Thread(target=go_on) for _ in range(6)]
+    threads = [threading.Thread(target=resume_climb) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:

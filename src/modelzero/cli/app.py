@@ -153,7 +153,7 @@ def folder_of(name: str | Path, runs_dir: Path) -> Path:
 
 
 def is_given(context: typer.Context, name: str) -> bool:
-    """Tell whether an option was given on the command line."""
+    """Return whether an option was given on the command line."""
     return getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
 
 

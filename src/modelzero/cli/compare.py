@@ -95,12 +95,12 @@ def compare(
 def _find(name: str, runs_dir: Path) -> list[Run]:
     from modelzero.results.comparison import has_diverged
     from modelzero.results.ladder import Ladder
-    from modelzero.runs.folder import read_all
+    from modelzero.runs.folder import read_runs
     from modelzero.runs.record import LADDER_RECORD
     from modelzero.runs.run import Run
 
     path = folder_of(name, runs_dir)
     if not (path / LADDER_RECORD).is_file():
         return [Run.read(path)]
-    beside = read_all(path.parent)[0]
+    beside = read_runs(path.parent)[0]
     return Ladder.read(path).runs + [run for run in beside if run.record.ladder == path.name and has_diverged(run)]

@@ -127,7 +127,7 @@ def _files(given: Sequence[str]) -> Iterator[str]:
 
     listed = {name: list(find_images([name])) for name in given if name != "-"}
     return itertools.chain.from_iterable(
-        find_images(_lines(), go_on=True) if name == "-" else listed[name] for name in given
+        find_images(_lines(), skip_errors=True) if name == "-" else listed[name] for name in given
     )
 
 

@@ -35,7 +35,7 @@ def reproduce(runs_dir: RunsDir = Path("runs"), data_dir: DataDir = None, json: 
         for line in section.lines:
             print("  " + line, file=out)
         for figure in section.figures:
-            print("  " + _told(figure), file=out, flush=True)
+            print("  " + _line(figure), file=out, flush=True)
         figures += section.figures
         runs += [section.run] if section.run else []
     right = sum(figure.matches for figure in figures)
@@ -55,7 +55,7 @@ def reproduce(runs_dir: RunsDir = Path("runs"), data_dir: DataDir = None, json: 
         raise typer.Exit(1)
 
 
-def _told(figure: Figure) -> str:
+def _line(figure: Figure) -> str:
     sign = "=" if figure.matches else "X"
     if isinstance(figure.printed, list) and figure.matches and figure.decimals is not None:
         return f"{sign} {figure.name}: equal to the printed ones"

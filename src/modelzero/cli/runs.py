@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 @command
 def runs(runs_dir: RunsDir = Path("runs"), json: Json = False) -> None:
     """List the recorded runs and ladders, the oldest first."""
-    from modelzero.runs.folder import read_all
+    from modelzero.runs.folder import read_runs
     from modelzero.runs.ladders import read_ladder_records
     from modelzero.runs.seal import sealed
 
-    found, trouble = read_all(runs_dir)
+    found, trouble = read_runs(runs_dir)
     records, more = read_ladder_records(runs_dir)
     ladders = [_summary(name, record) for name, record in records.items()]
     trouble += more

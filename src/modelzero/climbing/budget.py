@@ -7,9 +7,8 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Real
 
-from modelzero.errors import SettingError
+from modelzero.errors import SettingError, as_number
 
 # Seeds that every rung gets before any gets more; fewer show too little about a method.
 FIRST_SEEDS = 3
@@ -47,8 +46,8 @@ def parse_budget(budget: str | float | None, name: str = "budget") -> float | No
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", budget)
         if match:
             seconds = float(match[1]) * _UNITS[match[2]]
-    elif isinstance(budget, Real) and not isinstance(budget, bool):
-        seconds = float(budget)
+    else:
+        seconds = as_number(budget)
     if not 0 < seconds < math.inf:
         raise SettingError(f"{name} {str(budget)[:40]!r}: expected a time above 0, such as 60s, 5m or 1h")
     return seconds

@@ -78,7 +78,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Failure:
+class CellFailure:
     """A cell that could not be trained.
 
     Args:
@@ -93,21 +93,21 @@ class Failure:
 
 
 def is_in_process(job: Job) -> bool:
-    """Return whether a cell is trained in this process: the compiled kernel releases the GIL."""
+    """Return whether a cell is trained in a thread of this process: by the compiled kernel, or in no time."""
     return isinstance(job.data, ImageData)
 
 
-def train_cell(job: Job, stopped: Callable[[], bool] | None = None) -> Path | Failure:
+def train_cell(job: Job, stopped: Callable[[], bool] | None = None) -> Path | CellFailure:
     """Train and record one cell on one thread; return the folder of its run.
 
     Args:
         job: the cell.
-        stopped: returns whether to stop; given if the compiled kernel trains the cell in a thread of this process.
+        stopped: returns whether to stop; given if the cell is trained in a thread of this process.
     """
-    with _ONE_AT_A_TIME if stopped is None else contextlib.nullcontext():
-        try:
-            spec, data = job.spec, job.open_data()
-            stop: Stopped = never if stopped is None else lambda: signal.SIGINT if stopped() else None
+    try:
+        spec, data = job.spec, job.open_data()
+        stop: Stopped = never if stopped is None else lambda: signal.SIGINT if stopped() else None
+        with contextlib.nullcontext() if stopped is not None and spec.engine == "fused" else _ONE_AT_A_TIME:
             if job.unfinished is not None:
                 return resume(
                     job.unfinished, data, spec.rung, take_over=job.take_over, progress=False, stopped=stop
@@ -115,15 +115,15 @@ def train_cell(job: Job, stopped: Callable[[], bool] | None = None) -> Path | Fa
             learner = spec.learner(data.image_shape, len(data.classes))
             with begun(spec, data, learner, job.runs_dir) as folder:
                 return execute(spec, data, folder, learner=learner, progress=False, stopped=stop).path
-        except NonFiniteLossError as error:
-            return Failure(str(error), hopeless=False, not_learned=not_finite(error.epoch, error.step))
-        except ModelZeroError as error:
-            return Failure(str(error), hopeless=isinstance(error, InputError))
-        except Exception as error:
-            return Failure(describe(error), hopeless=False)
+    except NonFiniteLossError as error:
+        return CellFailure(str(error), hopeless=False, not_learned=not_finite(error.epoch, error.step))
+    except ModelZeroError as error:
+        return CellFailure(str(error), hopeless=isinstance(error, InputError))
+    except Exception as error:
+        return CellFailure(describe(error), hopeless=False)
 
 
-def try_out(job: Job, stopped: Callable[[], bool] | None = None) -> float | Failure:  # noqa: ARG001
+def try_out(job: Job, stopped: Callable[[], bool] | None = None) -> float | CellFailure:  # noqa: ARG001
     """Predict the seconds that a cell takes to train and evaluate, from a short trial on one thread."""
     with _ONE_AT_A_TIME, use_threads(1), seeded(job.seed):
         try:
@@ -135,9 +135,9 @@ def try_out(job: Job, stopped: Callable[[], bool] | None = None) -> float | Fail
                 return _seconds_fused(spec.rung, learner.model, data)
             return _seconds_by_steps(spec, learner.model, data)
         except ModelZeroError as error:
-            return Failure(str(error), hopeless=True)
+            return CellFailure(str(error), hopeless=True)
         except Exception as error:
-            return Failure(describe(error), hopeless=True)
+            return CellFailure(describe(error), hopeless=True)
 
 
 def _seconds_by_steps(spec: Spec, model: nn.Module, data: ImageData) -> float:

@@ -199,7 +199,7 @@ def _carry_out(session: Session, began: float, options: ClimbOptions) -> None:
         hint = hint_of(data, leaks.test_clusters)
     except KeyboardInterrupt as interrupt:  # all results are recorded already
         raise Interrupted(session.ladder, exit_code(interrupt) - 128) from None
-    session.add(leaks=leaks, grouping=hint, seconds=time.monotonic() - began)
+    session.update_record(leaks=leaks, grouping=hint, seconds=time.monotonic() - began)
 
 
 def _begun(

@@ -14,7 +14,7 @@ from typing import Any
 import cloudpickle
 
 from modelzero.climbing.budget import FIRST_SEEDS, Planned, plan
-from modelzero.climbing.cell import Failure, Job, train_cell, try_out
+from modelzero.climbing.cell import CellFailure, Job, train_cell, try_out
 from modelzero.climbing.workers import Workers
 from modelzero.data.dataset import ImageData
 from modelzero.errors import SettingError, TrainingError
@@ -23,7 +23,7 @@ from modelzero.models.randomness import ASSUMED
 from modelzero.models.rungs import Rung
 from modelzero.results.account import are_enough, came_out_equal
 from modelzero.results.ladder import Ladder
-from modelzero.runs.folder import read_all, write_record
+from modelzero.runs.folder import read_runs, write_record
 from modelzero.runs.record import LADDER_RECORD, NOT_NEEDED, CellRecord, Declared, LadderRecord, LeftOut, RungRecord
 from modelzero.runs.run import Run
 from modelzero.runs.spec import Spec
@@ -62,7 +62,9 @@ class Session:
     ) -> None:
         self.path, self.data, self.rungs, self.specs = path, data, rungs, specs
         self.workers, self.progress = workers, progress
-        self.in_process = {name for name, spec in specs.items() if spec.engine == "fused" and workers.are_own}
+        self.in_process = {
+            name for name, spec in specs.items() if workers.are_own and (spec.engine == "fused" or spec.rung.is_light)
+        }
         self.record = record
         self.cells = {(cell.rung, cell.seed): cell for cell in record.cells}
         self.left_out = list(record.left_out)
@@ -102,7 +104,7 @@ class Session:
         """Read back finished runs and find those to resume, from their folders: the record may be out of date."""
         self.take_over = take_over
         deadline = time.monotonic() + _SECONDS_TO_END
-        for found in read_all(self.path.parent)[0]:
+        for found in read_runs(self.path.parent)[0]:
             key = found.record.model, found.seed
             if found.record.ladder != self.record.id or key not in self.cells:
                 continue
@@ -153,7 +155,9 @@ class Session:
     def _failed(self, job: Job, answer: Any, jobs: deque[Job], waiting: dict[str, list[Job]]) -> None:
         """Record why a cell failed; if another seed would fail in the same way, the others are not tried."""
         failure = (
-            answer if isinstance(answer, Failure) else Failure(f"{type(answer).__name__}: {answer}", hopeless=False)
+            answer
+            if isinstance(answer, CellFailure)
+            else CellFailure(f"{type(answer).__name__}: {answer}", hopeless=False)
         )
         learned = None if failure.not_learned is None else False
         self._set((job.rung, job.seed), status="failed", why=failure.why, learned=learned,
@@ -221,12 +225,12 @@ class Session:
             status=status if self.runs or status != "finished" else "failed",
             process=None,
         )
-        self.add(seconds=time.monotonic() - began)
+        self.update_record(seconds=time.monotonic() - began)
         if not self.runs and status == "finished":
             whys = "; ".join(f"{each.name} {each.why}" for each in self.left_out)
             raise TrainingError(f"no rung could be trained: {whys}", self.path)
 
-    def add(self, **fields: Any) -> None:
+    def update_record(self, **fields: Any) -> None:
         """Write fields of the record."""
         self.record = replace(self.record, **fields)
         self._save()
@@ -240,7 +244,7 @@ class Session:
             if isinstance(answer, float):
                 costs[job.rung] = answer
             else:
-                why = answer.why if isinstance(answer, Failure) else str(answer)
+                why = answer.why if isinstance(answer, CellFailure) else str(answer)
                 self._leave_out(job.rung, f"failed in its trial: {why}", failed=True)
         now, workers = time.monotonic(), self.record.workers or available_cores()
         tried = [rung.name for rung in self.rungs if rung.name in costs]

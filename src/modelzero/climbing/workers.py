@@ -23,7 +23,7 @@ from types import FrameType
 from typing import Any, Generic, TypeVar
 
 from modelzero.io.processes import KillableProcess
-from modelzero.signals import SECONDS_TO_SAY_GOODBYE, held_back, leave_with_parent, raise_interruption
+from modelzero.signals import SECONDS_TO_STOP, held_back, leave_with_parent, raise_interruption
 
 Job = TypeVar("Job")
 
@@ -119,7 +119,7 @@ class Workers(Generic[Job]):
         busy = [worker for _, _, worker in self._running.values() if worker is not None]
         for worker in busy:
             worker.send(signal.SIGTERM)
-        wait(self._running if busy else [], SECONDS_TO_SAY_GOODBYE)
+        wait(self._running if busy else [], SECONDS_TO_STOP)
         for worker in [*busy, *self._free]:
             worker.end()
         self._running.clear()

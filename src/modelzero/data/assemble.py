@@ -14,8 +14,8 @@ from modelzero.data.dataset import ImageData, Split
 from modelzero.data.description import DrawnSplit
 from modelzero.data.options import LoadOptions
 from modelzero.data.splits import (
+    check_both_splits,
     check_divisible,
-    check_sides,
     draw_share,
     draw_test,
     draw_test_groups,
@@ -99,7 +99,7 @@ def check(samples: Samples, options: LoadOptions) -> None:
                 f"split seed {options.seed}: the source has its own test split, and without --share nothing is drawn; "
                 "leave it out"
             )
-        check_sides(samples.classes, samples.labels[train], samples.labels[test])
+        check_both_splits(samples.classes, samples.labels[train], samples.labels[test])
     else:
         check_divisible(samples.classes, samples.labels[train], samples.groups_of(train))
 
@@ -200,7 +200,7 @@ def _drawn(
         what = f"{mask.mean():.1%} of each class was drawn as the test split"
     else:
         mask = draw_test_groups(labels, groups, test_share=options.test_share, seed=options.seed)
-        check_sides(samples.classes, labels[~mask], labels[mask])
+        check_both_splits(samples.classes, labels[~mask], labels[mask])
         tested = {group for group, is_test in zip(groups, mask, strict=True) if is_test}
         rule, count = "stratified, groups kept whole", len(set(groups))
         totals = np.bincount(labels)

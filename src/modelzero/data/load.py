@@ -20,7 +20,7 @@ from modelzero.data.readers.idx import read_idx
 from modelzero.data.sets.catalog import IDX_FILES, SETS
 from modelzero.data.sets.digits import digits
 from modelzero.data.sets.published import NamedSet, fetch_missing, find
-from modelzero.data.splits import check_sides
+from modelzero.data.splits import check_both_splits
 from modelzero.errors import DataError, SettingError, nearest
 
 NAMES = (*SETS, "digits")
@@ -196,7 +196,7 @@ def _idx_folder(folder: Path) -> ImageData:
         )
     try:
         data = _from_idx_arrays(folder.resolve().name, arrays, tuple(map(str, range(top + 1))), str(folder))
-        check_sides(data.classes, data.train.labels.numpy(), data.test.labels.numpy())
+        check_both_splits(data.classes, data.train.labels.numpy(), data.test.labels.numpy())
     except DataError as error:
         raise DataError(f"{folder}: {error}") from None
     return data

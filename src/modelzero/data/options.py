@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from modelzero.errors import SettingError, check_seed, nearest
+from modelzero.errors import SettingError, as_number, check_seed, nearest
 
 FORMATS = ("folder", "idx", "npz", "npy", "csv", "parquet", "archive")
 FITS = ("pad", "crop")
@@ -107,10 +105,9 @@ class LoadOptions:
 
 
 _NAMES = tuple(each.name for each in fields(LoadOptions))
-# In the order of records.
-_RECORDED = (
-    "data_dir", "size", "format", "fit", "test_share", "seed", "group", "share", "allow_unreadable",
-)  # fmt: skip
+# In the order of records; a new option comes last.
+_FIRST = ("data_dir", "size", "format", "fit", "test_share", "seed", "group", "share", "allow_unreadable")
+_RECORDED = (*_FIRST, *(name for name in _NAMES if name not in _FIRST))
 
 
 @dataclass(frozen=True)
@@ -189,7 +186,7 @@ def parse_size(size: object) -> tuple[int, int] | None:
 
 def _fraction(name: str, value: object, *, whole: bool = False) -> float:
     """Return a fraction above 0 and below 1, or with `whole` also 1; or raise SettingError."""
-    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    number = as_number(value)
     if not (0 < number < 1 or (whole and number == 1)):
         raise SettingError(
             f"{name} {repr(value)[:40]}: expected a fraction above 0 and {'at most' if whole else 'below'} 1, such as "

@@ -102,7 +102,7 @@ def draw_test_groups(
         order = _random_order(len(first), seed, _GROUPS, attempt)
         if attempt == 0:
             order = order[np.argsort(-sizes[order], kind="stable")]
-        found = _sides_of_groups(order, counts, totals, test_share)
+        found = _assign_groups(order, counts, totals, test_share)
         if best is None or found[0] < best[0] - 1e-9:
             best = found
     assert best is not None
@@ -110,7 +110,7 @@ def draw_test_groups(
     return sided
 
 
-def _sides_of_groups(
+def _assign_groups(
     order: NDArray[np.int64],
     counts: list[tuple[NDArray[np.int64], NDArray[np.int64]]],
     totals: NDArray[np.int64],
@@ -172,7 +172,7 @@ def groups_by_pattern(names: Sequence[str], pattern: str) -> list[str]:
     return groups
 
 
-def check_sides(classes: Sequence[str], train: NDArray[np.int64], test: NDArray[np.int64]) -> None:
+def check_both_splits(classes: Sequence[str], train: NDArray[np.int64], test: NDArray[np.int64]) -> None:
     """Check that each class with images has some on both sides.
 
     Args:

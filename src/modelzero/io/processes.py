@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
+from modelzero.errors import DataError
 from modelzero.signals import leave_with_parent
 
 _START_SECONDS = 120.0
@@ -96,6 +97,9 @@ class Processes:
             jobs: picklable.
             bundles: positions of jobs that are sent together; see `in_bundles`.
             seconds: time limit for a job, and for a bundle.
+
+        Raises:
+            DataError: a process could not be started.
         """
         waiting = deque(bundles)
         running: dict[Future[Any], tuple[range, _Decoding, float]] = {}
@@ -105,9 +109,9 @@ class Processes:
         try:
             while waiting or running or done:
                 while waiting and self._idle:
-                    bundle, process = waiting.popleft(), self._idle.pop()
+                    bundle, process = waiting.popleft(), self._idle[-1]
                     future = process.submit(function, [jobs[place] for place in bundle])
-                    running[future] = bundle, process, time.monotonic() + seconds
+                    running[future] = bundle, self._idle.pop(), time.monotonic() + seconds
                 yield from done  # while the processes do the next bundles
                 done.clear()
                 if not running:
@@ -161,7 +165,12 @@ class _Decoding:
         self._started = self._process.submit(int)
 
     def submit(self, function: Callable[..., Any], bundle: list[Any]) -> Future[Any]:
-        self._started.result(_START_SECONDS)  # a slow start does not count against a job
+        try:
+            self._started.result(_START_SECONDS)  # a slow start does not count against a job
+        except Exception as error:
+            raise DataError(
+                f"no process to decode images could be started ({_words(error)}): free some memory, then try again"
+            ) from error
         return self._process.submit(function, bundle)
 
     def end(self) -> None:

@@ -31,7 +31,7 @@ def layout_of(model: nn.Module) -> Callable[[Tensor], Tensor]:
 
 
 def is_channels_last(model: nn.Module) -> bool:
-    """Tell whether a model has convolutions whose weights lie channels-last."""
+    """Return whether a model has convolutions whose weights lie channels-last."""
     weights = [layer.weight for layer in model.modules() if isinstance(layer, nn.Conv2d)]
     return any(w.is_contiguous(memory_format=torch.channels_last) and not w.is_contiguous() for w in weights)
 

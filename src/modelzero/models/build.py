@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import threading
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -19,8 +18,6 @@ from modelzero.models.seeding import seeded
 from modelzero.models.summary import evaluating
 
 _LONGEST_MESSAGE = 300
-# Threads share the global generators: only one of them builds a model at a time.
-_DRAWING = threading.RLock()
 
 
 def build(
@@ -52,7 +49,7 @@ def build(
             another number of logits.
     """
     arguments = _arguments(make, {"image_shape": image_shape, "classes": classes, "hidden_units": hidden_units})
-    with _DRAWING, seeded(seed):
+    with seeded(seed):
         try:
             model = make(**arguments)
         except InputError:

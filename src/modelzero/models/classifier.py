@@ -27,7 +27,7 @@ class Classifier(Protocol):
 
 
 def is_classifier(model: object) -> bool:
-    """Tell whether an object has `fit` and `predict`, and is no torch module.
+    """Return whether an object has `fit` and `predict`, and is no torch module.
 
     >>> from sklearn.naive_bayes import GaussianNB
     >>> is_classifier(GaussianNB()), is_classifier(GaussianNB), is_classifier(nn.Flatten())
@@ -47,7 +47,7 @@ def settings(classifier: Any) -> dict[str, str]:
 
 
 def guesses(classifier: Any) -> bool:
-    """Tell whether it is scikit-learn's `DummyClassifier`, alone or at the end of a pipeline: it learns from no image.
+    """Return whether it is scikit-learn's `DummyClassifier`, alone or at a pipeline's end: it learns from no image.
 
     >>> from sklearn.dummy import DummyClassifier
     >>> from sklearn.naive_bayes import GaussianNB

@@ -29,6 +29,7 @@ class Fitted(nn.Module):
     """
 
     random: bool = False  # whether fitting draws random numbers, so that another seed gives another model
+    is_light: bool = False  # whether fitting and predicting take less time than starting a process, on any images
     guesses: bool = False  # whether it ignores the images on purpose: then not learning is no failure
 
     def __init__(self, image_shape: tuple[int, int, int], classes: int) -> None:

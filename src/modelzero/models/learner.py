@@ -103,7 +103,7 @@ class Learner:
         return None
 
     def guesses(self) -> bool:
-        """Tell whether the model ignores the images on purpose."""
+        """Return whether the model ignores the images on purpose."""
         return False
 
     def trained(self) -> Learner:

@@ -1,4 +1,4 @@
-"""Tell whether another seed gives another model, and how that is known."""
+"""Return whether another seed gives another model, and how that is known."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Randomness(NamedTuple):
 
 
 def randomness_of(rung: Rung, learner: Learner) -> Randomness:
-    """Tell whether another seed gives another model, as far as that is known without training.
+    """Return whether another seed gives another model, as far as that is known without training.
 
     >>> from sklearn.naive_bayes import GaussianNB
     >>> from modelzero.models.learner import learner_of

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from modelzero.errors import SettingError, check_count, nearest
+from modelzero.errors import SettingError, as_number, check_count, nearest
 
 SCHEDULES = ("constant", "triangle")
 # The share of the steps in which the triangle rises.
@@ -101,23 +100,15 @@ class Recipe:
 
 
 def _learning_rate(rate: object) -> float:
-    number = _number(rate)
+    number = as_number(rate)
     if not 0 < number < math.inf:
         raise SettingError(f"learning rate {repr(rate)[:40]}: expected a finite number above 0, such as 0.1")
     return number
 
 
 def _share(name: str, value: object, limit: float) -> float:
-    number = _number(value)
+    number = as_number(value)
     if not 0 <= number < limit:
         below = "a finite number of at least 0" if limit == math.inf else f"a number from 0 to below {limit}"
         raise SettingError(f"{name.replace('_', ' ')} {repr(value)[:40]}: expected {below}")
     return number
-
-
-def _number(value: object) -> float:
-    """Return the value as a float; NaN for what is no number."""
-    try:
-        return float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
-    except OverflowError:  # a whole number that is too large for a float
-        return math.inf

@@ -54,6 +54,15 @@ class Rung(Recipe):
             raise SettingError(f"random {repr(self.random)[:40]}: expected True, False or None")
 
     @property
+    def is_light(self) -> bool:
+        """Whether training takes less time than starting a process, whatever the images are.
+
+        >>> [rung.name for rung in LADDER if rung.is_light]
+        ['majority', 'centroid']
+        """
+        return getattr(self.make, "is_light", False) is True
+
+    @property
     def built_in(self) -> str | None:
         """The ladder's name for the model, from which a record can build it again; None for a user's own."""
         return next((rung.name for rung in LADDER if rung.make is self.make), None)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 
+_ONE_AT_A_TIME = threading.RLock()  # all threads share the global generators
+
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seed the global generators of numpy, Python and torch, and restore all three afterwards.
 
-    If CUDA is already in use, its generators are restored too. A model's own generator, such as
-    `np.random.default_rng()`, is not seeded.
+    Other threads that call it wait meanwhile. If CUDA is already in use, its generators are restored too. A model's own
+    generator, such as `np.random.default_rng()`, is not seeded.
 
     >>> def draws():
     ...     with seeded(42):
@@ -23,9 +26,9 @@ def seeded(seed: int) -> Iterator[None]:
     >>> draws() == draws()
     True
     """
-    numpys, pythons = np.random.get_state(), random.getstate()  # noqa: NPY002 - models draw from the global one
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    with torch.random.fork_rng(devices=devices):
+    with _ONE_AT_A_TIME, torch.random.fork_rng(devices=devices):
+        numpys, pythons = np.random.get_state(), random.getstate()  # noqa: NPY002 - models draw from the global one
         torch.manual_seed(seed)
         random.seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002

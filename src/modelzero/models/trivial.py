@@ -31,6 +31,7 @@ class Majority(Fitted):
         classes: how many logits come out.
     """
 
+    is_light = True
     guesses = True
 
     log_shares: Tensor
@@ -66,6 +67,8 @@ class Centroid(Fitted):
         image_shape: channels, height and width of the images.
         classes: how many logits come out.
     """
+
+    is_light = True
 
     means: Tensor  # float32 [classes, C * H * W], in [0, 1]
     variance: Tensor  # float32 [1], of a pixel within its class, averaged over pixels and images

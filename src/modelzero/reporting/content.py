@@ -18,7 +18,7 @@ from modelzero.data.dataset import ImageData
 from modelzero.errors import DataError, counted, quoted
 from modelzero.reporting.collected import collect
 from modelzero.reporting.front import on_front
-from modelzero.reporting.mistakes import Confused, Mistake, is_equally_sure, most_confused, surest_mistakes
+from modelzero.reporting.mistakes import Confused, Mistake, is_equally_sure, most_confident_mistakes, most_confused
 from modelzero.reporting.repeat import repeat
 from modelzero.results.account import Account
 from modelzero.results.calibrated import Calibrated, calibrated, temperature_of
@@ -191,7 +191,7 @@ def _rungs(ladder: Ladder) -> list[RungReport]:
                 epochs=_epochs(runs),
                 calibration=calibrated(shown),
                 temperatures=[temperature_of(run) for run in runs],
-                mistakes=surest_mistakes(shown, most),
+                mistakes=most_confident_mistakes(shown, most),
                 equally_sure=is_equally_sure(shown),
                 confused=most_confused(shown.test_labels.numpy(), [run.test_predictions.numpy() for run in runs]),
                 recipe=shown.record.recipe,

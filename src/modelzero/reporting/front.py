@@ -8,7 +8,7 @@ from modelzero.results.account import Account
 
 
 def on_front(rung: Account, others: Iterable[Account]) -> bool:
-    """Tell whether no other rung is at least as accurate and at least as fast, and better in one of the two.
+    """Return whether no other rung is at least as accurate and at least as fast, and better in one of the two.
 
     A rung whose trainings did not learn is not on the front.
     """

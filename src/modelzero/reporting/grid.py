@@ -79,10 +79,10 @@ def save_picture(image: Image.Image, path: str | Path) -> None:
         ) from None
 
 
-def tile(picture: Tensor, side: int = _TILE) -> Image.Image:
+def tile(image: Tensor, side: int = _TILE) -> Image.Image:
     """Scale an image [C, H, W] to fit a square of `side` pixels; an enlarged one keeps its pixels visible."""
-    channels, height, width = picture.shape
-    array = picture.permute(1, 2, 0).numpy() if channels == 3 else picture[0].numpy()
+    channels, height, width = image.shape
+    array = image.permute(1, 2, 0).numpy() if channels == 3 else image[0].numpy()
     scale = side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     square = Image.new("RGB", (side, side), "white")

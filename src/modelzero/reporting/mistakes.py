@@ -54,14 +54,14 @@ class Confused:
     share: float
 
 
-def surest_mistakes(run: Run, most: int) -> list[Mistake]:
+def most_confident_mistakes(run: Run, most: int) -> list[Mistake]:
     """Find the wrong predictions with the highest confidence, the most confident first.
 
     The order is that of the log odds of the predicted class, which differ even where probabilities round to 1.
 
     >>> import tempfile, modelzero as mz
     >>> run = mz.train("digits", "centroid", runs_dir=tempfile.mkdtemp())
-    >>> [(each.truth, each.said) for each in surest_mistakes(run, most=2)]
+    >>> [(each.truth, each.said) for each in most_confident_mistakes(run, most=2)]
     [(..., ...), (..., ...)]
 
     Raises:
@@ -87,7 +87,7 @@ def surest_mistakes(run: Run, most: int) -> list[Mistake]:
 
 
 def is_equally_sure(run: Run) -> bool:
-    """Tell whether a run gives the same confidence to all its predictions, as a constant model does.
+    """Return whether a run gives the same confidence to all its predictions, as a constant model does.
 
     >>> import tempfile, modelzero as mz
     >>> is_equally_sure(mz.train("digits", "majority", runs_dir=tempfile.mkdtemp()))

@@ -57,7 +57,7 @@ def _climb(record: LadderRecord) -> list[dict[str, str]]:
 
 
 def _is_own(rung: RungRecord) -> bool:
-    """Tell whether a rung differs from the built-in one of its name."""
+    """Return whether a rung differs from the built-in one of its name."""
     return rung.model is None or rung.name != rung.model or rung_named(rung.model).recipe() != rung.recipe
 
 
@@ -79,7 +79,7 @@ def _train(run: Run) -> list[dict[str, str]]:
 
 
 def _is_altered(recipe: Mapping[str, Any]) -> bool:
-    """Tell whether a setting without an option differs from the built-in rung."""
+    """Return whether a setting without an option differs from the built-in rung."""
     own = rung_named(recipe["model"]).recipe()
     return any(own[name] != recipe.get(name, own[name]) for name in own if name not in _SETTINGS)
 

@@ -52,7 +52,7 @@ class Ladder:
             RunError: there is no ladder, it is damaged, or all its runs are missing.
         """
         path = Path(path)
-        return cls(path, *_still_whole(path, read_ladder_record(path)))
+        return cls(path, *_read_finished(path, read_ladder_record(path)))
 
     def update(self, record: LadderRecord, runs: Sequence[Run]) -> None:
         """Update record and runs; accounts of rungs with the same runs as before are kept."""
@@ -193,7 +193,7 @@ class Ladder:
         return as_html(self.findings)
 
 
-def _still_whole(path: Path, record: LadderRecord) -> tuple[LadderRecord, list[Run]]:
+def _read_finished(path: Path, record: LadderRecord) -> tuple[LadderRecord, list[Run]]:
     """Read the finished runs; missing ones are marked as lost in the record, and can be trained again."""
     runs, lost = [], {}
     finished = [cell.run for cell in record.cells if cell.status == "finished" and cell.run]

@@ -171,7 +171,7 @@ def remove_temporaries(path: Path) -> None:
             left.unlink(missing_ok=True)
 
 
-def read_all(runs_dir: str | Path) -> tuple[list[Run], list[str]]:
+def read_runs(runs_dir: str | Path) -> tuple[list[Run], list[str]]:
     """Read every run in a folder, oldest first; also return an error message for each unreadable one.
 
     Raises:
@@ -214,9 +214,8 @@ def claimed(path: Path, what: str = "a run", *, is_new: bool = False) -> Iterato
 
     Args:
         path: the folder.
-        what: it is of, for messages.
-        is_new: the folder was just created, and nobody else knows it: that it cannot be locked is no reason not to
-            train there.
+        what: `a run` or `a ladder`, for messages.
+        is_new: the folder was just created and no other process knows it, so it is used even if it cannot be locked.
 
     Some network file systems have no locks; there, `refuse_while_written` alone has to notice another process.
 

@@ -180,7 +180,7 @@ def images_at_once(sums: OverUnits, units: Units) -> NDArray[np.float64]:
 
 
 def is_unstable(right: NDArray[np.bool_], units: Units | None = None) -> bool:
-    """Tell whether the seeds of a method lie farther apart than the noise of a finite test set explains.
+    """Return whether the seeds of a method lie farther apart than the noise of a finite test set explains.
 
     `(K - 1) S2 / noise` is then beyond the 99.9 % quantile of chi-squared with K - 1 degrees of freedom. A ratio alone
     would call 4 to 13 % of methods without any seed effect unstable for two or three seeds.

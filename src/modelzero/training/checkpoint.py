@@ -23,7 +23,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from modelzero.errors import RunError, SettingError
+from modelzero.errors import RunError, SettingError, as_number
 from modelzero.runs.folder import write_bytes, write_tensors
 from modelzero.runs.record import Epoch, StoredFile
 from modelzero.runs.seal import fingerprint, sealed, unsealed
@@ -129,9 +129,10 @@ class Checkpoints:
 
 def check_every(seconds: object) -> float:
     """Return the seconds between checkpoints as a float, or raise SettingError unless they are more than 0."""
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+    number = as_number(seconds)
+    if not number > 0:
         raise SettingError(f"checkpoint every {str(seconds)[:40]!r}: expected seconds above 0, such as 60")
-    return float(seconds)
+    return number
 
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
@@ -197,7 +198,7 @@ def last_good(path: Path) -> tuple[Checkpoint | None, list[str]]:
         try:
             return read(described), trouble
         except (ValueError, KeyError, TypeError, FileNotFoundError, SafetensorError) as error:
-            trouble.append(f"{described.stem} is damaged ({error}): resumed from the one before it")
+            trouble.append(f"{described.stem} is damaged ({error}) and was removed")
             _remove(described)
     return None, trouble
 

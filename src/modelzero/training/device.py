@@ -7,6 +7,7 @@ import copy
 import math
 import statistics
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -153,12 +154,14 @@ def use_threads(threads: int) -> Iterator[None]:
 class PeakMemory:
     """The peak memory of this process since the object was created.
 
-    On Linux the kernel's high-water mark is reset first. Elsewhere it covers the whole lifetime of the process.
+    On Linux the kernel's high-water mark is reset first. Elsewhere, and in a thread beside other trainings, it covers
+    the whole lifetime of the process.
     """
 
     def __init__(self) -> None:
-        with contextlib.suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        if threading.current_thread() is threading.main_thread():
+            with contextlib.suppress(OSError):
+                Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
     def bytes(self) -> int | None:
         """Return the bytes, including shared pages; None if the system does not report them."""

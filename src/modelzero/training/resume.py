@@ -41,7 +41,7 @@ from modelzero.training.execute import execute
 
 
 @dataclass(frozen=True, eq=False)
-class Again:
+class Prepared:
     """A recorded run, ready to be executed.
 
     Args:
@@ -155,7 +155,7 @@ def prepare_again(
     model: str | Rung | Callable[..., Any] | None = None,
     *,
     by: str = "mz.resume",
-) -> Again:
+) -> Prepared:
     """Load the data of a record and build its model.
 
     Args:
@@ -188,4 +188,4 @@ def prepare_again(
     check_same_data(record, data)
     learner = spec.learner(data.image_shape, len(data.classes))
     check_same_model(record, learner)
-    return Again(spec, data, learner)
+    return Prepared(spec, data, learner)

@@ -26,7 +26,7 @@ from modelzero.io.processes import Processes, available_cores, in_bundles
 _BLOCK_BYTES, _LEAST_IN_BLOCK, _MOST_IN_BLOCK = 64 << 20, 512, 4096
 _SECONDS = 10.0  # limit for one image
 _FEW = 200  # fewer images do not pay for a second process
-_PICTURES_AT_ONCE, _BYTES_AT_ONCE = 64, 32 << 20
+_IMAGES_AT_ONCE, _BYTES_AT_ONCE = 64, 32 << 20
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,14 @@ class Preprocessing:
         return cls(channels, (height, width), fit)
 
 
-def find_images(paths: Iterable[str], *, go_on: bool = False) -> Iterator[str]:
+def find_images(paths: Iterable[str], *, skip_errors: bool = False) -> Iterator[str]:
     """Yield files as given, and for a folder all images below it, 2.png before 10.png.
 
     In folders, skip hidden files and files without an image extension; do not follow links to folders.
 
     Args:
         paths: files and folders.
-        go_on: yield an unreadable folder, or one without images, instead of raising; decoding it fails.
+        skip_errors: yield an unreadable folder, or one without images, instead of raising; decoding it fails.
 
     Raises:
         DataError: a folder is unreadable, or has no images.
@@ -82,7 +82,7 @@ def find_images(paths: Iterable[str], *, go_on: bool = False) -> Iterator[str]:
         try:
             yield from _some_below(path)
         except DataError:
-            if not go_on:
+            if not skip_errors:
                 raise
             yield path
 
@@ -120,7 +120,7 @@ class Decoder:
         processes = self._one if len(paths) < _FEW else self._all
         images = np.empty((len(paths), made.channels, *made.size), np.uint8)
         reasons: dict[int, str] = {}
-        bundles = in_bundles([_bytes(path) for path in paths], _PICTURES_AT_ONCE, _BYTES_AT_ONCE)
+        bundles = in_bundles([_bytes(path) for path in paths], _IMAGES_AT_ONCE, _BYTES_AT_ONCE)
         for place, answer in processes.each(decode_some, jobs, bundles, _SECONDS):
             if isinstance(answer, str):
                 reasons[place] = answer

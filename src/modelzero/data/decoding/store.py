@@ -43,7 +43,7 @@ MOST_UNREADABLE = 0.01  # as a share of the images
 _SECONDS = 10.0  # limit for one image
 _FEW = 200  # images; fewer are not worth a second process
 # Limits of one bundle for a worker: images, and bytes to read or pixels to decode in about half a second.
-_PICTURES_AT_ONCE, _BYTES_AT_ONCE, _PIXELS_AT_ONCE = 100, 100 << 20, 20_000_000
+_IMAGES_AT_ONCE, _BYTES_AT_ONCE, _PIXELS_AT_ONCE = 100, 100 << 20, 20_000_000
 _BLOCK = 8 << 20  # bytes of pixels in one hash
 # A file that changed so recently may change again without its time changing.
 _SETTLED_SECONDS = 2.0
@@ -144,7 +144,7 @@ def _look_at(items: Sequence[Item], sizes: Sequence[int], processes: Processes, 
     """Read all files; return the hash of each one's bytes, and its header or the reason why it is unreadable."""
     digests, headers, reasons = [""] * len(items), {}, {}
     jobs = [item.content for item in items]
-    bundles = in_bundles(sizes, _PICTURES_AT_ONCE, _BYTES_AT_ONCE)
+    bundles = in_bundles(sizes, _IMAGES_AT_ONCE, _BYTES_AT_ONCE)
     with _bar("reading", len(items), progress) as bar:
         for place, answer in processes.each(look_at_files, jobs, bundles, _SECONDS):
             bar.update()
@@ -182,7 +182,7 @@ def _decode(
     with _room(folder, shape) as temporary:
         jobs = [(items[place].content, row, str(temporary), shape, fit) for row, place in enumerate(places)]
         pixels = [headers[place].height * headers[place].width for place in places]
-        bundles = in_bundles(pixels, _PICTURES_AT_ONCE, _PIXELS_AT_ONCE)
+        bundles = in_bundles(pixels, _IMAGES_AT_ONCE, _PIXELS_AT_ONCE)
         failed: dict[int, str] = {}
         with _bar("decoding", len(jobs), progress) as bar:
             for row, why in processes.each(decode_files, jobs, bundles, _SECONDS):

@@ -28,7 +28,7 @@ _OTHERS = """
     .doc .docx .xls .xlsx .npy .npz .mat .h5 .hdf5 .parquet .arrow .pkl .pickle .pt .pth .ckpt .onnx .safetensors .zip
     .tar .gz .tgz .bz2 .xz .zst .7z .rar .mp4 .avi .mov .mkv .webm .wav .mp3 .db .sqlite .lock .part .tmp .md5 .sha256
 """
-_PICTURE_ENDINGS = frozenset([".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff"])
+_IMAGE_ENDINGS = frozenset([".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff"])
 _OTHER_ENDINGS = frozenset(_OTHERS.split())
 
 
@@ -234,7 +234,7 @@ def has_class_folders(root: Path) -> bool:
     found = set()
     for folder, folders, files in os.walk(root):
         folders[:] = [name for name in folders if not is_junk(name)]
-        if folder != str(root) and any(ending(name) in _PICTURE_ENDINGS for name in files):
+        if folder != str(root) and any(ending(name) in _IMAGE_ENDINGS for name in files):
             found.add(folder)
             if len(found) > 1:
                 return True

@@ -17,8 +17,8 @@ from modelzero.data.sets.published import Arrays, File, check, turn
 from modelzero.errors import DataError
 from modelzero.text import reason
 
-_PICTURE = (32, 32, 3)
-_MOST_PICTURES = 600_000  # "extra", the largest split, has 531,131
+_IMAGE_SHAPE = (32, 32, 3)
+_MOST_IMAGES = 600_000  # "extra", the largest split, has 531,131
 _LABEL_KINDS = ("uint8", "double")  # published as bytes; by default MATLAB saves whole numbers as doubles
 _ZERO = 10
 
@@ -66,9 +66,9 @@ def _read_mat(path: Path) -> dict[str, NDArray[Any]]:
 def _check_variables(found: dict[str, tuple[tuple[int, ...], str]], path: Path) -> None:
     """Refuse variables whose shape or type differs from the published ones, before allocating memory."""
     shape, kind = found.get("X", ((), "missing"))
-    count = shape[-1] if len(shape) == len(_PICTURE) + 1 else 0
-    if (shape[:-1], kind) != (_PICTURE, "uint8") or not 1 <= count <= _MOST_PICTURES:
-        raise DataError(f"{path}: X is {kind} {list(shape)}: expected uint8 {[*_PICTURE, 'N']}, as published")
+    count = shape[-1] if len(shape) == len(_IMAGE_SHAPE) + 1 else 0
+    if (shape[:-1], kind) != (_IMAGE_SHAPE, "uint8") or not 1 <= count <= _MOST_IMAGES:
+        raise DataError(f"{path}: X is {kind} {list(shape)}: expected uint8 {[*_IMAGE_SHAPE, 'N']}, as published")
     shape, kind = found.get("y", ((), "missing"))
     if shape != (count, 1) or kind not in _LABEL_KINDS:
         raise DataError(f"{path}: y is {kind} {list(shape)}: expected uint8 {[count, 1]}, as published")

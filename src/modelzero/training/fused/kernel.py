@@ -138,30 +138,30 @@ def _ask_for(images, labels, order, start, first, last):
     pixels = images.shape[1]
     everything = images.reshape(-1)
     for place in range(start + first, min(start + last, len(order))):
-        picture = order[place] * pixels
+        begin = order[place] * pixels
         fetch(labels, order[place])
         for at in range(0, pixels, 64):
-            fetch(everything, picture + at)
-        fetch(everything, picture + pixels - 1)  # its last cache line, as the image may not be aligned
+            fetch(everything, begin + at)
+        fetch(everything, begin + pixels - 1)  # its last cache line, as the image may not be aligned
 
 
 @njit
-def _gather(images, order, start, first, last, pictures, row_length):
+def _gather(images, order, start, first, last, batch_images, row_length):
     """Gather the images of a batch."""
     pixels = images.shape[1]
     everything = images.reshape(-1)
     for row in range(first, last):
-        copy(pictures, row * row_length, everything, order[start + row] * pixels, pixels)
+        copy(batch_images, row * row_length, everything, order[start + row] * pixels, pixels)
 
 
 @njit
-def _forward(layers, weights, pictures, values, first, last):
+def _forward(layers, weights, batch_images, values, first, last):
     for layer in range(len(layers)):
         inputs, _, row, out_row, _, _, units, broad_blocks, at, bias, relu, from_, to, _ = layers[layer]
         result, count = to + first * out_row, _whole_vectors(inputs)
         if layer == 0:
             _inner_product(
-                pictures, first * row, row, weights, at, row, values, result, out_row, last - first, broad_blocks,
+                batch_images, first * row, row, weights, at, row, values, result, out_row, last - first, broad_blocks,
                 units, count, _SCALE, bias, relu != 0,
             )  # fmt: skip
         else:
@@ -178,9 +178,9 @@ def _loss(layers, labels, order, start, first, last, size, smoothing, values, de
     spread = smoothing / np.float32(classes)
     share = _ONE / np.float32(size)
     units = _whole_vectors(classes)
-    for picture in range(first, last):
-        z, d = results + picture * out_row, at + picture * out_row
-        label = labels[order[start + picture]]
+    for image in range(first, last):
+        z, d = results + image * out_row, at + image * out_row
+        label = labels[order[start + image]]
         top, logits = values[z], values[z]
         for unit in range(1, classes):
             value = values[z + unit]
@@ -189,12 +189,12 @@ def _loss(layers, labels, order, start, first, last, size, smoothing, values, de
         best = 0
         for unit in range(classes - 1, -1, -1):  # the first of equal ones
             best = unit if values[z + unit] == top else best
-        rights[picture] = best == label
+        rights[image] = best == label
         exponentials(deltas, d, values, z, units, top)
         total = _ZERO
         for unit in range(classes):
             total += deltas[d + unit]
-        losses[picture] = math.log(total) + top - (_ONE - smoothing) * values[z + label] - spread * logits
+        losses[image] = math.log(total) + top - (_ONE - smoothing) * values[z + label] - spread * logits
         each = share / total
         for unit in range(classes):
             deltas[d + unit] = deltas[d + unit] * each - spread * share
@@ -231,7 +231,7 @@ def _pass_back(layers, weights, values, deltas, first, last):
 @njit
 def _update(
     layers,
-    pictures,
+    batch_images,
     values,
     deltas,
     weights,
@@ -252,7 +252,7 @@ def _update(
         _, outputs, row, out_row, rows, tall_blocks, _, _, at, bias, _, from_, _, here = layers[layer]
         if layer == 0:
             _descend(
-                deltas, here, out_row, pictures, 0, row, weights, velocity, at, rows, tall_blocks, size,
+                deltas, here, out_row, batch_images, 0, row, weights, velocity, at, rows, tall_blocks, size,
                 _SCALE, rate, plain, momentum, by_gradient, by_speed, decay, part, parts,
             )  # fmt: skip
         else:
@@ -264,8 +264,8 @@ def _update(
             units = _whole_vectors(outputs)
             for unit in range(units):
                 bias_gradient[unit] = _ZERO
-            for picture in range(size):
-                add_row(bias_gradient, 0, deltas, here + picture * out_row, units)
+            for image in range(size):
+                add_row(bias_gradient, 0, deltas, here + image * out_row, units)
             for unit in range(units):
                 pull = bias_gradient[unit] + decay * weights[bias + unit]
                 speed = momentum * velocity[bias + unit] + pull
@@ -285,8 +285,8 @@ def _wait(counter, others):
 
 
 def _train_steps(
-    images, labels, order, first, count, batch, layers, weights, velocity, pictures, values, deltas, bias_gradient,
-    rates, momentum, nesterov, decay, smoothing, picture_losses, picture_rights, losses, rights, part, parts, counter,
+    images, labels, order, first, count, batch, layers, weights, velocity, batch_images, values, deltas, bias_gradient,
+    rates, momentum, nesterov, decay, smoothing, image_losses, image_rights, losses, rights, part, parts, counter,
 ):  # fmt: skip
     waits = 0
     for step in range(first, first + count):
@@ -296,11 +296,11 @@ def _train_steps(
         # Images are scattered in memory, so those of the next batch are prefetched now, a third at a time: a core can
         # have only a limited number of loads in flight.
         third, ahead = (high - low + 2) // 3, start + size
-        _gather(images, order, start, low, high, pictures, layers[0, ROW])
+        _gather(images, order, start, low, high, batch_images, layers[0, ROW])
         _ask_for(images, labels, order, ahead, low, low + third)
-        _forward(layers, weights, pictures, values, low, high)
+        _forward(layers, weights, batch_images, values, low, high)
         _ask_for(images, labels, order, ahead, low + third, low + 2 * third)
-        _loss(layers, labels, order, start, low, high, size, smoothing, values, deltas, picture_losses, picture_rights)
+        _loss(layers, labels, order, start, low, high, size, smoothing, values, deltas, image_losses, image_rights)
         _pass_back(layers, weights, values, deltas, low, high)
         _ask_for(images, labels, order, ahead, low + 2 * third, high)
         if parts > 1:
@@ -308,13 +308,13 @@ def _train_steps(
             _wait(counter, waits)
         if part == 0:
             total, right = 0.0, 0
-            for picture in range(size):
-                total += picture_losses[picture]
-                right += picture_rights[picture]
+            for image in range(size):
+                total += image_losses[image]
+                right += image_rights[image]
             losses[step], rights[step] = total / size, right
         _update(
             layers,
-            pictures,
+            batch_images,
             values,
             deltas,
             weights,
@@ -333,15 +333,15 @@ def _train_steps(
             _wait(counter, waits)
 
 
-def _predict(images, order, first, last, batch, layers, weights, pictures, values, logits):
+def _predict(images, order, first, last, batch, layers, weights, batch_images, values, logits):
     _, classes, _, out_row, _, _, _, _, _, _, _, _, results, _ = layers[len(layers) - 1]
     for start in range(first, last, batch):
         size = min(batch, last - start)
-        _gather(images, order, start, 0, size, pictures, layers[0, ROW])
-        _forward(layers, weights, pictures, values, 0, size)
-        for picture in range(size):
+        _gather(images, order, start, 0, size, batch_images, layers[0, ROW])
+        _forward(layers, weights, batch_images, values, 0, size)
+        for image in range(size):
             for unit in range(classes):
-                logits[start + picture, unit] = values[results + picture * out_row + unit]
+                logits[start + image, unit] = values[results + image * out_row + unit]
 
 
 def _compiled(signature: str, function: Callable[..., None]) -> Any:
