@@ -23,7 +23,7 @@ def session_cache(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _own_surroundings(tmp_path, monkeypatch, session_cache):
     """Each test works in a folder of its own, without the user's settings, and leaves the random numbers alone."""
-    for module in ("modelzero.results.leaks", "modelzero.data.decoding.store", "modelzero.data.sets.digits"):
+    for module in ("modelzero.data.auditing.searched", "modelzero.data.decoding.store", "modelzero.data.sets.digits"):
         monkeypatch.setattr(f"{module}.cache_folder", lambda: session_cache)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MODELZERO_DATA", raising=False)

@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import modelzero as mz
 from helpers import Inline, start
+from modelzero.cli import app
 
 # Some ten thousand steps: nothing that is sent arrives after the end.
 LONG = ["train", "digits", "--model", "convnet", "--epochs", "2000", "--threads", "1"]
@@ -159,7 +161,7 @@ def test_what_cannot_be_resumed_is_refused_in_one_line(digits):
         (["replay", "nothing"], "no run 'nothing'"),
         (["train", "digits", "--checkpoint-every", "soon"], "checkpoint every"),
     ):
-        code, out, err = modelzero(*words)
-        assert (code, out) == (2, ""), words
-        assert told in err
-        assert err.count("\n") == 1
+        answer = CliRunner().invoke(app, words)
+        assert (answer.exit_code, answer.stdout) == (2, ""), words
+        assert told in answer.stderr
+        assert answer.stderr.count("\n") == 1

@@ -292,3 +292,8 @@ def test_description_of_groups():
     assert described["groups"] == {"by": None, "train": None, "test": 2, "validation": None}
     data = ImageData("a", test, test, CLASSES, grouped_by="column patient")
     assert "groups" not in data.description.as_dict()
+
+
+def test_it_is_shown_in_one_line(digits):
+    """Not by its pixels."""
+    assert repr(digits) == "ImageData('digits', 1,437 training and 360 test images of 1x8x8, 10 classes)"

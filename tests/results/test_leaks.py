@@ -11,6 +11,7 @@ import torch
 
 import modelzero as mz
 from helpers import climb
+from modelzero.data.auditing import searched
 from modelzero.io.json import to_json
 from modelzero.results import leaks
 from modelzero.results.comparison import compare_accounts
@@ -21,8 +22,7 @@ from modelzero.runs.record import Leaks
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path):
     """Nothing is known from other tests."""
-    monkeypatch.setattr(leaks, "cache_folder", lambda: tmp_path / "cache")
-    return tmp_path / "cache" / "leaks"
+    monkeypatch.setattr(searched, "cache_folder", lambda: tmp_path / "cache")
 
 
 @pytest.fixture(scope="module")
@@ -133,18 +133,3 @@ def test_the_search_leaves_torch_its_threads(leaky):
     threads = torch.get_num_threads()
     look_for_leaks(leaky, search=True, seconds=None)
     assert torch.get_num_threads() == threads
-
-
-def test_a_search_is_done_once_for_the_same_pictures(digits, monkeypatch, cache):
-    """What it found is kept under the fingerprint; a damaged file is as good as none."""
-    calls = []
-    original = leaks.audit
-    monkeypatch.setattr(leaks, "audit", lambda *args, **kwargs: calls.append(1) or original(*args, **kwargs))
-    first = leaks.look_for_leaks(digits, search=None, seconds=None)
-    assert leaks.look_for_leaks(digits, search=None, seconds=None) == first
-    assert len(calls) == 1
-    (kept,) = cache.iterdir()
-    kept.write_text(kept.read_text()[:-20])
-    assert leaks.look_for_leaks(digits, search=True, seconds=None) == first
-    assert len(calls) == 2
-    assert not leaks.look_for_leaks(digits, search=False, seconds=None).searched

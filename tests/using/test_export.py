@@ -201,7 +201,7 @@ def test_what_is_no_onnx_file(content, whole, written, run_of, refuses):
 
 def test_files_of_other_runs_and_kinds(written, run_of, tmp_path, refuses):
     """A file is checked against its own run; a torch program is not read at all, for that may run code."""
-    with refuses(ExportError, "of another run"):
+    with refuses(ExportError, "belongs to another run"):
         check(run_of("model1"), written)
     with refuses(mz.SettingError, "can run any code"):
         check(run_of("softmax"), tmp_path / "x.pt2")

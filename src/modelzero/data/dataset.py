@@ -14,7 +14,7 @@ from torch import Tensor
 
 from modelzero.data.description import DataDescription, DrawnSplit, GroupCounts
 from modelzero.data.options import Origin
-from modelzero.errors import DataError
+from modelzero.errors import DataError, counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +157,11 @@ class ImageData:
         if present < 2:
             only = self.classes[int(self.train.labels[0])]
             raise DataError(f"every training image belongs to one class ({only!r}): expected at least two classes")
+
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.image_shape))
+        sizes = f"{len(self.train):,} training and {len(self.test):,} test images"
+        return f"ImageData({self.name!r}, {sizes} of {shape}, {counted(len(self.classes), 'class', 'classes')})"
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -119,7 +119,7 @@ def rung_named(name: str) -> Rung:
     """Find a rung of the ladder by name, or import a user's own from `package.module.Name` or `module:name`.
 
     >>> rung_named("model0").adds
-    "from the chapter: two linear layers in a row, equivalent to one of lower rank"
+    'from the chapter: two linear layers in a row, equivalent to one of lower rank'
     >>> rung_named("sklearn.naive_bayes.GaussianNB").name
     'GaussianNB'
 

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from modelzero.data.auditing.audit import audit
+from modelzero.data.auditing.searched import was_searched
 from modelzero.data.dataset import ImageData
-from modelzero.data.decoding.cache import cache_folder
-from modelzero.io.atomic import write_whole
-from modelzero.io.json import from_json, to_json
 from modelzero.results.account import Account
 from modelzero.runs.record import Leaks
 
-# Incremented when the search would find other images.
-VERSION = 2
 # Largest number of pairs of a test image with another image for which a climb searches for near duplicates by
 # default, and pairs per second: 60 million on two cores of an AMD EPYC with Fashion-MNIST, half of that to be safe.
 MOST_PAIRS = 1_000_000_000
@@ -37,8 +31,8 @@ class Cleaned:
 def look_for_leaks(data: ImageData, *, search: bool | None, seconds: float | None) -> Leaks:
     """Find the test images that are also among the training images, for the record of a ladder.
 
-    Equal pixels are always searched for, which takes a fraction of a second. Results are kept in the user's cache
-    folder, under the fingerprint of the data, so each dataset is searched once.
+    Equal pixels are always searched for, which takes a fraction of a second. Near duplicates are searched for once per
+    dataset; see `audit`.
 
     >>> import modelzero as mz
     >>> look_for_leaks(mz.load("digits"), search=None, seconds=None)
@@ -50,19 +44,18 @@ def look_for_leaks(data: ImageData, *, search: bool | None, seconds: float | Non
         seconds: rest of the budget; None without one.
     """
     pairs = (len(data.train) + len(data.test)) * len(data.test)
-    kept = cache_folder() / "leaks" / f"{data.fingerprint}-{VERSION}.json"
-    if search is not False and (known := _read(kept)) is not None:
-        return known
     why = None
     if search is False:
         why = "not searched for, as requested"
+    elif was_searched(data):
+        pass
     elif search is None and pairs > MOST_PAIRS:
         why = f"not searched for, because {pairs:,} pairs would take long (use --audit)"
     elif search is None and seconds is not None and seconds < pairs / _PAIRS_PER_SECOND:
         why = "not searched for, because the budget ended (use modelzero data)"
     found = audit(data, near=why is None, progress=False)  # a progress bar would break the live table
     exact = {place[1] for _, place in found.across("train", "test")}
-    leaks = Leaks(
+    return Leaks(
         searched=why is None,
         why=why,
         exact=len(exact),
@@ -70,20 +63,6 @@ def look_for_leaks(data: ImageData, *, search: bool | None, seconds: float | Non
         positions=list(found.leaked),
         test_clusters=None if found.test_clusters is None else [list(each) for each in found.test_clusters],
     )
-    if why is None:
-        with contextlib.suppress(OSError):  # without a writable cache only time is lost
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(kept, to_json(leaks).encode())
-    return leaks
-
-
-def _read(path: Path) -> Leaks | None:
-    """Read the result of an earlier search; None if there is none, or if it is damaged."""
-    try:
-        known = Leaks(**from_json(path.read_text(encoding="utf-8")))
-        return known if known.searched and all(isinstance(place, int) for place in known.positions) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def without_leaks(rungs: Sequence[Account], positions: Sequence[int]) -> list[Cleaned]:

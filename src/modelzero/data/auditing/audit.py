@@ -11,7 +11,8 @@ from typing import Any
 
 from modelzero.data.auditing.duplicates import constant_and_faint, same_pixels
 from modelzero.data.auditing.hints import GroupHint, clusters_of, hint_of
-from modelzero.data.auditing.near import NearPair, near_duplicates, near_duplicates_within
+from modelzero.data.auditing.near import NearPair
+from modelzero.data.auditing.searched import near_duplicates_of
 from modelzero.data.dataset import ImageData, Split
 from modelzero.errors import DataError, counted
 
@@ -226,8 +227,9 @@ def audit(data: ImageData, *, near: bool = True, progress: bool | None = None) -
 
     Args:
         data: the dataset, as returned by `mz.load`.
-        near: search for near duplicates. This takes about ten seconds for 60,000 + 10,000 images; the time is
-            proportional to the number of test images times that of all images.
+        near: search for near duplicates. The time is proportional to the number of test images times that of all
+            images, some ten seconds for 60,000 + 10,000. The result is kept in the user's cache folder, under the
+            fingerprint of the data, so each dataset is searched once.
         progress: show a bar during that search; None means only in a terminal.
 
     Returns:
@@ -247,13 +249,14 @@ def audit(data: ImageData, *, near: bool = True, progress: bool | None = None) -
             places += [(name, position) for position in positions.tolist()]
     names = list(splits)
     same = same_pixels([split.images for split in splits.values()])
-    clusters = _clusters(data, same, progress) if near else None
+    found = near_duplicates_of(data, progress=progress) if near else None
+    clusters = None if found is None else _clusters(data, same, found.within)
     return Audit(
         data=data,
         constant=tuple(constant),
         faint=tuple(faint),
         same=tuple(tuple((names[number], position) for number, position in group) for group in same),
-        near=tuple(near_duplicates(data.train.images, data.test.images, progress=progress)) if near else None,
+        near=None if found is None else found.across,
         test_clusters=clusters,
         grouping=hint_of(data, clusters),
         seconds=time.perf_counter() - began,
@@ -261,13 +264,13 @@ def audit(data: ImageData, *, near: bool = True, progress: bool | None = None) -
 
 
 def _clusters(
-    data: ImageData, same: Sequence[Sequence[tuple[int, int]]], progress: bool | None
+    data: ImageData, same: Sequence[Sequence[tuple[int, int]]], near: Sequence[tuple[int, int]]
 ) -> tuple[tuple[int, ...], ...]:
-    """Find the clusters of test images, given the groups of equal ones as `same_pixels` finds them."""
+    """Find the clusters of test images, given the groups of equal ones and the pairs of nearly equal ones."""
     number = list(_splits(data)).index("test")
     equal = [[position for split, position in group if split == number] for group in same]
     pairs = [(group[0], position) for group in equal for position in group[1:]]
-    return clusters_of(pairs + near_duplicates_within(data.test.images, progress=progress))
+    return clusters_of([*pairs, *near])
 
 
 def _splits(data: ImageData) -> dict[str, Split]:

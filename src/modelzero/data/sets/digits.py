@@ -25,7 +25,7 @@ def digits() -> ImageData:
     in the cache: the import of scikit-learn takes 2.3 s (1.9.0), longer than many trainings on them.
 
     >>> digits()
-    ImageData('digits', 1437 train, 360 test, 10 classes, 1x8x8)
+    ImageData('digits', 1,437 training and 360 test images of 1x8x8, 10 classes)
     """
     kept = cache_folder() / "digits" / f"{_FINGERPRINT[:16]}.safetensors"
     with contextlib.suppress(OSError, SafetensorError, KeyError):
