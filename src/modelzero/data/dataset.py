@@ -169,6 +169,12 @@ class ImageData:
         channels, height, width = self.train.images.shape[1:]
         return channels, height, width
 
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The splits by name: train, test, and validation if there is one."""
+        splits = {"train": self.train, "test": self.test}
+        return splits if self.validation is None else {**splits, "validation": self.validation}
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256, in hex, of class names, labels and decoded pixels of both splits.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from modelzero.data.auditing.audit import Audit, Place
+from modelzero.data.auditing.audit import Audit
+from modelzero.data.auditing.searched import Place
 from modelzero.reporting.grid import tile
 from modelzero.text import plain
 

@@ -31,8 +31,7 @@ class Cleaned:
 def look_for_leaks(data: ImageData, *, search: bool | None, seconds: float | None) -> Leaks:
     """Find the test images that are also among the training images, for the record of a ladder.
 
-    Equal pixels are always searched for, which takes a fraction of a second. Near duplicates are searched for once per
-    dataset; see `audit`.
+    Equal pixels are always searched for, which takes some seconds at most. Each dataset is searched once; see `audit`.
 
     >>> import modelzero as mz
     >>> look_for_leaks(mz.load("digits"), search=None, seconds=None)

@@ -9,19 +9,16 @@ from functools import cached_property
 from itertools import combinations
 from typing import Any
 
-from modelzero.data.auditing.duplicates import constant_and_faint, same_pixels
 from modelzero.data.auditing.hints import GroupHint, clusters_of, hint_of
 from modelzero.data.auditing.near import NearPair
-from modelzero.data.auditing.searched import near_duplicates_of
-from modelzero.data.dataset import ImageData, Split
+from modelzero.data.auditing.searched import Place, searched
+from modelzero.data.dataset import ImageData
 from modelzero.errors import DataError, counted
 
 # Accuracy alone misleads if the largest class has more than this many times the images of the smallest.
 IMBALANCED = 10.0
 # `as_dict` cuts lists to this length, but not the counts beside them.
 MOST_LISTED = 100
-
-Place = tuple[str, int]  # a split's name and a position in it
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ class Audit:
     def counts(self) -> dict[str, list[int]]:
         """Images of each class in each split, in label order."""
         n = len(self.data.classes)
-        return {name: split.labels.bincount(minlength=n).tolist() for name, split in _splits(self.data).items()}
+        return {name: split.labels.bincount(minlength=n).tolist() for name, split in self.data.splits.items()}
 
     @property
     def imbalance(self) -> float:
@@ -93,11 +90,11 @@ class Audit:
 
     def label(self, place: Place) -> int:
         """Return the label of an image."""
-        return int(_splits(self.data)[place[0]].labels[place[1]])
+        return int(self.data.splits[place[0]].labels[place[1]])
 
     def name(self, place: Place) -> str:
         """Return the name of an image, or else its split and position, counted from 0."""
-        names = _splits(self.data)[place[0]].names
+        names = self.data.splits[place[0]].names
         return f"{place[0]} {place[1]}" if names is None else names[place[1]]
 
     def leaked_pairs(self) -> list[tuple[Place, Place]]:
@@ -132,12 +129,12 @@ class Audit:
         for kind, places in (("of one colour", self.constant), ("nearly of one colour", self.faint)):
             if places:
                 said.append(f"{_count(len(places), 'image')} {kind}{self._such_as(places)}.")
-        for split in _splits(self.data):
+        for split in self.data.splits:
             groups = self.within(split)
             if groups:
                 again = sum(len(group) - 1 for group in groups)
                 said.append(f"{_count(again, f'{split} image')} repeated within that split{self._such_as(groups[0])}.")
-        for first, second in combinations(_splits(self.data), 2):
+        for first, second in combinations(self.data.splits, 2):
             pairs = self.across(first, second)
             if pairs:
                 said.append(f"{_count(len(pairs), f'{second} image')} also in {first}{self._such_as(pairs[0])}.")
@@ -164,7 +161,7 @@ class Audit:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the findings as a dict for JSON; lists are cut to 100 items, the counts beside them are not."""
-        splits = list(_splits(self.data))
+        splits = list(self.data.splits)
         near = self.near or ()
         return {
             "counts": self.counts,
@@ -241,42 +238,25 @@ def audit(data: ImageData, *, near: bool = True, progress: bool | None = None) -
     if not isinstance(data, ImageData):
         raise DataError(f"data of type {type(data).__name__}: expected an ImageData, as returned by mz.load")
     began = time.perf_counter()
-    splits = _splits(data)
-    constant: list[Place] = []
-    faint: list[Place] = []
-    for name, split in splits.items():
-        for places, positions in zip((constant, faint), constant_and_faint(split.images), strict=True):
-            places += [(name, position) for position in positions.tolist()]
-    names = list(splits)
-    same = same_pixels([split.images for split in splits.values()])
-    found = near_duplicates_of(data, progress=progress) if near else None
-    clusters = None if found is None else _clusters(data, same, found.within)
+    found = searched(data, near=near, progress=progress)
+    clusters = None if found.within is None else _clusters(found.same, found.within)
     return Audit(
         data=data,
-        constant=tuple(constant),
-        faint=tuple(faint),
-        same=tuple(tuple((names[number], position) for number, position in group) for group in same),
-        near=None if found is None else found.across,
+        constant=found.constant,
+        faint=found.faint,
+        same=found.same,
+        near=found.across,
         test_clusters=clusters,
         grouping=hint_of(data, clusters),
         seconds=time.perf_counter() - began,
     )
 
 
-def _clusters(
-    data: ImageData, same: Sequence[Sequence[tuple[int, int]]], near: Sequence[tuple[int, int]]
-) -> tuple[tuple[int, ...], ...]:
+def _clusters(same: Sequence[Sequence[Place]], near: Sequence[tuple[int, int]]) -> tuple[tuple[int, ...], ...]:
     """Find the clusters of test images, given the groups of equal ones and the pairs of nearly equal ones."""
-    number = list(_splits(data)).index("test")
-    equal = [[position for split, position in group if split == number] for group in same]
+    equal = [[position for split, position in group if split == "test"] for group in same]
     pairs = [(group[0], position) for group in equal for position in group[1:]]
     return clusters_of([*pairs, *near])
-
-
-def _splits(data: ImageData) -> dict[str, Split]:
-    """Return the splits by name."""
-    splits = {"train": data.train, "test": data.test}
-    return splits if data.validation is None else {**splits, "validation": data.validation}
 
 
 def _count(count: int, one: str, more: str | None = None) -> str:
