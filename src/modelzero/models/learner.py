@@ -20,6 +20,7 @@ from modelzero.models.defaults import HIDDEN_UNITS
 from modelzero.models.fitted import Fitted
 from modelzero.models.graphs import exportable
 from modelzero.models.rungs import Rung
+from modelzero.models.standardise import Standardise, standardised
 from modelzero.models.summary import Layer, layers, parameters
 
 Epoch = TypeVar("Epoch", covariant=True)
@@ -71,6 +72,9 @@ class Learner:
     def fit(self, split: Split) -> None:
         """Fit a model without gradient steps to the training split."""
         raise NotImplementedError
+
+    def measure(self, split: Split) -> None:
+        """Take from the training split what a model needs before its gradient steps; repeating it changes nothing."""
 
     def logits(self, images: Tensor) -> Tensor:
         """Return the logits, float32 [N, classes], of images uint8 [N, C, H, W], on the CPU."""
@@ -132,6 +136,11 @@ class _Stepped(Learner):
 
     def train(self, trainer: Trainer[Epoch]) -> Iterator[tuple[Epoch, Tensor]]:
         return trainer.by_steps(self.model)
+
+    def measure(self, split: Split) -> None:
+        for layer in self.model.modules():
+            if isinstance(layer, Standardise):
+                layer.measure(split)
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         first: dict[Any, Tensor] = {}
@@ -221,6 +230,8 @@ def learner_of(
         ModelError: see `build`.
     """
     model = build(rung.make, image_shape, classes, hidden_units=hidden_units, seed=seed)
+    if rung.standardise and isinstance(model, nn.Module) and not isinstance(model, Fitted):
+        model = standardised(model, image_shape[0])
     if isinstance(model, Fitted):
         return _Fitted(model, classes, seed)
     return _Stepped(model, classes, seed) if isinstance(model, nn.Module) else _Estimator(model, classes, seed)

@@ -31,6 +31,9 @@ class Recipe:
         label_smoothing: fraction of the target that is spread over all classes, 0 to below 1.
         flip: mirror a random half of each batch, left to right.
         least_steps: minimum number of steps: small datasets get more passes than `epochs`.
+        standardise: subtract each channel's mean and divide by its standard deviation, both of the training split.
+        full_rate_power: mean sum of squares of an image's inputs up to which the learning rate is used as it is. For
+            larger ones it falls in proportion (see `rate_for`). None never changes it.
 
     Raises:
         SettingError: a number or word outside its range.
@@ -46,6 +49,8 @@ class Recipe:
     label_smoothing: float = 0.0
     flip: bool = False
     least_steps: int = 1
+    standardise: bool = False
+    full_rate_power: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "least_steps"):
@@ -53,7 +58,9 @@ class Recipe:
         object.__setattr__(self, "learning_rate", _learning_rate(self.learning_rate))
         for name, limit in (("momentum", 1), ("label_smoothing", 1), ("weight_decay", math.inf)):
             object.__setattr__(self, name, _share(name, getattr(self, name), limit))
-        for name in ("nesterov", "flip"):
+        if self.full_rate_power is not None and not as_number(self.full_rate_power) > 0:
+            raise SettingError(f"full rate power {repr(self.full_rate_power)[:40]}: expected a number above 0, or None")
+        for name in ("nesterov", "flip", "standardise"):
             if not isinstance(getattr(self, name), bool):
                 raise SettingError(f"{name} {repr(getattr(self, name))[:40]}: expected True or False")
         if self.nesterov and not self.momentum:
@@ -76,6 +83,20 @@ class Recipe:
         5
         """
         return max(self.epochs, -(-self.least_steps // self.steps_per_epoch(images)))
+
+    def rate_for(self, power: float) -> float:
+        """Return the learning rate for images with this mean sum of squared inputs, to two digits.
+
+        The curvature of the loss in the first layer grows with the sum of squared inputs, and gradient descent diverges
+        if the rate times the curvature is above 2 (LeCun et al., Efficient BackProp, 1998).
+
+        >>> recipe = Recipe(learning_rate=0.1, full_rate_power=200)
+        >>> recipe.rate_for(160), recipe.rate_for(800)
+        (0.1, 0.025)
+        """
+        if self.full_rate_power is None or power <= self.full_rate_power:
+            return self.learning_rate
+        return float(f"{self.learning_rate * self.full_rate_power / power:.2g}")
 
     def learning_rate_at(self, step: int, steps: int) -> float:
         """Return the learning rate of a step, counted from 0, of `steps` in total.

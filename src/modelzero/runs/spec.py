@@ -71,6 +71,8 @@ class Spec:
         known = {each.name for each in fields(Recipe)}
         # The recipe of a model without gradient steps has that model's own parameters, some with the same names.
         settled = {key: value for key, value in recipe.items() if key in known} if record.engine else {}
+        if settled:  # settings that are newer than the record had no effect then
+            settled = Recipe().recipe() | settled
         return cls(
             rung=replace(rung, name=record.model, **settled),
             seed=record.seed,

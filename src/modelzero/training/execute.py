@@ -94,6 +94,7 @@ def execute(
     with contextlib.ExitStack() as stack:
         if learner is None:
             learner = spec.learner(data.image_shape, len(data.classes))
+        learner.measure(data.train)
         stopping = stack.enter_context(noted()) if learner.by_steps else never
         stack.enter_context(own_random_numbers(spec.engine))
         listener: Progress = Silence()

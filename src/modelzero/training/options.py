@@ -44,8 +44,12 @@ class TrainOptions:
             if getattr(self, name) not in known:
                 raise SettingError(f"{name} {getattr(self, name)!r}: expected one of {', '.join(known)}")
 
-    def recipe(self) -> dict[str, int | float]:
+    def recipe(self) -> dict[str, int | float | None]:
         """Return the settings that replace those of the rung's recipe."""
         names = ("epochs", "batch_size", "learning_rate")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        return given | ({"least_steps": 1} if "epochs" in given else {})
+        if "epochs" in given:
+            given["least_steps"] = 1
+        if "learning_rate" in given:
+            given["full_rate_power"] = None
+        return given

@@ -13,6 +13,7 @@ from modelzero.errors import SettingError
 from modelzero.models.learner import Learner
 from modelzero.models.randomness import randomness_of
 from modelzero.models.rungs import Rung
+from modelzero.models.standardise import input_power
 from modelzero.runs.spec import Spec
 from modelzero.training.device import (
     FUSED_THREADS_WORTH_IT,
@@ -57,7 +58,9 @@ def settle(rung: Rung, learner: Learner, data: ImageData, options: TrainOptions,
         ladder=ladder,
     )
     if not learner.by_steps:
-        needless = sorted((given.keys() - {"least_steps"}) | ({"engine"} if options.engine != "auto" else set()))
+        needless = sorted(
+            (given.keys() - {"least_steps", "full_rate_power"}) | ({"engine"} if options.engine != "auto" else set())
+        )
         if needless:
             raise SettingError(
                 f"{' and '.join(needless).replace('_', ' ')} given: {rung.name} is fitted in one go and has no such "
@@ -77,6 +80,16 @@ def _settled_by_steps(spec: Spec, learner: Learner, data: ImageData, options: Tr
         steps = rung.steps_per_epoch(len(data.train))
         derived["epochs"] = f"{epochs}: {steps} steps each, to reach at least {rung.least_steps} steps"
         rung = replace(rung, epochs=epochs)
+    power = input_power(data.train, standardised=rung.standardise)
+    rate = rung.rate_for(power)
+    if rate != rung.learning_rate:
+        derived["learning_rate"] = (
+            f"{rate:g}: {rung.learning_rate:g} for images whose inputs have a mean sum of squares of up to "
+            f"{rung.full_rate_power:,.0f}; it is {power:,.0f} here"
+        )
+        rung = replace(rung, learning_rate=rate)
+    if rung.standardise:
+        derived["standardise"] = "by mean and standard deviation of each channel of the training split"
     engine, derived["engine"] = choose_engine(options.engine, module, rung, options.device)
     threads = options.threads
     if threads is None:

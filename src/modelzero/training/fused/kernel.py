@@ -4,7 +4,8 @@ The same arithmetic as in `training/loop.py`, which is the one to read first; nu
 sums are added in another order. All arrays are flat; rows are padded with zeros to whole blocks, and a table holds the
 position of each layer's parts:
 
-    images              the uint8 images of the batch [batch, padded pixels]; the products are scaled
+    images              the images of the batch [batch, padded pixels]: as uint8, where the products are scaled, or
+                        standardised, as float32
     weights, velocity   for each layer its matrix [padded outputs, padded inputs], as in torch, then its biases
     values              the output of each layer [batch, padded outputs]
     deltas              the derivative of the loss with respect to it
@@ -17,11 +18,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.extending import overload
 
 from modelzero.training.fused.tiles import (
     LANES,
@@ -145,13 +148,39 @@ def _ask_for(images, labels, order, start, first, last):
         fetch(everything, begin + pixels - 1)  # its last cache line, as the image may not be aligned
 
 
-@njit
-def _gather(images, order, start, first, last, batch_images, row_length):
-    """Gather the images of a batch."""
-    pixels = images.shape[1]
-    everything = images.reshape(-1)
-    for row in range(first, last):
-        copy(batch_images, row * row_length, everything, order[start + row] * pixels, pixels)
+def _gather(images, levels, order, start, first, last, batch_images, row_length):
+    """Gather the images of a batch: as bytes, or as floats by the value of each level in each channel [C, 256]."""
+
+
+@overload(_gather)
+def _gather_as(images, levels, order, start, first, last, batch_images, row_length):  # noqa: ARG001
+    def as_bytes(images, levels, order, start, first, last, batch_images, row_length):  # noqa: ARG001
+        pixels = images.shape[1]
+        everything = images.reshape(-1)
+        for row in range(first, last):
+            copy(batch_images, row * row_length, everything, order[start + row] * pixels, pixels)
+
+    def as_floats(images, levels, order, start, first, last, batch_images, row_length):
+        pixels = images.shape[1] // len(levels)
+        for row in range(first, last):
+            image = images[order[start + row]]
+            for channel in range(len(levels)):
+                values = levels[channel]
+                at = channel * pixels
+                for pixel in range(at, at + pixels):
+                    batch_images[row * row_length + pixel] = values[image[pixel]]
+
+    return as_bytes if batch_images.dtype == types.uint8 else as_floats
+
+
+def _scale(batch_images):
+    """Return what the images of a batch are multiplied with: bytes have to be brought to [0, 1]."""
+
+
+@overload(_scale)
+def _scale_of(batch_images):
+    scale = _SCALE if batch_images.dtype == types.uint8 else _ONE
+    return lambda batch_images: scale  # noqa: ARG005
 
 
 @njit
@@ -162,7 +191,7 @@ def _forward(layers, weights, batch_images, values, first, last):
         if layer == 0:
             _inner_product(
                 batch_images, first * row, row, weights, at, row, values, result, out_row, last - first, broad_blocks,
-                units, count, _SCALE, bias, relu != 0,
+                units, count, _scale(batch_images), bias, relu != 0,
             )  # fmt: skip
         else:
             _inner_product(
@@ -253,7 +282,7 @@ def _update(
         if layer == 0:
             _descend(
                 deltas, here, out_row, batch_images, 0, row, weights, velocity, at, rows, tall_blocks, size,
-                _SCALE, rate, plain, momentum, by_gradient, by_speed, decay, part, parts,
+                _scale(batch_images), rate, plain, momentum, by_gradient, by_speed, decay, part, parts,
             )  # fmt: skip
         else:
             _descend(
@@ -285,8 +314,9 @@ def _wait(counter, others):
 
 
 def _train_steps(
-    images, labels, order, first, count, batch, layers, weights, velocity, batch_images, values, deltas, bias_gradient,
-    rates, momentum, nesterov, decay, smoothing, image_losses, image_rights, losses, rights, part, parts, counter,
+    images, levels, labels, order, first, count, batch, layers, weights, velocity, batch_images, values, deltas,
+    bias_gradient, rates, momentum, nesterov, decay, smoothing, image_losses, image_rights, losses, rights, part, parts,
+    counter,
 ):  # fmt: skip
     waits = 0
     for step in range(first, first + count):
@@ -296,7 +326,7 @@ def _train_steps(
         # Images are scattered in memory, so those of the next batch are prefetched now, a third at a time: a core can
         # have only a limited number of loads in flight.
         third, ahead = (high - low + 2) // 3, start + size
-        _gather(images, order, start, low, high, batch_images, layers[0, ROW])
+        _gather(images, levels, order, start, low, high, batch_images, layers[0, ROW])
         _ask_for(images, labels, order, ahead, low, low + third)
         _forward(layers, weights, batch_images, values, low, high)
         _ask_for(images, labels, order, ahead, low + third, low + 2 * third)
@@ -333,11 +363,11 @@ def _train_steps(
             _wait(counter, waits)
 
 
-def _predict(images, order, first, last, batch, layers, weights, batch_images, values, logits):
+def _predict(images, levels, order, first, last, batch, layers, weights, batch_images, values, logits):
     _, classes, _, out_row, _, _, _, _, _, _, _, _, results, _ = layers[len(layers) - 1]
     for start in range(first, last, batch):
         size = min(batch, last - start)
-        _gather(images, order, start, 0, size, batch_images, layers[0, ROW])
+        _gather(images, levels, order, start, 0, size, batch_images, layers[0, ROW])
         _forward(layers, weights, batch_images, values, 0, size)
         for image in range(size):
             for unit in range(classes):
@@ -352,11 +382,14 @@ def _compiled(signature: str, function: Callable[..., None]) -> Any:
         return njit(signature, nogil=True)(function)
 
 
-train_steps = _compiled(
-    "void(u1[:, ::1], i8[::1], i8[::1], i8, i8, i8, i8[:, ::1], f4[::1], f4[::1], u1[::1], f4[::1], f4[::1], f4[::1], "
-    "f4[::1], f4, b1, f4, f4, f8[::1], i8[::1], f8[::1], i8[::1], i8, i8, i8[::1])",
-    _train_steps,
-)
-predict = _compiled(
-    "void(u1[:, ::1], i8[::1], i8, i8, i8, i8[:, ::1], f4[::1], u1[::1], f4[::1], f4[:, ::1])", _predict
-)
+@cache
+def compiled(images: str) -> tuple[Any, Any]:
+    """Return `train_steps` and `predict` for batches of bytes (`u1`) or of standardised floats (`f4`)."""
+    train = (
+        f"void(u1[:, ::1], f4[:, ::1], i8[::1], i8[::1], i8, i8, i8, i8[:, ::1], f4[::1], f4[::1], {images}[::1], "
+        "f4[::1], f4[::1], f4[::1], f4[::1], f4, b1, f4, f4, f8[::1], i8[::1], f8[::1], i8[::1], i8, i8, i8[::1])"
+    )
+    predict = (
+        f"void(u1[:, ::1], f4[:, ::1], i8[::1], i8, i8, i8, i8[:, ::1], f4[::1], {images}[::1], f4[::1], f4[:, ::1])"
+    )
+    return _compiled(train, _train_steps), _compiled(predict, _predict)

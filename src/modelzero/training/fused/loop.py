@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from modelzero.data.batches import epoch_order
+from modelzero.data.batches import epoch_order, to_float
 from modelzero.data.dataset import ImageData
 from modelzero.errors import RunError
 from modelzero.models.recipe import Recipe
+from modelzero.models.standardise import Standardise
 from modelzero.runs.record import Epoch
 from modelzero.training.bars import Progress
 from modelzero.training.checkpoint import Checkpoints
@@ -104,6 +105,8 @@ class Fused:
         from modelzero.training.fused import kernel  # numba takes a while to import
 
         self._kernel, self._recipe, self._threads = kernel, recipe, threads
+        self._levels = _levels(model)
+        self._train_steps, self._predict = kernel.compiled("f4" if len(self._levels) else "u1")
         self._linears = [layer for layer in model if isinstance(layer, nn.Linear)]
         followers = [*list(model)[1:], None]
         relus = [
@@ -162,11 +165,11 @@ class Fused:
         recipe = self._recipe
         self._counter[0] = 0
         self._together(
-            lambda part: self._kernel.train_steps(
-                images, labels, order, steps.start, steps.stop - steps.start, recipe.batch_size, self._layers,
-                self._weights, self._velocity, self._images, self._values, self._deltas, self._bias_gradient, rates,
-                recipe.momentum, recipe.nesterov, recipe.weight_decay, recipe.label_smoothing,
-                self._image_losses, self._image_rights, losses, rights, part, self._threads, self._counter,
+            lambda part: self._train_steps(
+                images, self._levels, labels, order, steps.start, steps.stop - steps.start, recipe.batch_size,
+                self._layers, self._weights, self._velocity, self._images, self._values, self._deltas,
+                self._bias_gradient, rates, recipe.momentum, recipe.nesterov, recipe.weight_decay,
+                recipe.label_smoothing, self._image_losses, self._image_rights, losses, rights, part, self._threads, self._counter,
             )
         )  # fmt: skip
 
@@ -177,9 +180,10 @@ class Fused:
 
         def predict(part: int) -> None:
             first, last = (len(rows) * share // self._threads for share in (part, part + 1))
-            self._kernel.predict(
-                rows, order, first, last, self._held, self._layers, self._weights, *self._buffers(), logits
-            )
+            self._predict(
+                rows, self._levels, order, first, last, self._held, self._layers, self._weights, *self._buffers(),
+                logits,
+            )  # fmt: skip
 
         self._together(predict)
         return torch.from_numpy(logits)
@@ -223,7 +227,8 @@ class Fused:
     def _buffers(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """Allocate arrays for some images and for the outputs of the layers."""
         row = int(self._layers[0, self._kernel.ROW])
-        return _zeros(self._held * row, np.uint8), _zeros(self._values_held, np.float32)
+        kind = np.float32 if len(self._levels) else np.uint8
+        return _zeros(self._held * row, kind), _zeros(self._values_held, np.float32)
 
     def _parts(self) -> Iterator[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], nn.Linear]]:
         for (inputs, outputs, row, _, rows, _, _, _, at, bias, *_), layer in zip(
@@ -231,6 +236,17 @@ class Fused:
         ):
             matrix = self._weights[at : at + rows * row].reshape(rows, row)[:outputs, :inputs]
             yield matrix, self._weights[bias : bias + outputs], layer
+
+
+def _levels(model: nn.Sequential) -> np.ndarray[Any, Any]:
+    """Return the standardised value of each grey level in each channel, float32 [C, 256]; [0, 256] without."""
+    first = model[0]
+    if not isinstance(first, Standardise):
+        return np.empty((0, 256), np.float32)
+    channels = len(first.mean)
+    every = torch.arange(256, dtype=torch.uint8).expand(1, channels, 1, 256)
+    levels: Tensor = first(to_float(every))
+    return levels[0, :, 0].contiguous().numpy()
 
 
 def blocks(size: int, large: int, small: int) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from torch import nn
 
 from modelzero.errors import SettingError
 from modelzero.models.recipe import Recipe
+from modelzero.models.standardise import Standardise
 from modelzero.training.options import ENGINES
 
 
@@ -35,8 +36,8 @@ def choose_engine(engine: str, model: nn.Module, recipe: Recipe, device: str) ->
 def what_hinders(model: nn.Module, recipe: Recipe) -> str | None:
     """Return why the kernel cannot train a model; None if it can.
 
-    It can train an `nn.Sequential` of one `nn.Flatten`, then `nn.Linear` layers, each optionally followed by an
-    `nn.ReLU`: no subclasses, hooks, shared or frozen weights.
+    It can train an `nn.Sequential` of one `nn.Flatten`, perhaps after a `Standardise`, then `nn.Linear` layers, each
+    optionally followed by an `nn.ReLU`: no subclasses, hooks, shared or frozen weights.
 
     >>> what_hinders(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), Recipe())
     >>> what_hinders(nn.Sequential(nn.Flatten(), nn.Tanh()), Recipe())
@@ -44,19 +45,21 @@ def what_hinders(model: nn.Module, recipe: Recipe) -> str | None:
     """
     if recipe.flip:
         return "its recipe mirrors images"
-    if type(model) is not nn.Sequential or not len(model) or type(model[0]) is not nn.Flatten:
+    layers: list[nn.Module] = list(model) if type(model) is nn.Sequential else []
+    after = layers[1:] if layers and type(layers[0]) is Standardise else layers
+    if not after or type(after[0]) is not nn.Flatten:
         return "it is not an nn.Sequential that begins with nn.Flatten"
-    if (model[0].start_dim, model[0].end_dim) != (1, -1):
+    if (after[0].start_dim, after[0].end_dim) != (1, -1):
         return "its Flatten keeps some dimensions"
     before: type[nn.Module] = nn.ReLU
-    for layer in list(model)[1:]:
+    for layer in after[1:]:
         if type(layer) not in (nn.Linear, nn.ReLU):
             return f"it has a {type(layer).__name__}, expected a Linear or ReLU"
         if type(layer) is nn.ReLU and before is nn.ReLU:
             return "it has a ReLU that does not follow a Linear"
         before = type(layer)
     tensors = list(model.parameters())
-    linears = [layer for layer in model if isinstance(layer, nn.Linear)]
+    linears = [layer for layer in layers if isinstance(layer, nn.Linear)]
     if not linears:
         return "it has no Linear"
     if any(layer.bias is None for layer in linears):
@@ -67,7 +70,8 @@ def what_hinders(model: nn.Module, recipe: Recipe) -> str | None:
         return "some of its weights are frozen"
     if any(tensor.dtype != torch.float32 or tensor.device.type != "cpu" for tensor in tensors):
         return "its weights are not float32 on the CPU"
-    if any(_hooked(held) for held in [model, *model, *tensors]):
+    parts: list[nn.Module | torch.Tensor] = [model, *layers, *tensors]
+    if any(_hooked(part) for part in parts):
         return "it has hooks or a replaced forward method"
     return None
 
