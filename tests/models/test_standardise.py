@@ -98,6 +98,6 @@ def test_the_rate_follows_from_the_inputs(coloured):
     assert run.record.derived["learning_rate"].startswith("0.05: 0.1 for images whose inputs have")
     assert mz.train(coloured, rung, learning_rate=0.02, progress=False).record.learning_rate == 0.02
     assert mz.replay(run.path, coloured, rung, progress=False).identical
-    expected = np.square(coloured.train.images.numpy() / 255).sum((1, 2, 3)).mean()
+    expected = np.square(coloured.train.images[::2].numpy() / 255).sum((1, 2, 3)).mean()  # some 256 images
     assert input_power(coloured.train, standardised=False) == pytest.approx(expected)
     assert Recipe(learning_rate=0.1, full_rate_power=expected).rate_for(expected) == 0.1

@@ -80,13 +80,14 @@ def _settled_by_steps(spec: Spec, learner: Learner, data: ImageData, options: Tr
         steps = rung.steps_per_epoch(len(data.train))
         derived["epochs"] = f"{epochs}: {steps} steps each, to reach at least {rung.least_steps} steps"
         rung = replace(rung, epochs=epochs)
-    power = input_power(data.train, standardised=rung.standardise)
-    rate = rung.rate_for(power)
-    if rate != rung.learning_rate:
-        derived["learning_rate"] = (
-            f"{rate:g}: {rung.learning_rate:g} for images whose inputs have a mean sum of squares of up to "
-            f"{rung.full_rate_power:,.0f}; it is {power:,.0f} here"
-        )
+    if rung.full_rate_power is not None:
+        power = input_power(data.train, standardised=rung.standardise)
+        rate = rung.rate_for(power)
+        if rate != rung.learning_rate:
+            derived["learning_rate"] = (
+                f"{rate:g}: {rung.learning_rate:g} for images whose inputs have a mean sum of squares of up to "
+                f"{rung.full_rate_power:,.0f}; it is {power:,.0f} here"
+            )
         rung = replace(rung, learning_rate=rate)
     if rung.standardise:
         derived["standardise"] = "by mean and standard deviation of each channel of the training split"

@@ -103,7 +103,7 @@ def was_searched(data: ImageData) -> bool:
 def _file(data: ImageData) -> Path:
     name = data.fingerprint
     if data.validation is not None:  # it is no part of the fingerprint
-        name += "-" + hashlib.sha256(data.validation.images.contiguous().numpy()).hexdigest()[:16]
+        name += "-" + hashlib.sha256(data.validation.images.numpy().tobytes()).hexdigest()[:16]
     return cache_folder() / "searched" / f"{name}-{VERSION}.json"
 
 

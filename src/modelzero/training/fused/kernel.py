@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cache
+from threading import Lock
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -62,6 +63,7 @@ _broad_row, _slim_row = inner_tile(1, BROAD), inner_tile(1, SLIM)
 _ZERO, _ONE, _SCALE = np.float32(0), np.float32(1), np.float32(1) / np.float32(255)
 # How often a waiting thread polls before it yields: about 50 microseconds.
 _LOOKS = 20_000
+_ONE_AT_A_TIME = Lock()
 
 
 @njit
@@ -382,9 +384,14 @@ def _compiled(signature: str, function: Callable[..., None]) -> Any:
         return njit(signature, nogil=True)(function)
 
 
-@cache
 def compiled(images: str) -> tuple[Any, Any]:
     """Return `train_steps` and `predict` for batches of bytes (`u1`) or of standardised floats (`f4`)."""
+    with _ONE_AT_A_TIME:  # cells in threads would each compile it
+        return _compiled_for(images)
+
+
+@cache
+def _compiled_for(images: str) -> tuple[Any, Any]:
     train = (
         f"void(u1[:, ::1], f4[:, ::1], i8[::1], i8[::1], i8, i8, i8, i8[:, ::1], f4[::1], f4[::1], {images}[::1], "
         "f4[::1], f4[::1], f4[::1], f4[::1], f4, b1, f4, f4, f8[::1], i8[::1], f8[::1], i8[::1], i8, i8, i8[::1])"

@@ -169,7 +169,8 @@ class Fused:
                 images, self._levels, labels, order, steps.start, steps.stop - steps.start, recipe.batch_size,
                 self._layers, self._weights, self._velocity, self._images, self._values, self._deltas,
                 self._bias_gradient, rates, recipe.momentum, recipe.nesterov, recipe.weight_decay,
-                recipe.label_smoothing, self._image_losses, self._image_rights, losses, rights, part, self._threads, self._counter,
+                recipe.label_smoothing, self._image_losses, self._image_rights, losses, rights, part, self._threads,
+                self._counter,
             )
         )  # fmt: skip
 
