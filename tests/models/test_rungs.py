@@ -19,6 +19,9 @@ CHAPTERS = {
     "label_smoothing": 0.0,
     "flip": False,
     "least_steps": 1,
+    "standardise": False,
+    "full_rate_power": None,
+    "second_chance": True,
 }
 
 

@@ -44,6 +44,6 @@ class SometimesDead(nn.Module):
 
 
 # Whatever the seed: the first steps throw all ReLUs to where they are closed for every image.
-COLLAPSES = mz.Rung("collapses", _with_relu, learning_rate=1.0, epochs=3)
-ONE_DIES = mz.Rung("one dies", SometimesDead, learning_rate=0.05, epochs=3)
-BECOMES_NAN = mz.Rung("becomes nan", _without_relu, learning_rate=3.0, epochs=3)
+COLLAPSES = mz.Rung("collapses", _with_relu, learning_rate=1.0, epochs=3, second_chance=False)
+ONE_DIES = mz.Rung("one dies", SometimesDead, learning_rate=0.05, epochs=3, second_chance=False)
+BECOMES_NAN = mz.Rung("becomes nan", _without_relu, learning_rate=3.0, epochs=3, second_chance=False)

@@ -133,6 +133,9 @@ def test_record_has_the_recipe(record):
         "label_smoothing": 0.0,
         "flip": False,
         "least_steps": 1,
+        "standardise": False,
+        "full_rate_power": None,
+        "second_chance": False,  # epochs were given
     }
 
 

@@ -254,15 +254,15 @@ def test_of_two_threads_one_goes_on(digits):
 def test_a_run_that_is_being_taken_over_is_never_free(digits, monkeypatch, refuses):
     """Also between the moment it is claimed and the first step."""
     path = cut_off(digits, "model0")
-    execute, seen = executing.execute, []
+    executed, seen = executing.executed, []
 
     def late(*arguments, **settings):
         with refuses(mz.RunError, "another process or thread"):
             mz.resume(path)
         seen.append(path)
-        return execute(*arguments, **settings)
+        return executed(*arguments, **settings)
 
-    monkeypatch.setattr("modelzero.training.resume.execute", late)
+    monkeypatch.setattr("modelzero.training.resume.executed", late)
     assert mz.resume(path, progress=False).status == "finished"
     assert seen == [path]
 

@@ -110,6 +110,12 @@ def _show(run: Run, json: bool) -> None:
     if run.not_learned is not None:
         why = plain(why_not_learned(run.not_learned), SENTENCE_LETTERS)
         out.print(f"This training did not learn: {why}.")
+    if record.second_of is not None:
+        first = record.second_of
+        out.print(
+            f"repeated with a learning rate of {record.learning_rate:g}: run {plain(first.run, None)} did not learn "
+            f"with {first.learning_rate:g}"
+        )
     for warning in record.warnings or ():
         out.print(f"warning: {plain(warning, SENTENCE_LETTERS)}")
     for again in record.resumed or ():

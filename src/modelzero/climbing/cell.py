@@ -29,7 +29,7 @@ from modelzero.models.seeding import seeded
 from modelzero.runs.spec import Spec
 from modelzero.training.checkpoint import Stopped, never
 from modelzero.training.device import Stopwatch, step_seconds, use_threads
-from modelzero.training.execute import begun, execute
+from modelzero.training.execute import carry_out
 from modelzero.training.fused.loop import Fused
 from modelzero.training.fused.loop import rows_of as pixel_rows
 from modelzero.training.learned import not_finite
@@ -113,8 +113,7 @@ def train_cell(job: Job, stopped: Callable[[], bool] | None = None) -> Path | Ce
                     job.unfinished, data, spec.rung, take_over=job.take_over, progress=False, stopped=stop
                 ).path
             learner = spec.learner(data.image_shape, len(data.classes))
-            with begun(spec, data, learner, job.runs_dir) as folder:
-                return execute(spec, data, folder, learner=learner, progress=False, stopped=stop).path
+            return carry_out(spec, data, learner, job.runs_dir, progress=False, stopped=stop).path
     except NonFiniteLossError as error:
         return CellFailure(str(error), hopeless=False, not_learned=not_finite(error.epoch, error.step))
     except ModelZeroError as error:

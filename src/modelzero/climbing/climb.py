@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -285,7 +285,6 @@ def _chosen_again(record: LadderRecord, given: dict[str, Rung]) -> list[Rung]:
     if extra := [name for name in given if name not in own]:
         expected = f"expected only {', '.join(map(repr, own))}" if own else "this ladder takes no rungs"
         raise ModelError(f"unexpected rungs {', '.join(map(repr, extra))}: {expected}; leave them out")
-    known = {each.name for each in fields(Recipe)}
     chosen = []
     for described in record.rungs:
         if described.model is None and described.name not in given:
@@ -293,7 +292,7 @@ def _chosen_again(record: LadderRecord, given: dict[str, Rung]) -> list[Rung]:
                 f"{described.name!r} is a model of your own, which the record does not contain: pass it in rungs"
             )
         rung = given[described.name] if described.model is None else rung_named(described.model)
-        recipe = {key: value for key, value in (described.recipe or {}).items() if key in known}
+        recipe = Recipe.recorded(described.recipe) if described.recipe else {}
         if described.randomness is not None:  # what was declared at the beginning counts
             recipe["random"] = described.random if described.randomness == DECLARED else None
         chosen.append(replace(rung, name=described.name, adds=described.adds, **recipe))

@@ -106,9 +106,12 @@ class Session:
         deadline = time.monotonic() + _SECONDS_TO_END
         for found in read_runs(self.path.parent)[0]:
             key = found.record.model, found.seed
-            if found.record.ladder != self.record.id or key not in self.cells:
+            if found.record.ladder != self.record.id or key not in self.cells or found.record.repeated_as:
                 continue
             run = _ended(found, deadline)
+            spec = self.specs.get(key[0])
+            if run.status == "finished" and spec is not None and spec.second(run.record) and not run.record.second_of:
+                continue  # killed before its second training began: both are trained again
             if run.status == "finished" and self.cells[key].run in (None, run.id):
                 self._finished(key, run)
             elif run.status != "finished":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -34,6 +35,8 @@ class Recipe:
         standardise: subtract each channel's mean and divide by its standard deviation, both of the training split.
         full_rate_power: mean sum of squares of an image's inputs up to which the learning rate is used as it is. For
             larger ones it falls in proportion (see `rate_for`). None never changes it.
+        second_chance: repeat a training that does not learn once, with a third of the learning rate. Not if epochs,
+            batch size or learning rate were given to `train`.
 
     Raises:
         SettingError: a number or word outside its range.
@@ -51,6 +54,7 @@ class Recipe:
     least_steps: int = 1
     standardise: bool = False
     full_rate_power: float | None = None
+    second_chance: bool = False
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "least_steps"):
@@ -60,13 +64,22 @@ class Recipe:
             object.__setattr__(self, name, _share(name, getattr(self, name), limit))
         if self.full_rate_power is not None and not as_number(self.full_rate_power) > 0:
             raise SettingError(f"full rate power {repr(self.full_rate_power)[:40]}: expected a number above 0, or None")
-        for name in ("nesterov", "flip", "standardise"):
+        for name in ("nesterov", "flip", "standardise", "second_chance"):
             if not isinstance(getattr(self, name), bool):
                 raise SettingError(f"{name} {repr(getattr(self, name))[:40]}: expected True or False")
         if self.nesterov and not self.momentum:
             raise SettingError("nesterov without momentum: expected a momentum above 0, such as 0.9")
         if self.schedule not in SCHEDULES:
             raise SettingError(f"no schedule named {self.schedule!r}: {nearest(str(self.schedule), SCHEDULES)}")
+
+    @classmethod
+    def recorded(cls, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings of a stored recipe; those that are newer than the record had no effect then.
+
+        >>> Recipe.recorded({"model": "mlp", "epochs": 8})["standardise"]
+        False
+        """
+        return {each.name: stored.get(each.name, each.default) for each in fields(Recipe)}
 
     def recipe(self) -> dict[str, Any]:
         """Return the settings by name, as stored in the record."""

@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from modelzero.errors import ModelError, SettingError, nearest
@@ -38,6 +38,7 @@ class Rung(Recipe):
         random: whether another seed gives another model. None uses what is known about the model; for scikit-learn
             and similar classifiers a climb measures it: if the first two seeds give equal predictions, the others
             are not trained.
+        second_chance: as in `Recipe`, but on by default.
 
     Raises:
         SettingError: a setting outside its range.
@@ -47,6 +48,7 @@ class Rung(Recipe):
     make: Callable[..., Any]
     adds: str = ""
     random: bool | None = None
+    second_chance: bool = field(default=True, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from modelzero.errors import RunError
-from modelzero.results.comparison import accounts_of, check_same_data, has_diverged, methods_of, were_declared
+from modelzero.results.comparison import (
+    accounts_of,
+    check_same_data,
+    has_diverged,
+    intended,
+    methods_of,
+    were_declared,
+)
 from modelzero.results.ladder import Ladder
 from modelzero.runs.record import LADDER_RECORD, NOT_NEEDED, Declared, LadderRecord, RungRecord
 from modelzero.runs.run import Run
@@ -91,7 +98,7 @@ def _collected(given: Sequence[Run], runs: Sequence[Run]) -> Ladder:
     check_same_data(given)
     counted = [run for run in given if run in runs or has_diverged(run)]
     methods = methods_of(counted) if counted else []
-    if len({str((run.record.model, run.record.recipe)) for run in counted}) == 1:
+    if len({str((run.record.model, intended(run))) for run in counted}) == 1:
         methods = [counted]  # the seeds of one method
     methods = [method for method in methods if any(run in runs for run in method)]
     accounts = accounts_of(methods) if methods else []

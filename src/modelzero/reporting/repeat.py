@@ -12,13 +12,15 @@ from modelzero.data.description import DataDescription
 from modelzero.data.load import NAMES
 from modelzero.data.options import LoadOptions
 from modelzero.models.defaults import HIDDEN_UNITS
+from modelzero.models.recipe import Recipe
 from modelzero.models.rungs import rung_named
 from modelzero.results.ladder import Ladder
 from modelzero.runs.record import LadderRecord, RungRecord
 from modelzero.runs.run import Run
 from modelzero.statistics.margin import MARGIN
 
-_SETTINGS = ("model", "epochs", "batch_size", "learning_rate", "least_steps")  # set or ruled out by options
+# Set or ruled out by options.
+_SETTINGS = ("model", "epochs", "batch_size", "learning_rate", "least_steps", "full_rate_power", "second_chance")
 _OWN_DATA = "Load the images with the original options; the notes on the data list them."
 
 
@@ -58,7 +60,9 @@ def _climb(record: LadderRecord) -> list[dict[str, str]]:
 
 def _is_own(rung: RungRecord) -> bool:
     """Return whether a rung differs from the built-in one of its name."""
-    return rung.model is None or rung.name != rung.model or rung_named(rung.model).recipe() != rung.recipe
+    if rung.model is None or rung.name != rung.model:
+        return True
+    return rung_named(rung.model).recipe() != Recipe.recorded(rung.recipe or {})
 
 
 def _train(run: Run) -> list[dict[str, str]]:
@@ -80,8 +84,8 @@ def _train(run: Run) -> list[dict[str, str]]:
 
 def _is_altered(recipe: Mapping[str, Any]) -> bool:
     """Return whether a setting without an option differs from the built-in rung."""
-    own = rung_named(recipe["model"]).recipe()
-    return any(own[name] != recipe.get(name, own[name]) for name in own if name not in _SETTINGS)
+    own, recorded = rung_named(recipe["model"]).recipe(), Recipe.recorded(recipe)
+    return any(own[name] != recorded[name] for name in own if name not in _SETTINGS)
 
 
 def _data(described: DataDescription) -> tuple[list[str], list[dict[str, str]]]:

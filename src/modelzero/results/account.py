@@ -43,7 +43,7 @@ class Account:
         learned: number of trainings that learned; only these count, unless there is none.
         not_learned: the others, each with its seed, its run (None if it did not finish) and the reason, as `kind` and
             figures.
-        train_seconds: time of the training steps.
+        train_seconds: time of the training steps, first trainings that did not learn included.
         test_seconds: time of one evaluation.
         train_images_per_second: training images processed per second, counted once per epoch.
         test_images_per_second: test images predicted per second.
@@ -55,6 +55,7 @@ class Account:
         per_class: precision, recall and F1 of each class, over all seeds.
         averages: their averages over the classes (macro), and over the images (micro).
         runs: ids of the runs that count.
+        second_chances: number of trainings that repeat one that did not learn, with a third of its rate.
         right: bool [seeds, n], which test images each of these runs classified correctly.
         groups: [n], the group of each test image; None if they are independent.
     """
@@ -84,6 +85,7 @@ class Account:
     per_class: list[ClassScore]
     averages: dict[str, float]
     runs: list[str]
+    second_chances: int
     right: NDArray[np.bool_] = field(repr=False, compare=False)
     groups: NDArray[np.int64] | None = field(default=None, repr=False, compare=False)
 
@@ -140,7 +142,8 @@ def account(
     matrix = None
     if classes <= MOST_CONFUSED:
         matrix = np.sum([confusion(labels, predicted, classes) for predicted in predictions], axis=0).tolist()
-    train_seconds = statistics.mean(run.train_seconds for run in runs)
+    train_seconds = statistics.mean(run.all_train_seconds for run in runs)
+    last_seconds = statistics.mean(run.train_seconds for run in runs)
     test_seconds = statistics.mean(epoch.test_seconds for run in runs for epoch in run.history)
     learned = record.data.train_images * len(record.history)
     memory = [run.record.peak_memory_bytes for run in runs if run.record.peak_memory_bytes]
@@ -161,7 +164,7 @@ def account(
         not_learned=not_learned,
         train_seconds=train_seconds,
         test_seconds=test_seconds,
-        train_images_per_second=learned / train_seconds if train_seconds else math.inf,
+        train_images_per_second=learned / last_seconds if last_seconds else math.inf,
         test_images_per_second=len(labels) / test_seconds if test_seconds else math.inf,
         parameters=record.parameters,
         model_bytes=record.model_bytes,
@@ -170,6 +173,7 @@ def account(
         per_class=scores_of(counts),
         averages=averages_of(counts),
         runs=[run.id for run in runs],
+        second_chances=sum(run.record.second_of is not None for run in runs),
         right=right,
         groups=groups,
     )

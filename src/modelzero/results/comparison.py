@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -185,8 +186,14 @@ def accounts_of(methods: Sequence[Sequence[Run]]) -> list[Account]:
 
 
 def has_diverged(run: Run) -> bool:
-    """Return whether the loss of a run became NaN or infinite, so that it has no predictions."""
-    return run.status == "failed" and run.learned is False
+    """Return whether the loss of a run became NaN or infinite, so that it has no predictions; not if repeated."""
+    return run.status == "failed" and run.learned is False and run.record.repeated_as is None
+
+
+def intended(run: Run) -> dict[str, Any]:
+    """Return the recipe of a run, with the rate of the training that it repeats."""
+    first = run.record.second_of
+    return {**run.record.recipe} | ({} if first is None else {"learning_rate": first.learning_rate})
 
 
 def methods_of(runs: Sequence[Run]) -> list[list[Run]]:
@@ -196,7 +203,7 @@ def methods_of(runs: Sequence[Run]) -> list[list[Run]]:
         same = (
             group
             for group in groups
-            if group[0].record.model == run.record.model and group[0].record.recipe == run.record.recipe
+            if group[0].record.model == run.record.model and intended(group[0]) == intended(run)
         )
         group = next(same, None)
         if group is None:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from modelzero.errors import counted
 from modelzero.results.account import Account
 from modelzero.results.comparison import Comparison
 from modelzero.results.findings import Findings, Price
@@ -133,6 +134,13 @@ def sentences(ladder: Findings) -> list[str]:
         if c.verdict in ("cannot tell", "no different")
     ]
     said += _failures(ladder)
+    said += [
+        f"Repeated: {counted(rung.second_chances, 'training')} of {_named(rung.name)} did not learn at first, and "
+        f"{'was' if rung.second_chances == 1 else 'were'} repeated with a third of the learning rate; their times "
+        "include both."
+        for rung in ladder.rungs
+        if rung.second_chances
+    ]
     said += [
         f"Unstable: {_named(rung.name)}, whose seeds spread {_times(rung.sd / rung.sd_expected)} as far as test-set "
         "noise does."

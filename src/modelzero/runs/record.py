@@ -186,6 +186,21 @@ class Resumption:
     differs: Sequence[str] = ()
 
 
+@dataclass(frozen=True)
+class FirstTraining:
+    """A training that did not learn and was repeated with a lower rate.
+
+    Args:
+        run: its id.
+        learning_rate: its step size.
+        seconds: time of its training steps.
+    """
+
+    run: str
+    learning_rate: float
+    seconds: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
     """The content of `run.json`.
@@ -218,6 +233,8 @@ class RunRecord:
         files: the stored files.
         learned: whether the training learned anything; None if it has not ended, or in older records.
         not_learned: why it did not, as `modelzero.training.learned` describes it.
+        second_of: the training that this one repeats with a lower rate, because it did not learn; None for a first one.
+        repeated_as: id of the run that repeats this one; None if there is none.
         failure: why it failed.
         resumed: where it was resumed, one entry each time.
         more: fields added by a newer version.
@@ -252,6 +269,8 @@ class RunRecord:
     failure: Failure | None = None
     learned: bool | None = None
     not_learned: Mapping[str, Any] | None = None
+    second_of: FirstTraining | None = None
+    repeated_as: str | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -276,6 +295,8 @@ class RunRecord:
         }
         if values.get("files") is not None:
             values["files"] = {name: StoredFile(**_known(StoredFile, of)) for name, of in values["files"].items()}
+        if values.get("second_of") is not None:
+            values["second_of"] = FirstTraining(**_known(FirstTraining, values["second_of"]))
         if values.get("failure") is not None:
             values["failure"] = Failure(**_known(Failure, values["failure"]))
         if values.get("resumed") is not None:
@@ -285,7 +306,7 @@ class RunRecord:
     def as_dict(self) -> dict[str, Any]:
         """Return the document of `run.json` and `modelzero train --json`."""
         optional = {"process", "warnings", "random", "randomness", "model_bytes", "peak_memory_bytes", "files",
-                    "learned", "failure", "resumed"}  # fmt: skip
+                    "learned", "failure", "resumed", "second_of", "repeated_as"}  # fmt: skip
         if self.learned is None:
             optional.add("not_learned")
         return {"format": FORMAT, **_without_none(_plain_fields(self), optional), **self.more}

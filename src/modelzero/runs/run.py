@@ -111,6 +111,12 @@ class Run:
         """Time of the training steps of all epochs, without evaluation."""
         return self.record.train_seconds
 
+    @property
+    def all_train_seconds(self) -> float:
+        """The same, with the training that this one repeats because it did not learn."""
+        first = self.record.second_of
+        return self.train_seconds + (0.0 if first is None else first.seconds)
+
     @cached_property
     def history(self) -> list[Epoch]:
         """The figures of each epoch."""

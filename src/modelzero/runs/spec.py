@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from modelzero.models.learner import Learner, learner_of
 from modelzero.models.recipe import Recipe
 from modelzero.models.rungs import Rung, as_rung, rung_named
 from modelzero.runs.process import Process
-from modelzero.runs.record import Environment, RunRecord
+from modelzero.runs.record import Environment, FirstTraining, RunRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,7 @@ class Spec:
         hidden_units: width of the chapter's models.
         derived: settings derived from model, data and machine, each with its reason.
         ladder: id of the ladder that it belongs to.
+        second_of: the training that did not learn and that this one repeats; None for a first one.
     """
 
     rung: Rung
@@ -44,6 +45,7 @@ class Spec:
     hidden_units: int = HIDDEN_UNITS
     derived: Mapping[str, str] = field(default_factory=dict)
     ladder: str | None = None
+    second_of: FirstTraining | None = None
 
     @classmethod
     def of(
@@ -68,11 +70,8 @@ class Spec:
         rung = rung_named(recipe["model"]) if model is None else as_rung(model)
         if rung.built_in != recipe["model"]:
             raise ModelError(f"{trained}, but {rung.name!r} was given: expected the same model")
-        known = {each.name for each in fields(Recipe)}
         # The recipe of a model without gradient steps has that model's own parameters, some with the same names.
-        settled = {key: value for key, value in recipe.items() if key in known} if record.engine else {}
-        if settled:  # settings that are newer than the record had no effect then
-            settled = Recipe().recipe() | settled
+        settled = Recipe.recorded(recipe) if record.engine else {}
         return cls(
             rung=replace(rung, name=record.model, **settled),
             seed=record.seed,
@@ -84,6 +83,24 @@ class Spec:
             hidden_units=recipe.get("hidden_units", HIDDEN_UNITS),
             derived=record.derived,
             ladder=record.ladder,
+            second_of=record.second_of,
+        )
+
+    def second(self, first: RunRecord) -> Spec | None:
+        """Return the spec that repeats a training that did not learn; None if it is not to be repeated.
+
+        Args:
+            first: the record of a training of this spec.
+        """
+        if not (self.engine and self.rung.second_chance and first.learned is False and self.second_of is None):
+            return None
+        rate = float(f"{self.rung.learning_rate / 3:.2g}")
+        why = f"{rate:g}: a third of {self.rung.learning_rate:g}, with which run {first.id} did not learn"
+        return replace(
+            self,
+            rung=replace(self.rung, learning_rate=rate),
+            derived={**self.derived, "learning_rate": why},
+            second_of=FirstTraining(first.id, self.rung.learning_rate, first.train_seconds),
         )
 
     def learner(self, image_shape: tuple[int, int, int], classes: int) -> Learner:
@@ -122,6 +139,7 @@ class Spec:
             warnings=None if learner.by_steps else (),
             random=self.random,
             randomness=self.randomness,
+            second_of=self.second_of,
         )
 
 

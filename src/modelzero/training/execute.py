@@ -53,6 +53,55 @@ def begun(spec: Spec, data: ImageData, learner: Learner, runs_dir: str | Path) -
         yield path
 
 
+def carry_out(spec: Spec, data: ImageData, learner: Learner, runs_dir: str | Path, **how: Any) -> Run:
+    """Train in a new folder, and if that does not learn, once more in another one; see `Recipe.second_chance`.
+
+    Args:
+        spec: what to train, and how.
+        data: the images.
+        learner: the spec's model, just built.
+        runs_dir: the folder in which the run is created.
+        **how: as for `execute`.
+
+    Raises:
+        TrainingError, UnfinishedError, Interruption: as for `execute`.
+    """
+    with begun(spec, data, learner, runs_dir) as folder:
+        run, error = executed(spec, data, folder, learner=learner, **how)
+    return with_second_chance(run, error, spec, data, **how)
+
+
+def executed(
+    spec: Spec, data: ImageData, folder: Path, start: Checkpoint | None = None, **how: Any
+) -> tuple[Run, NonFiniteLossError | None]:
+    """Do the same as `execute`, but return an error because of the loss instead of raising it."""
+    try:
+        return execute(spec, data, folder, start, **how), None
+    except NonFiniteLossError as error:
+        return Run.read(folder), error
+
+
+def with_second_chance(run: Run, error: NonFiniteLossError | None, spec: Spec, data: ImageData, **how: Any) -> Run:
+    """Return a run that learned; repeat one that did not with a third of the rate, if its recipe wants that.
+
+    Args:
+        run: the run of the spec, finished or failed.
+        error: why it failed; None if it finished. Raised if the run is not repeated.
+        spec: its spec.
+        data: the images.
+        **how: as for `execute`.
+    """
+    again = spec.second(run.record)
+    if again is None:
+        if error is not None:
+            raise error
+        return run
+    learner = again.learner(data.image_shape, len(data.classes))
+    with begun(again, data, learner, run.path.parent) as folder:
+        write_record(run.path, replace(run.record, repeated_as=folder.name))
+        return execute(again, data, folder, learner=learner, **how)
+
+
 def execute(
     spec: Spec,
     data: ImageData,

@@ -18,7 +18,7 @@ class TrainOptions:
     """The settings of one training. None for epochs, batch size or learning rate means the recipe of the rung.
 
     >>> TrainOptions(epochs=2).recipe()
-    {'epochs': 2, 'least_steps': 1}
+    {'epochs': 2, 'least_steps': 1, 'second_chance': False}
 
     Raises:
         SettingError: a value outside its range.
@@ -52,4 +52,6 @@ class TrainOptions:
             given["least_steps"] = 1
         if "learning_rate" in given:
             given["full_rate_power"] = None
+        if given:  # the training that was asked for, whatever comes of it
+            given["second_chance"] = False
         return given

@@ -37,7 +37,7 @@ from modelzero.training.checkpoint import (
     remove_all,
 )
 from modelzero.training.device import accelerators
-from modelzero.training.execute import execute
+from modelzero.training.execute import executed, with_second_chance
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,16 +114,9 @@ def resume(
                 remove_all(path)
         rewrite_history(path, [] if start is None else start.history)
         write_record(path, _resumed(run.record, start, trouble))
-        return execute(
-            again.spec,
-            again.data,
-            path,
-            start,
-            learner=again.learner,
-            checkpoint_every=checkpoint_every,
-            progress=progress,
-            stopped=stopped,
-        )
+        how: dict[str, Any] = {"checkpoint_every": checkpoint_every, "progress": progress, "stopped": stopped}
+        run, error = executed(again.spec, again.data, path, start, learner=again.learner, **how)
+    return with_second_chance(run, error, again.spec, again.data, **how)
 
 
 def _resumed(record: RunRecord, start: Checkpoint | None, trouble: list[str]) -> RunRecord:

@@ -58,9 +58,8 @@ def settle(rung: Rung, learner: Learner, data: ImageData, options: TrainOptions,
         ladder=ladder,
     )
     if not learner.by_steps:
-        needless = sorted(
-            (given.keys() - {"least_steps", "full_rate_power"}) | ({"engine"} if options.engine != "auto" else set())
-        )
+        implied = {"least_steps", "full_rate_power", "second_chance"}
+        needless = sorted((given.keys() - implied) | ({"engine"} if options.engine != "auto" else set()))
         if needless:
             raise SettingError(
                 f"{' and '.join(needless).replace('_', ' ')} given: {rung.name} is fitted in one go and has no such "

@@ -14,7 +14,7 @@ from modelzero.models.rungs import Rung, as_rung
 from modelzero.runs.run import Run
 from modelzero.training.bars import Progress
 from modelzero.training.checkpoint import EVERY_SECONDS, check_every
-from modelzero.training.execute import begun, execute
+from modelzero.training.execute import carry_out
 from modelzero.training.options import TrainOptions
 from modelzero.training.settle import settle
 
@@ -98,5 +98,4 @@ def train(
         rung, data.image_shape, len(data.classes), hidden_units=options.hidden_units, seed=options.seed
     )
     spec = settle(rung, learner, data, options, ladder=ladder)
-    with begun(spec, data, learner, runs_dir) as folder:
-        return execute(spec, data, folder, learner=learner, checkpoint_every=checkpoint_every, progress=progress)
+    return carry_out(spec, data, learner, runs_dir, checkpoint_every=checkpoint_every, progress=progress)
