@@ -140,22 +140,35 @@ def test_threads_note_nothing():
     assert told == [None]
 
 
+WORKER = (
+    "import sys, time; from modelzero.signals import leave_with_parent; "
+    "leave_with_parent(int(sys.argv[1])); print('here', flush=True); time.sleep(60)"
+)
+
+
 def test_who_works_for_a_killed_process_ends():
-    """The worker of a process that was killed with SIGKILL is gone within seconds."""
+    """The worker of a process that was killed with SIGKILL is gone within seconds; before that it works."""
     code = (
         "import os, subprocess, sys, time\n"
-        "worker = 'from modelzero.signals import leave_with_parent as leave; import time; leave(); time.sleep(60)'\n"
-        "print(subprocess.Popen([sys.executable, '-c', worker]).pid, flush=True)\n"
+        f"command = [sys.executable, '-c', {WORKER!r}, str(os.getpid())]\n"
+        "worker = subprocess.Popen(command, stdout=subprocess.PIPE)\n"
+        "assert worker.stdout.readline() == b'here\\n'\n"
+        "print(worker.pid, flush=True)\n"
         "time.sleep(60)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    worker = int(parent.stdout.readline())
+    worker = psutil.Process(int(parent.stdout.readline()))
     time.sleep(1.0)
+    assert worker.status() != psutil.STATUS_ZOMBIE
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    for _ in range(100):
-        if not psutil.pid_exists(worker) or psutil.Process(worker).status() == psutil.STATUS_ZOMBIE:
-            return
-        time.sleep(0.1)
-    pytest.fail("it is still there")
+    psutil.wait_procs([worker], timeout=10)
+    assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
+
+
+def test_who_is_started_by_a_process_that_is_gone_ends():
+    """It was killed before its worker could look at it: the worker has another parent by then."""
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    worker = subprocess.Popen([sys.executable, "-c", WORKER, gone.stdout.strip()], stdout=subprocess.DEVNULL)
+    assert worker.wait(timeout=10) == -signal.SIGTERM

@@ -108,6 +108,7 @@ def test_compare_takes_ids_folders_and_ladders(folder):
     by_folder = invoke(f"compare {' '.join(str(folder / run) for run in runs)} --json")
     assert by_ladder.stdout == by_id.stdout == by_folder.stdout
     shown = json.loads(by_id.stdout)
+    assert shown["data"] == json.loads((folder / runs[0] / "run.json").read_text())["data"]
     assert [(rung["name"], rung["seeds"]) for rung in shown["rungs"]] == [
         ("majority", 1),
         ("centroid", 1),

@@ -81,6 +81,20 @@ def test_a_cell_equals_a_single_training(digits):
     assert [run.seed for run in ladder.runs] == [7, 8]
 
 
+def test_what_takes_no_time_starts_no_process(digits, monkeypatch):
+    """Linear rungs train in the kernel, and counting and averaging take less than a start; the numbers are the same."""
+
+    def never(*_, **__):
+        raise AssertionError("a process was started")
+
+    rungs = ["majority", "centroid", "softmax"]
+    expected = logits_of(climb(digits, rungs, seeds=2, runs_dir="inline"))
+    monkeypatch.setattr("modelzero.io.processes.KillableProcess.submit", never)
+    found = logits_of(mz.climb(digits, rungs, seeds=2, workers=2))
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[cell], expected[cell]) for cell in found)
+
+
 def test_a_killed_worker_costs_its_cell_only(digits, tmp_path):
     """A cell whose process is killed is trained again once; one that is killed each time is named as failed."""
 

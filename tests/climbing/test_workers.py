@@ -226,3 +226,13 @@ def test_a_job_that_is_here_is_told_to_stop():
     assert list(workers.run(endless, deque([1, 2, 3]), time.monotonic() + 0.3)) == []
     workers.stop()
     assert sorted(ended) == [1, 2]
+
+
+def test_a_deadline_is_kept_by_jobs_that_take_no_time(workers):
+    """They end one after the other, so something has always just ended."""
+    began = time.monotonic()
+    jobs = deque(range(1_000_000))
+    done = list(workers.run(lambda job: job, jobs, deadline=began + 1.0))
+    assert time.monotonic() - began < 10
+    assert len(done) < 1_000_000
+    assert jobs

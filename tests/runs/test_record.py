@@ -15,7 +15,7 @@ import modelzero as mz
 from modelzero.errors import RunError
 from modelzero.io.json import from_json, to_json
 from modelzero.runs.process import Process
-from modelzero.runs.record import Environment, Epoch
+from modelzero.runs.record import Environment, Epoch, LadderRecord
 from modelzero.runs.run import Run
 
 EPOCH = Epoch(1, 0.5, 0.8, 0.8, 0.4, 0.9, 9, 0.4, 0.9, 1.5, 0.1)
@@ -103,6 +103,23 @@ def test_read_gives_what_was_written():
 def test_unknown_fields_are_kept():
     """A field that a later modelzero of the same format adds does no harm, and is written again."""
     assert Run.read(written({**RECORD, "weather": "fine"})).record.more == {"weather": "fine"}
+
+
+def test_fields_that_a_newer_version_adds_to_a_ladder_do_no_harm():
+    """In each of its parts."""
+    stored = {
+        "id": "l",
+        "status": "finished",
+        "data": RECORD["data"],
+        "margin": 0.003,
+        "seeds": [42],
+        "rungs": [{"name": "majority", "adds": "", "weather": 1}],
+        "cells": [{"rung": "majority", "seed": 42, "weather": 1}],
+        "grouping": {"by": "names", "pattern": "x", "groups": 2, "images": 4, "test_images": 9, "example": []},
+    }
+    stored["grouping"]["weather"] = 1
+    record = LadderRecord.from_dict(stored)
+    assert (record.grouping.groups, record.rungs[0].name, record.cells[0].seed) == (2, "majority", 42)
 
 
 def test_no_folder():

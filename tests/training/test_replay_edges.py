@@ -153,3 +153,15 @@ def test_exit_codes_and_json(digits):
     answer = invoke("replay", run.path)
     assert answer.exit_code == 2
     assert shlex.split(answer.stderr)[-4:] == ["modelzero", "train", "--resume", str(run.path)]  # as a shell reads it
+
+
+def test_a_temporary_folder_that_cannot_be_written_is_named(digits, monkeypatch, refuses):
+    """With advice on that folder, not on the one of the runs."""
+    run = mz.train(digits, "model0", epochs=1, progress=False)
+
+    def full(*_, **__):
+        raise mz.RunError("x cannot be written (No space left on device): choose another folder with --runs-dir")
+
+    monkeypatch.setattr("modelzero.training.execute.create_folder", full)
+    with refuses(mz.RunError, run.id, "cannot be written to", "set TMPDIR"):
+        mz.replay(run.path, progress=False)

@@ -110,7 +110,7 @@ class Session:
                 continue
             run = _ended(found, deadline)
             spec = self.specs.get(key[0])
-            if run.status == "finished" and spec is not None and spec.second(run.record) and not run.record.second_of:
+            if run.status == "finished" and spec is not None and spec.second(run.record):
                 continue  # killed before its second training began: both are trained again
             if run.status == "finished" and self.cells[key].run in (None, run.id):
                 self._finished(key, run)

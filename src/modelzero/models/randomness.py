@@ -1,4 +1,4 @@
-"""Return whether another seed gives another model, and how that is known."""
+"""Whether another seed gives another model, and how that is known."""
 
 from __future__ import annotations
 

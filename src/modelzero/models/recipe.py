@@ -62,11 +62,12 @@ class Recipe:
         object.__setattr__(self, "learning_rate", _learning_rate(self.learning_rate))
         for name, limit in (("momentum", 1), ("label_smoothing", 1), ("weight_decay", math.inf)):
             object.__setattr__(self, name, _share(name, getattr(self, name), limit))
-        if self.full_rate_power is not None and not as_number(self.full_rate_power) > 0:
-            raise SettingError(f"full rate power {repr(self.full_rate_power)[:40]}: expected a number above 0, or None")
+        power = self.full_rate_power
+        if power is not None and not 0 < as_number(power) < math.inf:
+            raise SettingError(f"full rate power {repr(power)[:40]}: expected a finite number above 0, or None")
         for name in ("nesterov", "flip", "standardise", "second_chance"):
             if not isinstance(getattr(self, name), bool):
-                raise SettingError(f"{name} {repr(getattr(self, name))[:40]}: expected True or False")
+                raise SettingError(f"{name.replace('_', ' ')} {repr(getattr(self, name))[:40]}: expected True or False")
         if self.nesterov and not self.momentum:
             raise SettingError("nesterov without momentum: expected a momentum above 0, such as 0.9")
         if self.schedule not in SCHEDULES:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from modelzero.data.dataset import Split
 
-_FEW = 256
+_FEW = 256  # images from which the power of the inputs is estimated
 _BLOCK = 4096  # images converted to floats at once
 _LEAST = 1 / 255  # a channel of one colour is divided by one grey level, not by zero
 
@@ -72,7 +72,7 @@ def channel_figures(split: Split) -> tuple[Tensor, Tensor]:
 
 
 def input_power(split: Split, *, standardised: bool) -> float:
-    """Return the mean sum of squares of an image's inputs, from some 256 images; standardised inputs have mean 1.
+    """Estimate the mean sum of squares of an image's inputs; standardised inputs have a mean square of 1.
 
     >>> split = Split(torch.full((5, 1, 2, 2), 255).byte(), torch.arange(5))
     >>> input_power(split, standardised=False), input_power(split, standardised=True)

@@ -137,7 +137,7 @@ def sentences(ladder: Findings) -> list[str]:
     said += [
         f"Repeated: {counted(rung.second_chances, 'training')} of {_named(rung.name)} did not learn at first, and "
         f"{'was' if rung.second_chances == 1 else 'were'} repeated with a third of the learning rate; their times "
-        "include both."
+        "include the finished epochs of both."
         for rung in ladder.rungs
         if rung.second_chances
     ]

@@ -193,7 +193,7 @@ class FirstTraining:
     Args:
         run: its id.
         learning_rate: its step size.
-        seconds: time of its training steps.
+        seconds: time of the training steps of its finished epochs.
     """
 
     run: str

@@ -92,7 +92,7 @@ class Spec:
         Args:
             first: the record of a training of this spec.
         """
-        if not (self.engine and self.rung.second_chance and first.learned is False and self.second_of is None):
+        if not (self.engine and self.rung.second_chance and first.learned is False and first.second_of is None):
             return None
         rate = float(f"{self.rung.learning_rate / 3:.2g}")
         why = f"{rate:g}: a third of {self.rung.learning_rate:g}, with which run {first.id} did not learn"

@@ -24,7 +24,7 @@ Place = tuple[str, int]  # a split's name and a position in it
 
 @dataclass(frozen=True)
 class Searched:
-    """What the pixels of a dataset say.
+    """What a search of a dataset's pixels found.
 
     Args:
         constant: images of one colour.
@@ -96,7 +96,7 @@ def searched(data: ImageData, *, near: bool = True, progress: bool | None = None
 
 
 def was_searched(data: ImageData) -> bool:
-    """Return whether an earlier search found what is to be found, near duplicates included."""
+    """Return whether a dataset was searched before, for near duplicates too."""
     return _read(_file(data)) is not None
 
 
