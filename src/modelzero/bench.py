@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from modelzero.climbing.climb import climb
 from modelzero.data.dataset import ImageData, Split
 from modelzero.errors import DataError, TrainingError
-from modelzero.io.processes import available_cores
+from modelzero.io.cores import available_cores
 from modelzero.models.rungs import LADDER
 from modelzero.runs.record import Environment
 from modelzero.training.train import train

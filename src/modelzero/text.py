@@ -84,6 +84,17 @@ def seconds(value: float) -> str:
     return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
+def about(value: float) -> str:
+    """Show a predicted time with one or two digits.
+
+    >>> about(4.2), about(75), about(750), about(9000)
+    ('4 s', '75 s', '13 min', '2.5 h')
+    """
+    if value < 100:
+        return f"{value:.0f} s"
+    return f"{value / 60:.0f} min" if value < 5400 else f"{value / 3600:.1f} h"
+
+
 def interval(low: float, high: float) -> str:
     """Show an interval of fractions in percent.
 

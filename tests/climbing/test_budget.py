@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelzero.climbing.budget import FIRST_SEEDS, duration, parse_budget, plan
+from modelzero.climbing.budget import Forecast, duration, in_rounds, parse_budget
 from modelzero.errors import SettingError
 
 
@@ -28,39 +28,52 @@ def test_what_is_no_time_is_refused(text, refuses):
         parse_budget(text)
 
 
-def test_cells_go_to_the_worker_that_is_free_first():
-    """Three of 2 seconds and one of 3 on two workers end after 5 seconds, stretched by the caution of 15 %."""
-    assert duration([2, 3], [3, 1], workers=2) == pytest.approx(1.15 * 5)
-    assert duration([2, 3], [3, 1], workers=1) == pytest.approx(1.15 * 9)
+def test_trainings_go_to_the_worker_that_is_free_first():
+    """Three of 2 seconds and one of 3 on two workers end after 5 seconds."""
+    assert duration([2, 2, 2, 3], workers=2) == 5
+    assert duration([2, 2, 2, 3], workers=1) == 9
+    assert duration([], workers=2) == 0
 
 
-def test_without_hurry_every_rung_gets_all_its_seeds():
-    """The plan leaves out nothing that fits."""
-    assert [rung.seeds for rung in plan([1, 2, 3], [1, 5, 5], seconds=100, workers=2)] == [1, 5, 5]
-
-
-def test_every_rung_gets_its_first_seeds_before_any_gets_more():
-    """A dear rung high on the ladder is not starved by more seeds of cheap ones."""
-    planned = plan([1, 1, 5], [10, 10, 10], seconds=25, workers=1)
-    assert [rung.seeds for rung in planned] == [3, 3, 3]
-
-
-def test_a_rung_that_does_not_fit_does_not_stop_the_next():
-    """It is left out, with its predicted seconds; a cheaper one above it is still trained."""
-    planned = plan([1, 100, 2], [5, 5, 5], seconds=30, workers=2)
-    assert [rung.seeds for rung in planned] == [5, 0, 5]
-    assert planned[1].cell_seconds == 100
+def test_every_rung_gets_one_training_before_any_gets_a_second():
+    """Cheap ones first, then the longest: it decides when the last worker is done."""
+    counts, seconds = {"a": 3, "b": 3, "c": 1, "d": 2}, {"b": 20, "c": 50, "d": 0.1}
+    order = in_rounds(counts, seconds, budget=100)
+    assert order == [
+        ("a", 0), ("d", 0), ("c", 0), ("b", 0),
+        ("a", 1), ("d", 1), ("b", 1),
+        ("a", 2), ("b", 2),
+    ]  # fmt: skip
 
 
 costs = st.floats(0.01, 50)
 
 
 @settings(derandomize=True, deadline=None)
-@given(st.lists(st.tuples(costs, st.integers(1, 8)), min_size=1, max_size=10), st.floats(0, 200), st.integers(1, 8))
-def test_a_plan_always_fits(rungs, seconds, workers):
-    """Whatever the costs: the plan ends in time, and each rung has none, or at least the first seeds it asked for."""
-    cell_seconds, wanted = zip(*rungs, strict=True)
-    seeds = [rung.seeds for rung in plan(cell_seconds, wanted, seconds, workers)]
-    assert duration(cell_seconds, seeds, workers) <= seconds
-    for number, most in zip(seeds, wanted, strict=True):
-        assert number == 0 or min(FIRST_SEEDS, most) <= number <= most
+@given(st.lists(st.tuples(costs, st.integers(1, 8)), min_size=1, max_size=10), st.floats(1, 200))
+def test_rounds_leave_nothing_out(rungs, budget):
+    """Whatever the costs: each wanted training once, and never a later round before an earlier one."""
+    counts = {str(place): count for place, (_, count) in enumerate(rungs)}
+    order = in_rounds(counts, {str(place): cost for place, (cost, _) in enumerate(rungs)}, budget)
+    assert sorted(order) == sorted((name, k) for name, count in counts.items() for k in range(count))
+    assert [k for _, k in order] == sorted(k for _, k in order)
+
+
+def test_a_forecast_learns_from_trainings_that_ended():
+    """From a rung's own; for the others from how far the trials were off, in the middle."""
+    forecast = Forecast({"a": 10, "b": 10, "c": 10, "short": 0.1, "next": 100})
+    assert forecast.seconds("next") == pytest.approx(115)
+    assert forecast.seconds("unknown") == 0
+    forecast.add("short", 1)  # ten times its trial, which tells nothing about long trainings
+    assert forecast.seconds("next") == pytest.approx(115)
+    for name, seconds in (("a", 5), ("b", 15), ("c", 20), ("c", 40)):
+        forecast.add(name, seconds)
+    assert forecast.seconds("c") == pytest.approx(1.05 * 30)
+    assert forecast.seconds("next") == pytest.approx(1.15 * 1.5 * 100)
+
+
+def test_a_forecast_is_not_lowered_by_quick_trainings():
+    """Trainings at the beginning may run alone, later ones beside others."""
+    forecast = Forecast({"a": 10, "b": 10})
+    forecast.add("a", 2)
+    assert forecast.seconds("b") == pytest.approx(11.5)

@@ -23,6 +23,12 @@ class Broken(Executor):
         raise BrokenProcessPool("gone")
 
 
+def each(jobs):
+    """Give the jobs of a deque, or of what makes one, from the left."""
+    jobs = jobs if isinstance(jobs, deque) else deque(jobs)
+    return lambda: jobs.popleft() if jobs else None
+
+
 @pytest.fixture
 def workers():
     """Two processes, ended after the test."""
@@ -41,7 +47,7 @@ def alive(pid):
 
 def test_each_job_is_answered_once(workers):
     """Ten jobs on two processes: each answer belongs to its job."""
-    answers = list(workers.run(lambda job: job * job, deque(range(10))))
+    answers = list(workers.run(lambda job: job * job, each(range(10))))
     assert sorted(answers) == [(job, job * job) for job in range(10)]
 
 
@@ -53,7 +59,7 @@ def test_an_error_is_an_answer(workers):
             raise ValueError("two")
         return job
 
-    answers = dict(workers.run(fails_at_2, deque(range(4))))
+    answers = dict(workers.run(fails_at_2, each(range(4))))
     assert isinstance(answers.pop(2), ValueError)
     assert answers == {0: 0, 1: 1, 3: 3}
 
@@ -73,7 +79,7 @@ def test_a_process_that_dies_costs_its_own_job_only(workers, tmp_path):
             file.write(f"{job}\n")
         return job
 
-    answers = dict(workers.run(kills_itself, deque(["a", "always", "b", "once", "c"])))
+    answers = dict(workers.run(kills_itself, each(["a", "always", "b", "once", "c"])))
     died = answers.pop("always")
     assert isinstance(died, WorkerDiedError)
     assert "died 2 times" in str(died)
@@ -86,7 +92,7 @@ def test_a_process_that_dies_while_it_has_nothing_to_do_costs_nothing():
     workers = Workers(1)
     try:
         answers = []
-        for job, pid in workers.run(lambda _: os.getpid(), deque(range(3))):
+        for job, pid in workers.run(lambda _: os.getpid(), each(range(3))):
             answers.append((job, pid))
             os.kill(pid, signal.SIGKILL)
             time.sleep(0.5)
@@ -110,7 +116,7 @@ def test_a_signal_while_a_job_is_handed_over_leaves_nothing_running(monkeypatch)
     monkeypatch.setattr(loky.ProcessPoolExecutor, "submit", interrupted)
     monkeypatch.setattr("modelzero.signals._raised_at", -math.inf)
     with pytest.raises(KeyboardInterrupt):
-        list(workers.run(time.sleep, deque([60])))
+        list(workers.run(time.sleep, each([60])))
     pids = list(pools[0]._processes)
     workers.stop()
     assert pids
@@ -120,8 +126,8 @@ def test_a_signal_while_a_job_is_handed_over_leaves_nothing_running(monkeypatch)
 def test_the_deadline_ends_it(workers):
     """What still runs is left, and stopping ends the processes."""
     began = time.monotonic()
-    pids = dict(workers.run(lambda _: __import__("os").getpid(), deque([1, 2])))
-    answers = list(workers.run(lambda job: __import__("time").sleep(60), deque([1, 2, 3]), time.monotonic() + 0.5))
+    pids = dict(workers.run(lambda _: __import__("os").getpid(), each([1, 2])))
+    answers = list(workers.run(lambda job: __import__("time").sleep(60), each([1, 2, 3]), time.monotonic() + 0.5))
     workers.stop()
     assert answers == []
     assert time.monotonic() - began < 30
@@ -130,9 +136,9 @@ def test_the_deadline_ends_it(workers):
 
 def test_jobs_may_be_taken_back(workers):
     """Whoever reads the answers may remove jobs that have become pointless."""
-    jobs = deque(range(100))
+    jobs = deque(range(1, 101))
     answered = []
-    for job, _ in workers.run(lambda job: job, jobs):
+    for job, _ in workers.run(lambda job: job, each(jobs)):
         answered.append(job)
         jobs.clear()
     assert len(answered) <= 4
@@ -146,7 +152,7 @@ def test_jobs_may_be_added(kind):
     with ThreadPoolExecutor(2) as threads:
         executor = {"processes": None, "threads": threads, "inline": Inline(), "broken": Broken()}[kind]
         workers = Workers(1, executor)
-        for job, _ in workers.run(str.upper, jobs):
+        for job, _ in workers.run(str.upper, each(jobs)):
             answered.append(job)
             if job in ("b", "c"):
                 jobs.appendleft({"b": "c", "c": "d"}[job])
@@ -162,12 +168,12 @@ def test_libraries_in_the_processes_use_one_thread(workers):
 
         return os.environ["OMP_NUM_THREADS"], os.environ["OPENBLAS_NUM_THREADS"]
 
-    assert dict(workers.run(threads, deque([1])))[1] == ("1", "1")
+    assert dict(workers.run(threads, each([1])))[1] == ("1", "1")
 
 
 def test_prints_of_a_job_do_not_reach_standard_output(workers, capfd):
     """It may carry a JSON document; what a user's model prints goes to standard error."""
-    list(workers.run(lambda _: print("from the model", flush=True), deque([1])))
+    list(workers.run(lambda _: print("from the model", flush=True), each([1])))
     out, err = capfd.readouterr()
     assert out == ""
     assert "from the model" in err
@@ -177,14 +183,14 @@ def test_an_executor_of_somebody_gets_all_jobs():
     """Any `concurrent.futures.Executor` will do; it is not shut down."""
     with ThreadPoolExecutor(3) as executor:
         workers = Workers(5, executor)
-        assert dict(workers.run(lambda job: -job, deque(range(6)))) == {job: -job for job in range(6)}
+        assert dict(workers.run(lambda job: -job, each(range(6)))) == {job: -job for job in range(6)}
         workers.stop()
         assert executor.submit(os.getpid).result() == os.getpid()
 
 
 def test_a_broken_executor_is_an_answer():
     """Each job is answered with what happened."""
-    answers = dict(Workers(1, Broken()).run(abs, deque([1, 2])))
+    answers = dict(Workers(1, Broken()).run(abs, each([1, 2])))
     assert all(isinstance(answer, WorkerDiedError) and "gone" in str(answer) for answer in answers.values())
     assert sorted(answers) == [1, 2]
 
@@ -199,7 +205,7 @@ def test_a_cancelled_job_is_an_answer():
             future.set_running_or_notify_cancel()
             return future
 
-    ((job, answer),) = Workers(1, Cancels()).run(abs, deque([1]))
+    ((job, answer),) = Workers(1, Cancels()).run(abs, each([1]))
     assert job == 1
     assert type(answer).__name__ == "CancelledError"
 
@@ -207,7 +213,7 @@ def test_a_cancelled_job_is_an_answer():
 def test_a_job_that_is_here_is_done_in_a_thread_of_this_process():
     """Beside the others, which go to processes."""
     workers = Workers(2, here=lambda job: job < 0)
-    pids = dict(workers.run(lambda job, stopped=None: __import__("os").getpid(), deque([-1, -2, 1])))
+    pids = dict(workers.run(lambda job, stopped=None: __import__("os").getpid(), each([-1, -2, 1])))
     workers.stop()
     assert pids[-1] == pids[-2] == os.getpid() != pids[1]
 
@@ -223,7 +229,7 @@ def test_a_job_that_is_here_is_told_to_stop():
         raise KeyboardInterrupt
 
     workers = Workers(2, here=lambda _: True)
-    assert list(workers.run(endless, deque([1, 2, 3]), time.monotonic() + 0.3)) == []
+    assert list(workers.run(endless, each([1, 2, 3]), time.monotonic() + 0.3)) == []
     workers.stop()
     assert sorted(ended) == [1, 2]
 
@@ -231,7 +237,17 @@ def test_a_job_that_is_here_is_told_to_stop():
 def test_a_deadline_is_kept_by_jobs_that_take_no_time(monkeypatch):
     """Each has ended when it is looked at, so there is never one to wait for."""
     monkeypatch.setattr("modelzero.climbing.workers.ThreadPoolExecutor", lambda _: Inline())
-    jobs = deque(range(1_000_000))
-    done = list(Workers(2, here=lambda _: True).run(lambda job, _: job, jobs, deadline=time.monotonic() + 0.2))
+    jobs = deque(range(1, 1_000_001))
+    done = list(Workers(2, here=lambda _: True).run(lambda job, _: job, each(jobs), deadline=time.monotonic() + 0.2))
     assert 0 < len(done) < 1_000_000
     assert jobs
+
+
+def test_started_processes_can_work(workers):
+    """Each has been called once when its future ends, and does its jobs in the same process."""
+    started = workers.start(5, os.getpid)
+    assert len(started) == 2
+    assert all(future.exception(60) is None for future in started)
+    began = time.monotonic()
+    assert len(list(workers.run(lambda job: job, each([1, 2])))) == 2
+    assert time.monotonic() - began < 30

@@ -20,6 +20,7 @@ import typer
 from modelzero._version import __version__
 from modelzero.cli.options import expanded
 from modelzero.errors import InputError, ModelZeroError, RunError, SettingError, TrainingError, counted, quoted
+from modelzero.io.cores import CoreUse, available_cores
 from modelzero.signals import SIGNALS, Interruption, exit_code, raised
 from modelzero.text import plain
 
@@ -31,7 +32,12 @@ if TYPE_CHECKING:
 
 NAME_LETTERS = 24  # of a name in a table or a headline; --json has it whole
 SENTENCE_LETTERS = 400
+_BUSY = 0.5  # cores used by other programs from which a command says so
 _WIDTH = 200  # without a terminal; tables are no wider than their content
+
+# Threads that wait for each other would otherwise spin for milliseconds: beside other programs a training then takes
+# many times as long (see `default_threads`). To be set before torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 app = typer.Typer(
     name="modelzero",
@@ -100,6 +106,25 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(1) from None
 
     return guarded
+
+
+def load_and_look(load: Callable[[], Any], use: CoreUse) -> Any:
+    """Load the data; then say, on standard error, if other programs keep the machine busy.
+
+    Args:
+        load: loads the data.
+        use: created when the command began.
+    """
+    data = load()
+    others = use.by_others()
+    if others is not None and others >= _BUSY:
+        cores = available_cores()
+        print(
+            f"note: other programs use about {others:.1f} of {counted(cores, 'core')}; times will be longer than on an "
+            "idle machine",
+            file=sys.stderr,
+        )
+    return data
 
 
 def refuse_beside(context: typer.Context, option: str, allowed: set[str]) -> None:

@@ -6,7 +6,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from modelzero.cli.app import (
     console,
     folder_of,
     in_groups,
+    load_and_look,
     notes_of,
     print_json,
     refuse_beside,
@@ -30,13 +31,15 @@ from modelzero.cli.options import Json, RunsDir, TakeOver
 from modelzero.climbing.options import ClimbOptions
 from modelzero.data.options import LoadOptions
 from modelzero.errors import DataUnavailableError
+from modelzero.io.cores import CoreUse
 from modelzero.signals import SIGNALS
-from modelzero.text import plain
+from modelzero.text import about, plain
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from modelzero.climbing.session import Listener
+    from modelzero.data.dataset import ImageData
     from modelzero.data.options import Origin
     from modelzero.results.ladder import Ladder
 
@@ -82,7 +85,11 @@ def climb(
     else:
         refuse_without_resume(take_over)
         _say_what_was_begun(settings, names, origin_of(data or "fashion-mnist", load), runs_dir)
-    out = console()
+
+    def loading(source: str) -> Callable[[], ImageData]:
+        return partial(load_and_look, partial(load_with, source, load), use)
+
+    out, use = console(), CoreUse()
     live = out.is_terminal and not json
     try:
         with _live(out) if live else _lines() as listener:
@@ -91,12 +98,12 @@ def climb(
                 progress=listener,
             )  # fmt: skip
             try:
-                ladder = run(data=None if resume else partial(load_with, data or "fashion-mnist", load), resume=resume)
+                ladder = run(data=None if resume else loading(data or "fashion-mnist"), resume=resume)
             except DataUnavailableError as error:
                 if data is not None or resume is not None:
                     raise
                 print(f"using digits instead of fashion-mnist: {plain(str(error), None)}", file=sys.stderr)
-                ladder = run(data=partial(load_with, "digits", load))
+                ladder = run(data=loading("digits"))
     except Interrupted as stopped:
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)  # ending now: another signal must not prevent the table
@@ -157,6 +164,14 @@ def _headline(ladder: Ladder) -> str:
     ) + "".join(f"\nnote: {plain(note, SENTENCE_LETTERS)}" for note in notes_of(data))
 
 
+def _what_is_planned(ladder: Ladder) -> str:
+    record = ladder.record
+    what = f"{len(record.cells)} trainings on {plain(record.data.name)}"
+    if record.budget_seconds is not None:
+        return f"up to {what} within {about(record.budget_seconds)}"
+    return what if record.expected_seconds is None else f"{what}, about {about(record.expected_seconds)}"
+
+
 @contextmanager
 def _live(out: Console) -> Iterator[Listener]:
     """Redraw the table on the terminal while it fills."""
@@ -169,7 +184,7 @@ def _live(out: Console) -> Iterator[Listener]:
     latest: list[RenderableType] = ["preparing"]
 
     def listen(ladder: Ladder) -> None:
-        latest[:] = [_headline(ladder), "", rung_table(ladder.findings)]
+        latest[:] = [_headline(ladder), _what_is_planned(ladder), "", rung_table(ladder.findings)]
 
     def drawing() -> RenderableType:
         return Group(*latest, f"\n{time.monotonic() - began:.0f} s, Ctrl-C stops and shows the results so far")
@@ -190,7 +205,7 @@ def _lines() -> Iterator[Listener]:
     def listen(ladder: Ladder) -> None:
         cells = ladder.record.cells
         if not known:
-            print(f"{len(cells)} trainings on {plain(ladder.record.data.name)}", file=sys.stderr)
+            print(_what_is_planned(ladder), file=sys.stderr)
             known.add(("", 0))
         for cell in cells:
             key = (cell.rung, cell.seed)

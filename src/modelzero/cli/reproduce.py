@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from modelzero.cli.app import command, print_json
+from modelzero.cli.app import command, load_and_look, print_json
 from modelzero.cli.options import DataDir, Json, RunsDir
+from modelzero.io.cores import CoreUse
 from modelzero.text import plain
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ def reproduce(runs_dir: RunsDir = Path("runs"), data_dir: DataDir = None, json: 
     from modelzero import load
     from modelzero.chapter import walk
 
-    data = load("fashion-mnist", data_dir=data_dir)
+    data = load_and_look(partial(load, "fashion-mnist", data_dir=data_dir), CoreUse())
     out = sys.stderr if json else sys.stdout
     print(f"Fashion-MNIST from {plain(data.source, None)}", file=out)
     figures: list[Figure] = []

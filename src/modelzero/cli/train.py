@@ -16,6 +16,7 @@ from modelzero.cli.app import (
     folder_of,
     in_groups,
     is_given,
+    load_and_look,
     notes_of,
     print_record,
     refuse_beside,
@@ -24,6 +25,7 @@ from modelzero.cli.app import (
 from modelzero.cli.options import CheckpointEvery, DataOrNone, Json, RunsDir, TakeOver
 from modelzero.data.options import LoadOptions
 from modelzero.errors import SettingError
+from modelzero.io.cores import CoreUse
 from modelzero.text import interval, percent, plain
 from modelzero.training.options import TrainOptions
 
@@ -64,9 +66,8 @@ def train(
     if data is None:
         raise SettingError("no data: give a name, a folder or a file, or --resume RUN")
 
-    run = modelzero.train(
-        partial(load_with, data, load), model, **vars(settings), runs_dir=runs_dir, checkpoint_every=every
-    )
+    load_data = partial(load_and_look, partial(load_with, data, load), CoreUse())
+    run = modelzero.train(load_data, model, **vars(settings), runs_dir=runs_dir, checkpoint_every=every)
     _show(run, json)
 
 

@@ -1,33 +1,22 @@
-"""Divide a time budget: from the predicted seconds of each rung's cells to the seeds that each rung gets."""
+"""Divide a time budget: the order of the trainings, and what still fits."""
 
 from __future__ import annotations
 
 import heapq
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+import statistics
+from collections.abc import Iterable, Mapping
 
 from modelzero.errors import SettingError, as_number
 
-# Seeds that every rung gets before any gets more; fewer show too little about a method.
-FIRST_SEEDS = 3
-# Predictions are multiplied by this, because cells run in parallel and other programs may use the machine.
-_CAUTION = 1.15
+# A prediction from a trial is multiplied by the first, one from trainings of the same rung by the second.
+_CAUTION, _CAUTION_SEEN = 1.15, 1.05
+# Trainings below this share of the budget come first in each round.
+_CHEAP = 0.01
+# Trials of trainings below these seconds say little about how far predictions are off.
+_TELLING_SECONDS = 1.0
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
-
-
-@dataclass(frozen=True)
-class Planned:
-    """The share of a rung in a budget.
-
-    Args:
-        seeds: number of trainings; 0 for a rung that is left out.
-        cell_seconds: predicted time of one of them, training and evaluation.
-    """
-
-    seeds: int
-    cell_seconds: float
 
 
 def parse_budget(budget: str | float | None, name: str = "budget") -> float | None:
@@ -53,45 +42,74 @@ def parse_budget(budget: str | float | None, name: str = "budget") -> float | No
     return seconds
 
 
-def plan(
-    cell_seconds: Sequence[float], wanted: Sequence[int], seconds: float, workers: int, first: int = FIRST_SEEDS
-) -> list[Planned]:
-    """Choose how many seeds each rung gets so that all cells end in time.
+class Forecast:
+    """Predicted times of the trainings of a climb, corrected as trainings end.
 
-    In ladder order each rung gets `first` seeds if they still fit, otherwise none; then one more in each round.
-
-    >>> [rung.seeds for rung in plan([1, 10, 2], wanted=[5, 5, 5], seconds=20, workers=2)]
-    [5, 0, 5]
-    >>> [rung.seeds for rung in plan([1, 4, 2], wanted=[5, 5, 1], seconds=13, workers=2)]
-    [5, 3, 1]
+    >>> forecast = Forecast({"mlp": 10.0, "tinyvgg": 100.0})
+    >>> forecast.seconds("tinyvgg")
+    115.0
+    >>> forecast.add("mlp", 20.0)
+    >>> forecast.seconds("mlp"), forecast.seconds("tinyvgg")
+    (21.0, 230.0)
 
     Args:
-        cell_seconds: predicted time of one cell of each rung.
-        wanted: number of cells of each rung without a limit.
-        seconds: time from now to the end.
-        workers: number of cells that run in parallel.
-        first: seeds that every rung gets before any gets more.
+        tried: the seconds of one training of each rung, training and evaluation, as predicted by a trial.
     """
-    seeds = [0] * len(wanted)
-    for goal in range(min(first, max(wanted, default=0)), max(wanted, default=0) + 1):
-        for rung, most in enumerate(wanted):
-            if goal > first and seeds[rung] == 0:
-                continue
-            more = seeds.copy()
-            more[rung] = min(goal, most)
-            if duration(cell_seconds, more, workers) <= seconds:
-                seeds = more
-    return [Planned(number, cost) for number, cost in zip(seeds, cell_seconds, strict=True)]
+
+    def __init__(self, tried: Mapping[str, float] | None = None) -> None:
+        self.tried: dict[str, float] = dict(tried or {})
+        self._seen: dict[str, list[float]] = {}
+
+    def add(self, rung: str, seconds: float) -> None:
+        """Note how long a training took."""
+        self._seen.setdefault(rung, []).append(seconds)
+
+    def seconds(self, rung: str) -> float:
+        """Predict, with caution, how long the next training of a rung takes; 0 if nothing is known about it.
+
+        From its own trainings, otherwise from its trial, corrected by how far the trials of the other rungs were off
+        (the median; never downwards, because trainings run in parallel and other programs may begin).
+        """
+        if rung in self._seen:
+            return _CAUTION_SEEN * statistics.mean(self._seen[rung])
+        if rung not in self.tried:
+            return 0.0
+        off = [
+            statistics.mean(seconds) / self.tried[other]
+            for other, seconds in self._seen.items()
+            if self.tried.get(other, 0.0) >= _TELLING_SECONDS
+        ]
+        return _CAUTION * max(1.0, statistics.median(off) if off else 1.0) * self.tried[rung]
 
 
-def duration(cell_seconds: Sequence[float], seeds: Sequence[int], workers: int) -> float:
-    """Return when the last cell ends if each cell, in ladder order, goes to the first free worker.
+def in_rounds(counts: Mapping[str, int], seconds: Mapping[str, float], budget: float) -> list[tuple[str, int]]:
+    """Return the trainings (rung, number) in the order in which a budget is spent on them.
 
-    >>> round(duration([1, 4], [2, 3], workers=2) / 1.15, 2)
+    One training of every rung comes first, then a second one of every rung, and so on. In each round those come first
+    that take less than a hundredth of the budget, the simplest first; then the others, the longest first. The order
+    does not depend on any result.
+
+    >>> in_rounds({"softmax": 2, "tinyvgg": 1, "convnet": 2}, {"tinyvgg": 90, "convnet": 200}, budget=600)
+    [('softmax', 0), ('convnet', 0), ('tinyvgg', 0), ('softmax', 1), ('convnet', 1)]
+
+    Args:
+        counts: wanted trainings of each rung, in ladder order.
+        seconds: predicted seconds of one of them; unknown means cheap.
+        budget: total seconds.
+    """
+    dear = [name for name in counts if seconds.get(name, 0.0) >= _CHEAP * budget]
+    names = [name for name in counts if name not in dear]
+    names += sorted(dear, key=lambda name: -seconds[name])  # equal ones stay in ladder order
+    return [(name, k) for k in range(max(counts.values(), default=0)) for name in names if k < counts[name]]
+
+
+def duration(cell_seconds: Iterable[float], workers: int) -> float:
+    """Return when the last training ends if each one goes to the first free worker.
+
+    >>> duration([1, 1, 4, 4, 4], workers=2)
     9.0
     """
     ends = [0.0] * workers
-    for cost, number in zip(cell_seconds, seeds, strict=True):
-        for _ in range(number):
-            heapq.heapreplace(ends, ends[0] + _CAUTION * cost)
+    for cost in cell_seconds:
+        heapq.heapreplace(ends, ends[0] + cost)
     return max(ends)

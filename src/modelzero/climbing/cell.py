@@ -122,6 +122,10 @@ def train_cell(job: Job, stopped: Callable[[], bool] | None = None) -> Path | Ce
         return CellFailure(describe(error), hopeless=False)
 
 
+def ready() -> None:
+    """Do nothing: a process that can call this has loaded all that a training needs."""
+
+
 def try_out(job: Job, stopped: Callable[[], bool] | None = None) -> float | CellFailure:  # noqa: ARG001
     """Predict the seconds that a cell takes to train and evaluate, from a short trial on one thread."""
     with _ONE_AT_A_TIME, use_threads(1), seeded(job.seed):

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from modelzero.climbing.bar import Bar, is_watched
 from modelzero.climbing.cell import Job, is_in_process
 from modelzero.climbing.looks import count_looks
 from modelzero.climbing.options import ClimbOptions
@@ -23,7 +24,7 @@ from modelzero.data.auditing.hints import hint_of
 from modelzero.data.dataset import ImageData
 from modelzero.data.load import load, load_again
 from modelzero.errors import DataError, ModelError, RunError, SettingError
-from modelzero.io.processes import available_cores
+from modelzero.io.cores import available_cores
 from modelzero.models.learner import learner_of
 from modelzero.models.randomness import DECLARED
 from modelzero.models.recipe import Recipe
@@ -98,7 +99,7 @@ def climb(
     audit: bool | None = ClimbOptions.audit,
     resume: str | Path | None = None,
     take_over: bool = False,
-    progress: Listener | None = None,
+    progress: Listener | bool | None = None,
 ) -> Ladder:
     """Train each rung of a ladder with several seeds, and find the one that is worth its cost.
 
@@ -132,7 +133,8 @@ def climb(
             their last checkpoints. Only these arguments apply then, the rest is in the record: `data`, `rungs` (models
             of your own), `budget` (additional time), `workers`, `executor`, `audit`, `take_over` and `progress`.
         take_over: resume a ladder that was written by a process on another host, which you know has ended.
-        progress: called with the ladder once it is declared, and whenever a cell has ended.
+        progress: whether to show a bar; None means only in terminals and notebooks. Or a function that is called with
+            the ladder once it is declared, and whenever a cell has ended.
 
     Returns:
         The ladder: `rungs`, `comparisons`, `worth_it`, `left_out`, `table()`.
@@ -146,8 +148,11 @@ def climb(
     options = ClimbOptions(
         seeds=seeds, budget=budget, workers=workers, seed=seed, device=device, margin=margin, audit=audit
     )
-    resources = _Resources(options.workers, executor, progress)
     with contextlib.ExitStack() as claim:
+        if progress is None or isinstance(progress, bool):
+            shows = is_watched() if progress is None else progress
+            progress = claim.enter_context(Bar()) if shows else None
+        resources = _Resources(options.workers, executor, progress)
         if resume is not None:
             ladder = Ladder.read(resume)
             if _is_finished(ladder):
@@ -170,11 +175,14 @@ def climb(
 
 def _carry_out(session: Session, began: float, options: ClimbOptions) -> None:
     """Train the cells of a session, and record them."""
-    path, data, seconds = session.path, session.data, options.seconds
-    deadline = None if seconds is None else began + seconds - _RESERVE_SECONDS
+    path, data, deadline = session.path, session.data, None
     try:
         if {rung.name for rung in session.rungs} - session.in_process:
             share(data, path / SHARED)
+        if options.seconds is not None:
+            preparing = time.monotonic()
+            session.prepare()
+            deadline = began + options.seconds + (time.monotonic() - preparing) - _RESERVE_SECONDS
         with use_threads(1):  # for the cells that are trained in this process
             session.declare(began, deadline)
             session.train(deadline)

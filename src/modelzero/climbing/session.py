@@ -7,18 +7,18 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import wait
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cloudpickle
 
-from modelzero.climbing.budget import FIRST_SEEDS, Planned, plan
-from modelzero.climbing.cell import CellFailure, Job, train_cell, try_out
+from modelzero.climbing.budget import Forecast, duration, in_rounds
+from modelzero.climbing.cell import CellFailure, Job, ready, train_cell, try_out
 from modelzero.climbing.workers import Workers
 from modelzero.data.dataset import ImageData
 from modelzero.errors import SettingError, TrainingError
-from modelzero.io.processes import available_cores
 from modelzero.models.randomness import ASSUMED
 from modelzero.models.rungs import Rung
 from modelzero.results.account import are_enough, came_out_equal
@@ -27,12 +27,15 @@ from modelzero.runs.folder import read_runs, write_record
 from modelzero.runs.record import LADDER_RECORD, NOT_NEEDED, CellRecord, Declared, LadderRecord, LeftOut, RungRecord
 from modelzero.runs.run import Run
 from modelzero.runs.spec import Spec
+from modelzero.training.fused.loop import compile_kernel
 
 SHARED = "images"  # the subfolder with the images for the workers, during a climb
 # If cells take hundredths of a second, writing the record after each would take longer than some of them.
 _SAVE_EVERY_SECONDS = 0.5
 # The workers of a killed climb notice that within half a second, and then write a checkpoint.
 _SECONDS_TO_END = 6.0
+# With less time left, no training is begun that will be cut off.
+_WORTH_BEGINNING = 5.0
 
 Listener = Callable[[Ladder], None]
 
@@ -71,15 +74,27 @@ class Session:
         self.runs: list[Run] = []
         self.unfinished: dict[tuple[str, int], Path] = {}
         self.take_over = False
-        self.predicted: dict[str, float] = {}
+        self.forecast = Forecast()
+        self._given: set[tuple[str, int]] = set()  # cells that a worker has got
+        self._undecided = {name for name in specs if self._is_measured(name)}
         self.ladder = Ladder(path, record, [])
         self._saved = -math.inf
+
+    def prepare(self) -> None:
+        """Start the processes and compile the kernel, which a budget does not pay for."""
+        starting = self.workers.start(len(self.specs) - len(self.in_process), ready)
+        for spec in self.specs.values():
+            if spec.engine == "fused":
+                compile_kernel(spec.rung)
+        wait(starting)  # if one fails, the first job of its process will tell
 
     def declare(self, began: float, deadline: float | None) -> None:
         """Choose the cells to train and the comparisons, and record them; once per ladder."""
         if not self.cells:
             seeds = self.record.seeds
             wanted = {rung.name: len(seeds) if self.specs[rung.name].random else 1 for rung in self.rungs}
+            if deadline is not None or self.progress is not None:
+                self._predict(deadline)
             if deadline is not None:
                 wanted = self._fitting(wanted, began, deadline)
             names = [name for name, count in wanted.items() if count]
@@ -91,6 +106,7 @@ class Session:
                 rungs=tuple(self._declared(rung, wanted[rung.name]) for rung in self.rungs),
                 family=tuple(Declared(name, below=names[:place]) for place, name in enumerate(names) if place),
                 not_planned=tuple(self.left_out),
+                expected_seconds=self._expected_seconds(),
             )
         self._save()
         self._tell()
@@ -124,38 +140,76 @@ class Session:
     def train(self, deadline: float | None) -> None:
         """Train all cells, and keep the record up to date.
 
-        If the randomness of a rung is measured, its third and further cells wait until the first two have ended.
+        Without a deadline rung by rung; with one in rounds, each cell only if it is predicted to end in time.
         """
-        jobs: deque[Job] = deque()
-        waiting: dict[str, list[Job]] = {}
-        for rung in self.rungs:
-            own = self._cells_of(rung.name)
-            first, further = (
-                [self._job(rung.name, cell.seed) for cell in some if cell.status == "planned"]
-                for some in (own[:2], own[2:])
-            )
-            jobs += first
-            if first and self._is_measured(rung.name):
-                waiting[rung.name] = further
-            else:
-                jobs += self._still_needed(rung.name, further)
-        for job, answer in self.workers.run(train_cell, jobs, deadline):
+        order = list(self.cells)
+        if deadline is not None:
+            seconds = {name: self.forecast.seconds(name) for name in self.forecast.tried}
+            counts = {rung.name: len(self._cells_of(rung.name)) for rung in self.rungs}
+            order = [
+                (name, self._cells_of(name)[k].seed)
+                for name, k in in_rounds(counts, seconds, deadline - time.monotonic())
+            ]
+        for name in list(self._undecided):
+            self._decide(name)
+        waiting = deque(key for key in order if self.cells[key].status == "planned")
+        for job, answer in self.workers.run(train_cell, lambda: self._next(waiting, deadline), deadline):
             if isinstance(answer, Path):
-                self._finished((job.rung, job.seed), Run.read(answer))
+                run = Run.read(answer)
+                self.forecast.add(job.rung, run.all_train_seconds + sum(epoch.test_seconds for epoch in run.history))
+                self._finished((job.rung, job.seed), run)
             else:
-                self._failed(job, answer, jobs, waiting)
-            if job.rung in waiting and all(each.status != "planned" for each in self._cells_of(job.rung)[:2]):
-                # They come next, as if they had not waited: a deadline must cut off the last rungs.
-                jobs.extendleft(reversed(self._still_needed(job.rung, waiting.pop(job.rung))))
+                self._failed(job, answer)
+            self._decide(job.rung)
             if time.monotonic() - self._saved > _SAVE_EVERY_SECONDS:
                 self._save()
             self._tell()
+
+    def _next(self, waiting: deque[tuple[str, int]], deadline: float | None) -> Job | None:
+        """Return the job of the next cell; None if there is none at present.
+
+        If no other cell fits in the rest of a budget, one is begun that will be cut off: the time is there, and
+        `resume` continues it. A user's executor gets every cell, because nothing is known about its workers.
+        """
+        left = math.inf if deadline is None else deadline - time.monotonic()
+        chosen = spare = None
+        for key in waiting:
+            if self.cells[key].status != "planned" or self._must_wait(key):
+                continue
+            if not self.workers.are_own or self.forecast.seconds(key[0]) <= left:
+                chosen = key
+                break
+            if spare is None and left > _WORTH_BEGINNING and self.specs[key[0]].engine is not None:
+                spare = key
+        chosen = chosen or spare
+        if chosen is None:
+            return None
+        waiting.remove(chosen)
+        self._given.add(chosen)
+        return self._job(*chosen)
+
+    def _must_wait(self, key: tuple[str, int]) -> bool:
+        """Return whether the first two cells of its rung decide whether a cell is needed."""
+        name, seed = key
+        return name in self._undecided and seed not in self.record.seeds[:2]
+
+    def _decide(self, name: str) -> None:
+        """Once the first two cells of a rung have ended, decide whether the others are needed."""
+        own = self._cells_of(name)
+        if name not in self._undecided or any(cell.status == "planned" for cell in own[:2]):
+            return
+        self._undecided.discard(name)
+        if self._differ(own[:2]) is False:
+            why = f"seeds {own[0].seed} and {own[1].seed} gave equal predictions"
+            for cell in own[2:]:
+                if cell.status == "planned":
+                    self._set((name, cell.seed), status=NOT_NEEDED, why=why)
 
     def _finished(self, key: tuple[str, int], run: Run) -> None:
         self.runs.append(run)
         self._set(key, status="finished", run=run.id, why=None, learned=run.learned, not_learned=run.not_learned)
 
-    def _failed(self, job: Job, answer: Any, jobs: deque[Job], waiting: dict[str, list[Job]]) -> None:
+    def _failed(self, job: Job, answer: Any) -> None:
         """Record why a cell failed; if another seed would fail in the same way, the others are not tried."""
         failure = (
             answer
@@ -166,11 +220,9 @@ class Session:
         self._set((job.rung, job.seed), status="failed", why=failure.why, learned=learned,
                   not_learned=failure.not_learned)  # fmt: skip
         if failure.hopeless:
-            pointless = [other for other in jobs if other.rung == job.rung]
-            for other in pointless:
-                jobs.remove(other)
-            for other in [*pointless, *waiting.pop(job.rung, [])]:
-                self._set((other.rung, other.seed), status="failed", why=failure.why)
+            for cell in self._cells_of(job.rung):
+                if cell.status == "planned" and (cell.rung, cell.seed) not in self._given:
+                    self._set((cell.rung, cell.seed), status="failed", why=failure.why)
 
     def _set(self, key: tuple[str, int], **changes: Any) -> None:
         self.cells[key] = replace(self.cells[key], **changes)
@@ -181,17 +233,6 @@ class Session:
     def _is_measured(self, name: str) -> bool:
         """Return whether only trainings can show if another seed gives another model."""
         return name in self.specs and self.specs[name].randomness == ASSUMED  # some can no longer be built
-
-    def _still_needed(self, name: str, further: list[Job]) -> list[Job]:
-        """Return the further jobs of a rung; none if the first two gave the same model, which their cells then say."""
-        own = self._cells_of(name)
-        if not self._is_measured(name) or self._differ(own[:2]) is not False:
-            return further
-        why = f"seeds {own[0].seed} and {own[1].seed} gave equal predictions"
-        for cell in own[2:]:
-            if cell.status == "planned":
-                self._set((name, cell.seed), status=NOT_NEEDED, why=why)
-        return []
 
     def _differ(self, cells: list[CellRecord]) -> bool | None:
         """Return whether trainings gave different models or predictions; None if fewer than two have finished."""
@@ -221,7 +262,7 @@ class Session:
                 why = f"{first.status}: {first.why}"
                 if len(own) > 1:
                     why = f"{len(missing)} of {len(own)} trainings {why}"
-                self._leave_out(rung.name, why, self.predicted.get(rung.name), failed=bool(failed))
+                self._leave_out(rung.name, why, self.forecast.tried.get(rung.name), failed=bool(failed))
         self.record = replace(
             self.record,
             rungs=tuple(rungs.values()),
@@ -239,48 +280,41 @@ class Session:
         self._save()
         self._refresh()
 
-    def _fitting(self, wanted: dict[str, int], began: float, deadline: float) -> dict[str, int]:
-        """Predict the time of a cell of each rung in a trial, and choose what fits into the budget."""
-        jobs = deque(self._job(rung.name, self.record.seeds[0]) for rung in self.rungs)
-        costs: dict[str, float] = {}
-        for job, answer in self.workers.run(try_out, jobs, deadline):
+    def _predict(self, deadline: float | None) -> None:
+        """Predict the time of a cell of each rung in a trial; a rung that fails in it will fail in its training."""
+        jobs = deque(self._job(rung.name, self.record.seeds[0]) for rung in self.rungs if not rung.is_light)
+        for job, answer in self.workers.run(try_out, lambda: jobs.popleft() if jobs else None, deadline):
             if isinstance(answer, float):
-                costs[job.rung] = answer
-            else:
-                why = answer.why if isinstance(answer, CellFailure) else str(answer)
-                self._leave_out(job.rung, f"failed in its trial: {why}", failed=True)
-        now, workers = time.monotonic(), self.record.workers or available_cores()
-        tried = [rung.name for rung in self.rungs if rung.name in costs]
-        planned = plan(
-            [costs[name] for name in tried], [wanted[name] for name in tried], max(0.0, deadline - now), workers
-        )
-        seeds = dict(zip(tried, planned, strict=True))
-        if not any(each.seeds for each in planned):
-            cheapest = min(costs, key=costs.__getitem__, default=None)
-            alone = "" if cheapest is None else f"; {cheapest} alone takes about {costs[cheapest]:.1f} s"
+                self.forecast.tried[job.rung] = answer
+
+    def _fitting(self, wanted: dict[str, int], began: float, deadline: float) -> dict[str, int]:
+        """Return the wanted trainings without the rungs of which not even one fits into the budget.
+
+        Raises:
+            SettingError: no rung fits.
+        """
+        now = time.monotonic()
+        left = max(0.0, deadline - now)
+        costs = {rung.name: self.forecast.seconds(rung.name) for rung in self.rungs}
+        fitting = {name: count if costs[name] <= left else 0 for name, count in wanted.items()}
+        if not any(fitting.values()) or left == 0:
+            cheapest = min(costs, key=costs.__getitem__)
+            alone = f", and {cheapest} alone takes about {costs[cheapest]:.1f} s" if costs[cheapest] > left else ""
             raise SettingError(
-                f"budget {self.record.budget_seconds:g} s fits no rung: startup and trials took {now - began:.1f} s"
+                f"budget {self.record.budget_seconds:g} s fits no rung: loading and trials took {now - began:.1f} s"
                 f"{alone}; increase --budget, or choose fewer --rungs"
             )
-        for rung in self.rungs:
-            if rung.name in seeds:
-                self._note_what_does_not_fit(rung.name, seeds[rung.name], wanted[rung.name], deadline - now, workers)
-            elif not any(each.name == rung.name for each in self.left_out):
-                self._leave_out(rung.name, "the budget ended before its trial")
-        return {rung.name: seeds[rung.name].seeds if rung.name in seeds else 0 for rung in self.rungs}
+        for name, count in fitting.items():
+            if not count:
+                why = f"a training of about {costs[name]:.0f} s would not fit into the remaining {left:.0f} s"
+                self._leave_out(name, why, self.forecast.tried[name])
+        return fitting
 
-    def _note_what_does_not_fit(self, name: str, planned: Planned, wanted: int, left: float, workers: int) -> None:
-        self.predicted[name] = planned.cell_seconds
-        missing = wanted - planned.seeds
-        if missing:
-            least = min(FIRST_SEEDS, wanted)
-            what = f"{missing} of {wanted} trainings" if planned.seeds else f"even {least} training{'s' * (least > 1)}"
-            self._leave_out(
-                name,
-                f"{what} of about {planned.cell_seconds:.1f} s each would not fit into the remaining {left:.0f} s with "
-                f"{workers} worker{'s' * (workers > 1)}",
-                planned.cell_seconds,
-            )
+    def _expected_seconds(self) -> float | None:
+        """Predict how long the declared cells take without a budget, on own workers; None if not predicted."""
+        if not self.forecast.tried or not self.workers.are_own:
+            return None
+        return duration([self.forecast.seconds(name) for name, _ in self.cells], self.record.workers or 1)
 
     def _leave_out(self, name: str, why: str, predicted: float | None = None, *, failed: bool = False) -> None:
         self.left_out.append(LeftOut(name, why, predicted, failed))

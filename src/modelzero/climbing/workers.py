@@ -43,7 +43,7 @@ class Workers(Generic[Job]):
 
     Args:
         count: number of workers.
-        executor: replaces the workers; it receives all jobs at once and applies its own limits.
+        executor: replaces the workers; it receives jobs as long as there are any, and applies its own limits.
         here: returns whether a job can be done in a thread. The function of such a job gets a second argument, a
             function that returns whether to stop, and raises KeyboardInterrupt if so.
     """
@@ -58,8 +58,17 @@ class Workers(Generic[Job]):
         self._free = [_Worker() for _ in range(count if executor is None else 0)]
         self._running: dict[Future[Any], tuple[Job, int, _Worker | None]] = {}
 
+    def start(self, count: int, ready: Callable[[], object]) -> list[Future[Any]]:
+        """Start up to so many processes; return a future of each that ends once it can work.
+
+        Args:
+            count: number of processes.
+            ready: importable; importing it loads what jobs need.
+        """
+        return [worker.submit(_call, ready) for worker in self._free[max(0, len(self._free) - count) :]]
+
     def run(
-        self, function: Callable[..., Any], jobs: deque[Job], deadline: float | None = None
+        self, function: Callable[..., Any], take: Callable[[], Job | None], deadline: float | None = None
     ) -> Iterator[tuple[Job, Any]]:
         """Yield (job, answer) as jobs finish; the answer is an exception if the job raised one.
 
@@ -67,14 +76,16 @@ class Workers(Generic[Job]):
 
         Args:
             function: does a job; importable in the processes.
-            jobs: taken from the left; the caller may remove some meanwhile.
+            take: returns the next job for a free worker; None if there is none at present. It is asked again whenever
+                a job has ended.
             deadline: time of `time.monotonic` at which to return, even if jobs are still running.
         """
-        attempts: dict[int, int] = {}
-        while jobs or self._running:
-            while jobs and (self._brought or self._free):
-                job = jobs.popleft()
-                attempt = attempts.pop(id(job), 1)
+        again: deque[tuple[Job, int]] = deque()
+        while True:
+            while self._brought or self._free:
+                job, attempt = again.popleft() if again else (take(), 1)
+                if job is None:
+                    break
                 worker = None if self._brought else self._free[-1]  # it stays where `stop` finds it until its job runs
                 try:
                     future = self._submit(worker, function, job)
@@ -83,15 +94,16 @@ class Workers(Generic[Job]):
                         yield job, WorkerDiedError(f"the executor accepts no more jobs: {error}")
                     else:  # its process died while idle, which is not the job's fault
                         worker.end()
-                        attempts[id(job)] = attempt
-                        jobs.appendleft(job)
+                        again.appendleft((job, attempt))
                     continue
                 self._running[future] = job, attempt, worker
                 if worker is not None:
                     self._free.pop()
+            if not self._running:
+                return
             remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
             done, _ = wait(self._running, remaining, FIRST_COMPLETED)
-            if not done and self._running:
+            if not done:
                 return
             for future in [each for each in self._running if each in done]:  # in the order of the jobs
                 job, attempt, worker = self._running.pop(future)
@@ -104,8 +116,7 @@ class Workers(Generic[Job]):
                 if not died:
                     yield job, answer
                 elif attempt < _ATTEMPTS:
-                    attempts[id(job)] = attempt + 1
-                    jobs.appendleft(job)
+                    again.appendleft((job, attempt + 1))
                 else:
                     yield job, WorkerDiedError(f"its process died {attempt} times without an error message")
             if deadline is not None and time.monotonic() >= deadline:
@@ -161,6 +172,10 @@ class _Worker:
             self._thread.shutdown(wait=False)
             self._thread = None
         self._process.end()
+
+
+def _call(ready: Callable[[], object]) -> None:
+    ready()
 
 
 def _answer(future: Future[Any]) -> Any:

@@ -18,11 +18,6 @@ _START_SECONDS = 120.0
 _MEMORY = 2 << 30  # bytes that a process may allocate after its start
 
 
-def available_cores() -> int:
-    """Count the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 class KillableProcess:
     """A process that does one job at a time and can be killed at any moment; it starts with its first job.
 

@@ -129,11 +129,14 @@ def sentences(ladder: Findings) -> list[str]:
     ]
     said += [
         f"{c.verdict.capitalize()}: {_named(c.rung)} against {_named(str(c.against))}; at most "
-        f"{100 * c.at_most:.1f} points apart. {_detectable(c)}"
+        f"{100 * c.at_most:.1f} points apart{_speaks_of(c.of)}. {_detectable(c)}"
         for c in ladder.comparisons
         if c.verdict in ("cannot tell", "no different")
     ]
     said += _failures(ladder)
+    single = [_named(rung.name) for rung in ladder.rungs if rung.random and rung.learned == 1 and rung.all_learned]
+    if single and len(ladder.record.seeds) > 1:
+        said.append(f"Trained once: {', '.join(single)}; what is said applies to the trained model, not the method.")
     said += [
         f"Repeated: {counted(rung.second_chances, 'training')} of {_named(rung.name)} did not learn at first, and "
         f"{'was' if rung.second_chances == 1 else 'were'} repeated with a third of the learning rate; their times "

@@ -426,6 +426,7 @@ class LadderRecord:
         cells: the trainings.
         budget_seconds: time limit of the climb; None if unlimited.
         workers: number of parallel trainings; None with an executor of the user's own.
+        expected_seconds: predicted duration of all trainings, without a budget; None if not predicted.
         not_planned: what was left out before anything was trained; None before the ladder was declared.
         seconds: duration of the climb.
         leaks: test images that are also training images; None if not searched for.
@@ -450,6 +451,7 @@ class LadderRecord:
     cells: Sequence[CellRecord] = ()
     budget_seconds: float | None = None
     workers: int | None = None
+    expected_seconds: float | None = None
     not_planned: Sequence[LeftOut] | None = None
     seconds: float | None = None
     leaks: Leaks | None = None

@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy
 from modelzero.data.batches import batches
 from modelzero.data.dataset import ImageData, Split
 from modelzero.errors import ModelError, SettingError
-from modelzero.io.processes import available_cores
+from modelzero.io.cores import available_cores
 from modelzero.models.asking import layout_of
 from modelzero.models.build import describe
 from modelzero.models.recipe import Recipe
@@ -30,7 +30,7 @@ from modelzero.training.sgd import SGD
 
 _TRIAL_WARM_UP, _TRIAL_STEPS, _TRIAL_SECONDS = 3, 20, 0.4
 # Multiply-adds of one step from which more than one thread is worth its overhead (see `default_threads`).
-THREADS_WORTH_IT = 20_000_000
+THREADS_WORTH_IT = 200_000_000
 # The same for the fused kernel, whose threads wait for each other twice per step, a few microseconds in total.
 FUSED_THREADS_WORTH_IT = 3_000_000
 
@@ -127,9 +127,10 @@ def default_threads(
     """Choose the number of threads that train a model on the CPU; return it with the reason.
 
     By a rule, not by timing: the number of threads decides the last bits of the results, so it must not depend on
-    how busy the machine is. With batches of 32, model 0 takes 0.25 million multiply-adds per step, TinyVGG 36 million;
-    `benchmarks/threads.py` measures what a second core gains for either. Threads wait for each other at every layer,
-    so while other programs keep the cores busy, one thread can be many times as fast: set `threads=1` then.
+    how busy the machine is. With batches of 32, TinyVGG takes 36 million multiply-adds per step: on an idle machine a
+    second thread saves a third of the time, but threads wait for each other at every layer, and beside other programs
+    each wait can take a time slice. So the work between two waits must be long enough to make up for it.
+    `benchmarks/threads.py` measures both.
     """
     work = multiply_adds(model, image_shape) * batch_size
     cores = available_cores()

@@ -20,7 +20,8 @@ from modelzero.data.description import DataDescription
 from modelzero.data.options import LoadOptions
 from modelzero.data.readers.folder import is_junk, may_be_image, natural
 from modelzero.errors import DataError, RunError
-from modelzero.io.processes import Processes, available_cores, in_bundles
+from modelzero.io.cores import available_cores
+from modelzero.io.processes import Processes, in_bundles
 
 # Images in memory at once: few if they are large, enough to give every process several bundles.
 _BLOCK_BYTES, _LEAST_IN_BLOCK, _MOST_IN_BLOCK = 64 << 20, 512, 4096

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from modelzero.data.decoding.pixels import as_array, to_pixels
 from modelzero.errors import DataError, ModelZeroError, RunError, counted
-from modelzero.io.processes import available_cores
+from modelzero.io.cores import available_cores
 from modelzero.models.build import describe
 from modelzero.models.learner import Learner
 from modelzero.results.calibrated import temperature_of

@@ -34,7 +34,8 @@ from modelzero.data.decoding.cache import cache_folder, sweep, temporary_file
 from modelzero.data.decoding.image import Header
 from modelzero.data.readers.listing import Item
 from modelzero.errors import DataError, quoted
-from modelzero.io.processes import Processes, available_cores, in_bundles
+from modelzero.io.cores import available_cores
+from modelzero.io.processes import Processes, in_bundles
 
 # Changes whenever the same bytes would be decoded to different pixels.
 VERSION = 2

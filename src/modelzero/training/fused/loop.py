@@ -92,6 +92,13 @@ def fused_epochs(
         )
 
 
+def compile_kernel(recipe: Recipe) -> None:
+    """Compile the kernel for a recipe, if that has not been done on this machine."""
+    from modelzero.training.fused import kernel
+
+    kernel.compiled("f4" if recipe.standardise else "u1")
+
+
 class Fused:
     """A stack of linear layers in the kernel's arrays.
 
