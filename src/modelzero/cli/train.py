@@ -84,10 +84,9 @@ def _show(run: Run, json: bool) -> None:
     record, data = run.record, run.record.data
     out.print(f"{plain(record.model, None)} on {plain(data.name)} ({plain(data.source, None)}), seed {run.seed}")
     for note in notes_of(data):
-        out.print(f"note    {plain(note, SENTENCE_LETTERS)}")
-    for name in ("device", "engine", "threads"):
-        if name in record.derived:
-            out.print(f"{name:7} {record.derived[name]}")
+        out.print(f"note          {plain(note, SENTENCE_LETTERS)}")
+    for name, why in record.derived.items():
+        out.print(f"{name.replace('_', ' '):13} {plain(why, SENTENCE_LETTERS)}")
     out.print()
     table = Table(box=None, pad_edge=False)
     for heading in ("epoch", "train loss", "test loss", "test accuracy", "train seconds", "test seconds"):

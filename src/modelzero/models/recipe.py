@@ -30,7 +30,10 @@ class Recipe:
         weight_decay: how strongly the weights are pulled to zero.
         schedule: `constant`, or `triangle`: up in the first fifth of the steps, then down to zero.
         label_smoothing: fraction of the target that is spread over all classes, 0 to below 1.
-        flip: mirror a random half of each batch, left to right.
+        flip: mirror a random half of each batch, left to right. None decides by a short trial whether images and their
+            mirror images can be told apart.
+        shift: move each image of a batch by up to this share of its height and width, at random; 0 to below 0.5. The
+            pixels at the edge fill the gap.
         least_steps: minimum number of steps: small datasets get more passes than `epochs`.
         standardise: subtract each channel's mean and divide by its standard deviation, both of the training split.
         full_rate_power: mean sum of squares of an image's inputs up to which the learning rate is used as it is. For
@@ -50,7 +53,8 @@ class Recipe:
     weight_decay: float = 0.0
     schedule: str = "constant"
     label_smoothing: float = 0.0
-    flip: bool = False
+    flip: bool | None = False
+    shift: float = 0.0
     least_steps: int = 1
     standardise: bool = False
     full_rate_power: float | None = None
@@ -60,12 +64,12 @@ class Recipe:
         for name in ("epochs", "batch_size", "least_steps"):
             object.__setattr__(self, name, check_count(name, getattr(self, name)))
         object.__setattr__(self, "learning_rate", _learning_rate(self.learning_rate))
-        for name, limit in (("momentum", 1), ("label_smoothing", 1), ("weight_decay", math.inf)):
+        for name, limit in (("momentum", 1), ("label_smoothing", 1), ("shift", 0.5), ("weight_decay", math.inf)):
             object.__setattr__(self, name, _share(name, getattr(self, name), limit))
         power = self.full_rate_power
         if power is not None and not 0 < as_number(power) < math.inf:
             raise SettingError(f"full rate power {repr(power)[:40]}: expected a finite number above 0, or None")
-        for name in ("nesterov", "flip", "standardise", "second_chance"):
+        for name in ("nesterov", *([] if self.flip is None else ["flip"]), "standardise", "second_chance"):
             if not isinstance(getattr(self, name), bool):
                 raise SettingError(f"{name.replace('_', ' ')} {repr(getattr(self, name))[:40]}: expected True or False")
         if self.nesterov and not self.momentum:

@@ -233,6 +233,7 @@ class RunRecord:
         files: the stored files.
         learned: whether the training learned anything; None if it has not ended, or in older records.
         not_learned: why it did not, as `modelzero.training.learned` describes it.
+        mirror_trial: the trial that decided whether images are mirrored in this training; None without one.
         second_of: the training that this one repeats with a lower rate, because it did not learn; None for a first one.
         repeated_as: id of the run that repeats this one; None if there is none.
         failure: why it failed.
@@ -269,6 +270,7 @@ class RunRecord:
     failure: Failure | None = None
     learned: bool | None = None
     not_learned: Mapping[str, Any] | None = None
+    mirror_trial: MirrorTrial | None = None
     second_of: FirstTraining | None = None
     repeated_as: str | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
@@ -295,6 +297,8 @@ class RunRecord:
         }
         if values.get("files") is not None:
             values["files"] = {name: StoredFile(**_known(StoredFile, of)) for name, of in values["files"].items()}
+        if values.get("mirror_trial") is not None:
+            values["mirror_trial"] = MirrorTrial(**_known(MirrorTrial, values["mirror_trial"]))
         if values.get("second_of") is not None:
             values["second_of"] = FirstTraining(**_known(FirstTraining, values["second_of"]))
         if values.get("failure") is not None:
@@ -306,7 +310,7 @@ class RunRecord:
     def as_dict(self) -> dict[str, Any]:
         """Return the document of `run.json` and `modelzero train --json`."""
         optional = {"process", "warnings", "random", "randomness", "model_bytes", "peak_memory_bytes", "files",
-                    "learned", "failure", "resumed", "second_of", "repeated_as"}  # fmt: skip
+                    "learned", "failure", "resumed", "mirror_trial", "second_of", "repeated_as"}  # fmt: skip
         if self.learned is None:
             optional.add("not_learned")
         return {"format": FORMAT, **_without_none(_plain_fields(self), optional), **self.more}
@@ -382,6 +386,23 @@ class LeftOut:
     why: str
     predicted_seconds: float | None = None
     failed: bool = False
+
+
+@dataclass(frozen=True)
+class MirrorTrial:
+    """Whether images and their mirror images can be told apart, as decided before training.
+
+    Args:
+        images: training images that a small network learned from.
+        pairs: other training images, each with its mirror image, that it was asked about.
+        told_apart: share of the pairs of which it takes the mirrored one for that; 0.5 is guessing.
+        seconds: duration.
+    """
+
+    images: int
+    pairs: int
+    told_apart: float
+    seconds: float
 
 
 @dataclass(frozen=True)

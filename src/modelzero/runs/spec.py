@@ -14,7 +14,7 @@ from modelzero.models.learner import Learner, learner_of
 from modelzero.models.recipe import Recipe
 from modelzero.models.rungs import Rung, as_rung, rung_named
 from modelzero.runs.process import Process
-from modelzero.runs.record import Environment, FirstTraining, RunRecord
+from modelzero.runs.record import Environment, FirstTraining, MirrorTrial, RunRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,7 @@ class Spec:
         hidden_units: width of the chapter's models.
         derived: settings derived from model, data and machine, each with its reason.
         ladder: id of the ladder that it belongs to.
+        mirror_trial: the trial that decided whether images are mirrored; None without one.
         second_of: the training that did not learn and that this one repeats; None for a first one.
     """
 
@@ -45,6 +46,7 @@ class Spec:
     hidden_units: int = HIDDEN_UNITS
     derived: Mapping[str, str] = field(default_factory=dict)
     ladder: str | None = None
+    mirror_trial: MirrorTrial | None = None
     second_of: FirstTraining | None = None
 
     @classmethod
@@ -83,6 +85,7 @@ class Spec:
             hidden_units=recipe.get("hidden_units", HIDDEN_UNITS),
             derived=record.derived,
             ladder=record.ladder,
+            mirror_trial=record.mirror_trial,
             second_of=record.second_of,
         )
 
@@ -139,6 +142,7 @@ class Spec:
             warnings=None if learner.by_steps else (),
             random=self.random,
             randomness=self.randomness,
+            mirror_trial=self.mirror_trial,
             second_of=self.second_of,
         )
 

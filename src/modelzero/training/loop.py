@@ -98,6 +98,7 @@ def train_epochs(
         for step, (images, labels) in enumerate(batches(train, recipe.batch_size, order, first), first):
             seed_device(step_seeds[step], device)
             seen = mirror_half(images, seed, epoch, step) if recipe.flip else images
+            seen = shift_each(seen, recipe.shift, seed, epoch, step) if recipe.shift else seen
             for group in optimizer.param_groups:
                 group["lr"] = recipe.learning_rate_at((epoch - 1) * steps + step, recipe.epochs * steps)
             logits = model(lay_out(seen))
@@ -204,6 +205,23 @@ def mirror_half(images: Tensor, seed: int, epoch: int, step: int) -> Tensor:
     draws = np.random.default_rng([seed, epoch, step]).random(len(images)) < 0.5
     chosen = torch.from_numpy(draws).to(images.device)
     return torch.where(chosen[:, None, None, None], images.flip(3), images)
+
+
+def shift_each(images: Tensor, share: float, seed: int, epoch: int, step: int) -> Tensor:
+    """Move each image by up to a share of its height and width, chosen by seed, epoch and step.
+
+    >>> images = torch.arange(4.0).view(1, 1, 1, 4)
+    >>> shift_each(images, 0.25, seed=0, epoch=1, step=3)
+    tensor([[[[0., 0., 1., 2.]]]])
+    """
+    count, _, height, width = images.shape
+    most = round(share * height), round(share * width)
+    draws = np.random.default_rng([seed, epoch, step, 1]).integers(-np.array(most), np.array(most) + 1, (count, 2))
+    by = torch.from_numpy(draws).to(images.device)
+    rows = (torch.arange(height, device=images.device) + by[:, :1]).clamp_(0, height - 1)
+    columns = (torch.arange(width, device=images.device) + by[:, 1:]).clamp_(0, width - 1)
+    image = torch.arange(count, device=images.device)
+    return images[image[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 def score(logits: Tensor, labels: Tensor, batch_size: int) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from modelzero.training.device import (
     use_threads,
 )
 from modelzero.training.fused.stack import choose_engine
+from modelzero.training.mirror import may_mirror, mirror_trial
 from modelzero.training.options import TrainOptions
 
 
@@ -90,6 +91,14 @@ def _settled_by_steps(spec: Spec, learner: Learner, data: ImageData, options: Tr
         rung = replace(rung, learning_rate=rate)
     if rung.standardise:
         derived["standardise"] = "by mean and standard deviation of each channel of the training split"
+    trial = None
+    if rung.flip is None:
+        trial = mirror_trial(data.train)
+        rung = replace(rung, flip=may_mirror(trial))
+        derived["flip"] = (
+            f"{'yes' if rung.flip else 'no'}: a small network tells images from their mirror images in "
+            f"{trial.told_apart:.0%} of {trial.pairs:,} pairs"
+        )
     engine, derived["engine"] = choose_engine(options.engine, module, rung, options.device)
     threads = options.threads
     if threads is None:
@@ -104,7 +113,7 @@ def _settled_by_steps(spec: Spec, learner: Learner, data: ImageData, options: Tr
         with own_random_numbers(engine), use_threads(threads):
             chosen, derived["device"] = choose_device(options.device, module, data, rung)
             device = str(chosen)
-    return replace(spec, rung=rung, engine=engine, threads=threads, device=device, derived=derived)
+    return replace(spec, rung=rung, engine=engine, threads=threads, device=device, derived=derived, mirror_trial=trial)
 
 
 @contextlib.contextmanager

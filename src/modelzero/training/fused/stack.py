@@ -43,8 +43,8 @@ def what_hinders(model: nn.Module, recipe: Recipe) -> str | None:
     >>> what_hinders(nn.Sequential(nn.Flatten(), nn.Tanh()), Recipe())
     'it has a Tanh, expected a Linear or ReLU'
     """
-    if recipe.flip:
-        return "its recipe mirrors images"
+    if recipe.flip or recipe.shift:
+        return f"its recipe {'mirrors' if recipe.flip else 'moves'} images"
     layers: list[nn.Module] = list(model) if type(model) is nn.Sequential else []
     after = layers[1:] if layers and type(layers[0]) is Standardise else layers
     if not after or type(after[0]) is not nn.Flatten:
