@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from modelzero.data.dataset import ImageData
 from modelzero.models.build import build
@@ -22,10 +22,63 @@ from modelzero.training.bars import Silence
 from modelzero.training.train import train
 
 SEED, EPOCHS, BATCH_SIZE, LEARNING_RATE = 42, 3, 32, 0.1
-_CHAPTER_RUNS = ["model0", "model1", "tinyvgg"]
 _PROGRESS_EVERY_BATCHES = 400
 # The chapter ran TinyVGG on a GPU, whose rounding differs from a CPU's from the first step on.
 _TINYVGG_POINTS = 1.0
+
+
+class FashionMNISTModelV0(nn.Module):
+    """The chapter's Model 0, made of the layers of ours, so that its text and its tensors have the chapter's names.
+
+    >>> list(FashionMNISTModelV0(model0((1, 28, 28), 10)).state_dict())
+    ['layer_stack.1.weight', 'layer_stack.1.bias', 'layer_stack.2.weight', 'layer_stack.2.bias']
+
+    Args:
+        layers: our model0.
+    """
+
+    def __init__(self, layers: nn.Sequential) -> None:
+        super().__init__()
+        self.layer_stack = layers
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits [B, classes] of images [B, C, H, W] in [0, 1]."""
+        logits: Tensor = self.layer_stack(images)
+        return logits
+
+
+class FashionMNISTModelV1(FashionMNISTModelV0):
+    """The chapter's Model 1, made of the layers of our model1."""
+
+
+class FashionMNISTModelV2(nn.Module):
+    """The chapter's Model 2, made of the layers of our tinyvgg.
+
+    >>> from modelzero.models.tinyvgg import tinyvgg
+    >>> list(FashionMNISTModelV2(tinyvgg((1, 28, 28), 10)).state_dict())
+    ['block_1.0.weight', 'block_1.0.bias', 'block_1.2.weight', ..., 'classifier.1.weight', 'classifier.1.bias']
+
+    Args:
+        layers: our tinyvgg. Its ReLUs no longer write in place afterwards, as in the chapter: the numbers are the same.
+    """
+
+    def __init__(self, layers: nn.Sequential) -> None:
+        super().__init__()
+        self.block_1, self.block_2, *last = layers
+        self.classifier = nn.Sequential(*last)
+        for layer in self.modules():
+            if isinstance(layer, nn.ReLU):
+                layer.inplace = False
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits [B, classes] of images [B, C, H, W] in [0, 1]."""
+        logits: Tensor = self.classifier(self.block_2(self.block_1(images)))
+        return logits
+
+
+# Our names of the chapter's models, and its own.
+_CLASSES = {"model0": FashionMNISTModelV0, "model1": FashionMNISTModelV1, "tinyvgg": FashionMNISTModelV2}
+_CHAPTER_RUNS = list(_CLASSES)
 
 
 @dataclass(frozen=True)
@@ -65,6 +118,30 @@ def printed() -> dict[str, Any]:
     return content
 
 
+def as_in_chapter(name: str, image_shape: tuple[int, int, int], classes: int) -> nn.Module:
+    """Build a model as it is before its training, after `torch.manual_seed(42)`, as an instance of the chapter's class.
+
+    >>> as_in_chapter("model0", (1, 28, 28), 10)
+    FashionMNISTModelV0(
+      (layer_stack): Sequential(
+        (0): Flatten(start_dim=1, end_dim=-1)
+        (1): Linear(in_features=784, out_features=10, bias=True)
+        (2): Linear(in_features=10, out_features=10, bias=True)
+      )
+    )
+
+    Args:
+        name: ours: model0, model1 or tinyvgg.
+        image_shape: channels, height and width of the images.
+        classes: number of logits.
+
+    Raises:
+        ModelError: the images are too small for tinyvgg.
+    """
+    layers = build(rung_named(name).make, image_shape, classes, seed=SEED)
+    return _CLASSES[name](layers)  # type: ignore[arg-type]  # these three are sequences
+
+
 def walk(data: ImageData, *, runs_dir: str | Path = "runs", say: Callable[[str], None]) -> Iterator[Section]:
     """Run the chapter on Fashion-MNIST; yield each section when it is done.
 
@@ -83,7 +160,12 @@ def walk(data: ImageData, *, runs_dir: str | Path = "runs", say: Callable[[str],
         "tinyvgg": figures["tinyvgg"]["epochs_printed_on_a_gpu"],
     }
     for name in _CHAPTER_RUNS:
-        yield Section(f"Training {name}: {EPOCHS} epochs, batches of {BATCH_SIZE}")
+        lines = []
+        if name != "model0":  # which was shown before
+            model = as_in_chapter(name, data.image_shape, len(data.classes))
+            lines = [*repr(model).splitlines(), *_tensors(model)]
+        chapters = _CLASSES[name].__name__
+        yield Section(f"Training {chapters} (here {name}): {EPOCHS} epochs, batches of {BATCH_SIZE}", lines)
         run = train(
             data,
             Rung(name, rung_named(name).make),  # with the chapter's recipe, even if the ladder has another
@@ -118,7 +200,7 @@ def _model0(data: ImageData, expected: dict[str, Any]) -> Iterator[Section]:
     classes = len(data.classes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        model = model0(data.image_shape, classes)
+        model = FashionMNISTModelV0(model0(data.image_shape, classes))
         sample = torch.rand(1, *data.image_shape)  # drawn right after building, as in the chapter
     with torch.inference_mode():
         logits = model(sample)[0].tolist()
@@ -128,23 +210,23 @@ def _model0(data: ImageData, expected: dict[str, Any]) -> Iterator[Section]:
         [*repr(model).splitlines(), "logits of torch.rand(1, 1, 28, 28): " + _numbers(logits)],
         [_equal("logits of the drawn sample", expected[name], logits, 4)],
     )
-    first, second = build(model0, data.image_shape, classes, seed=SEED)[1:]  # type: ignore[index]
+    built = as_in_chapter("model0", data.image_shape, classes)
+    tensors = {key: tensor.tolist() for key, tensor in built.state_dict().items()}
+    first = tensors["layer_stack.1.weight"]
     rows = expected["first_weight_first_and_last_three_of_row"]
-    ends = {row: [*first.weight[int(row), :3].tolist(), *first.weight[int(row), -3:].tolist()] for row in rows}
     yield Section(
-        "Its initial weights, after torch.manual_seed(42)",
+        "Its state_dict after torch.manual_seed(42): name, shape, first row",
+        _tensors(built),
         [
-            f"first layer:  weight {list(first.weight.shape)}, row 0: {_numbers(ends['0'][:3])} ... "
-            + _numbers(ends["0"][3:]),
-            f"              bias {_numbers(first.bias.tolist())}",
-            f"second layer: weight {list(second.weight.shape)}, row 0: {_numbers(second.weight[0].tolist())}",
-            f"              bias {_numbers(second.bias.tolist())}",
-        ],
-        [
-            _equal("first layer's weights", list(rows.values()), list(ends.values()), 4),
-            _equal("first layer's bias", expected["first_bias"], first.bias.tolist(), 4),
-            _equal("second layer's weights", expected["second_weight"], second.weight.tolist(), 4),
-            _equal("second layer's bias", expected["second_bias"], second.bias.tolist(), 4),
+            _equal(
+                "first layer's weights",
+                list(rows.values()),
+                [[*first[int(row)][:3], *first[int(row)][-3:]] for row in rows],
+                4,
+            ),
+            _equal("first layer's bias", expected["first_bias"], tensors["layer_stack.1.bias"], 4),
+            _equal("second layer's weights", expected["second_weight"], tensors["layer_stack.2.weight"], 4),
+            _equal("second layer's bias", expected["second_bias"], tensors["layer_stack.2.bias"], 4),
         ],
     )
 
@@ -176,14 +258,14 @@ def _trained(name: str, run: Run, epochs_printed: list[dict[str, float]]) -> Sec
 
 
 def _comparison(runs: list[Run], expected: list[dict[str, Any]]) -> Section:
-    lines = [f"{'model':10}{'loss':>10}{'accuracy':>12}{'seconds':>9}   (the chapter: loss, accuracy, seconds)"]
+    lines = [f"{'model':20}{'loss':>10}{'accuracy':>12}{'seconds':>9}   (the chapter: loss, accuracy, seconds)"]
     figures = []
     for run, row in zip(runs, expected, strict=False):
         last = run.history[-1]
         loss, accuracy = last.test_loss_batch_mean, 100 * last.test_accuracy_batch_mean
         seconds = run.train_seconds + sum(epoch.test_seconds for epoch in run.history)
         lines.append(
-            f"{row['model']:10}{loss:10.6f}{accuracy:10.4f} %{seconds:9.2f}"
+            f"{_CLASSES[row['model']].__name__:20}{loss:10.6f}{accuracy:10.4f} %{seconds:9.2f}"
             f"   ({row['loss']:.6f}, {row['acc']:.4f} %, {row['train_seconds']:.2f})"
         )
         if row["model"] != "tinyvgg":
@@ -207,6 +289,16 @@ def _near(name: str, expected: float, found: float) -> Figure:
 
 def _rounded(value: Any, decimals: int) -> Any:
     return [_rounded(item, decimals) for item in value] if isinstance(value, list) else round(value, decimals)
+
+
+def _tensors(model: nn.Module) -> list[str]:
+    """List the tensors of a model: name, shape, and the first row, of a long one the first and last three numbers."""
+    lines = []
+    for name, tensor in model.state_dict().items():
+        row = tensor.reshape(-1, tensor.shape[-1])[0].tolist()
+        shown = _numbers(row) if len(row) <= 10 else f"{_numbers(row[:3])} ... {_numbers(row[-3:])}"
+        lines.append(f"{name:21}{list(tensor.shape)!s:17}{shown}")
+    return lines
 
 
 def _numbers(values: list[float]) -> str:
