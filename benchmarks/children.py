@@ -17,6 +17,7 @@ import torch
 
 import modelzero as mz
 from modelzero.models.rungs import rung_named
+from modelzero.training.bars import Silence
 
 # One in the kernel, one by steps of torch with batch normalisation and momentum, one that is fitted in one go.
 KINDS = ("mlp", "convnet", "forest")
@@ -46,6 +47,19 @@ def outcome(path):
     history = [{k: v for k, v in asdict(epoch).items() if not k.endswith("_seconds")} for epoch in run.history]
     files = [(path / name).read_bytes() for name in ("model.safetensors", "predictions.safetensors")]
     return repr(history), *files
+
+
+class Stops(Silence):
+    """Sends this process SIGTERM once, after so many images."""
+
+    def __init__(self, after):
+        self.after, self.images, self.sent = after, 0, False
+
+    def step(self, images):
+        self.images += images
+        if self.images >= self.after and not self.sent:
+            self.sent = True
+            signal.raise_signal(signal.SIGTERM)
 
 
 def debris(folder):

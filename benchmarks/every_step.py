@@ -6,7 +6,6 @@ python benchmarks/every_step.py [--every 1]
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -14,24 +13,10 @@ from pathlib import Path
 import torch
 
 import modelzero as mz
-from children import debris, outcome, small
-from modelzero.training.bars import Silence
+from children import Stops, debris, outcome, small
 from modelzero.training.fused import loop as fused_loop
 
 STEPS, EPOCHS, BATCH = 200, 4, 8
-
-
-class Stops(Silence):
-    """Sends this process SIGTERM once, after a number of steps."""
-
-    def __init__(self, after):
-        self.after, self.images, self.sent = after, 0, False
-
-    def step(self, images):
-        self.images += images
-        if self.images >= self.after * BATCH and not self.sent:
-            self.sent = True
-            signal.raise_signal(signal.SIGTERM)
 
 
 def main():
@@ -54,7 +39,7 @@ def main():
             for step in steps:
                 runs = Path(temporary, f"step-{step}")
                 try:
-                    mz.train(data, rung, threads=1, runs_dir=runs, progress=Stops(step))
+                    mz.train(data, rung, threads=1, runs_dir=runs, progress=Stops(step * BATCH))
                 except KeyboardInterrupt:
                     pass
                 else:

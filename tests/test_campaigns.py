@@ -1,5 +1,7 @@
 """A small, seeded share of each campaign in `benchmarks/` on runs that survive: the scripts, with real kills."""
 
+import importlib
+import json
 import os
 import re
 import subprocess
@@ -7,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from modelzero.training.device import accelerators
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SHARES = {
@@ -17,6 +21,7 @@ SHARES = {
     "full_disk": "--step 896",
     "writers": "--processes 2 8 --runs 12",
     "replays": "--rungs model0,forest",
+    "gpu": "--device cpu --data digits --rungs model0,model1 --seeds 2 --threads 1 --json gpu.json",
 }
 
 
@@ -80,3 +85,28 @@ def test_replay_finds_the_same_or_says_where_not():
     output = printed("replays")
     assert len(re.findall(r": identical: ", output)) == 2
     assert len(re.findall(r"altered: epoch \d+, test_loss: recorded", output)) == 2
+
+
+def test_an_accelerator_is_compared_with_the_cpu(monkeypatch):
+    """Here the CPU takes its place: the plain loop against the kernel, then each comparison spoiled."""
+    assert "2 of 2 rungs agree with the CPU" in printed("gpu")
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    what_is_wrong = importlib.import_module("gpu").what_is_wrong
+    written = json.loads(Path("gpu.json").read_text())
+    assert [row["rung"] for row in written["rows"]] == ["model0", "model1"]
+    for row in written["rows"]:
+        assert len(row["cpu"]) == len(row["accelerator"]) == 2
+        assert row["stopped_at"][1] > 0
+        assert what_is_wrong(row) == []
+        assert what_is_wrong(row | {"losses_apart": 1.1e-4}) == ["first losses"]
+        assert what_is_wrong(row | {"accuracy_apart": 1.01 * row["accuracy_may_be_apart"]}) == ["accuracy"]
+        assert what_is_wrong(row | {"repeated_identical": False}) == ["repeating"]
+        assert what_is_wrong(row | {"resumed_identical": False}) == ["resuming"]
+
+
+@pytest.mark.skipif(bool(accelerators()), reason="this machine has an accelerator")
+def test_without_an_accelerator_nothing_is_measured(monkeypatch):
+    """One line, and no error."""
+    monkeypatch.setitem(SHARES, "gpu", "")
+    (line,) = printed("gpu").splitlines()
+    assert line.startswith("no accelerator that torch can use: nothing was measured")
