@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
+_PLAIN = (str, int, bool)
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
@@ -31,6 +32,8 @@ def from_json(text: str) -> Any:
 
 
 def _spelled(value: object) -> object:
+    if value is None or type(value) in _PLAIN:  # most values; the checks below take longer
+        return value
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, Mapping):
