@@ -1,12 +1,15 @@
 """Recipes, rungs and their order."""
 
 import dataclasses
+import functools
+import sys
+import types
 
 import pytest
 
 from modelzero.errors import ModelError, SettingError
 from modelzero.models.linear import model0
-from modelzero.models.rungs import LADDER, Rung, as_rung, rung_named
+from modelzero.models.rungs import LADDER, Rung, as_rung, built_in_rung, import_path, rung_named
 
 CHAPTERS = {
     "epochs": 3,
@@ -120,3 +123,44 @@ def test_as_rung_takes_names_rungs_and_factories():
     assert as_rung(rung) is rung
     assert as_rung("knn") is rung_named("knn")
     assert (as_rung(model0).name, as_rung(model0).recipe()) == ("model0", CHAPTERS)
+
+
+class Nest:
+    class Inner:
+        pass
+
+    @classmethod
+    def make(cls):
+        return cls.Inner()
+
+
+wide = lambda: None  # noqa: E731
+
+
+def test_what_another_process_can_import_has_a_path():
+    """Classes and functions, also inside a class; not what only this process has."""
+    assert import_path(model0) == "modelzero.models.linear:model0"
+    assert import_path(Nest.Inner) == f"{__name__}:Nest.Inner"
+    assert rung_named(f"{__name__}:Nest.Inner").make is Nest.Inner
+
+    def local():
+        pass
+
+    made_by_hand = types.ModuleType("made_by_hand")
+    exec("def make(): pass", made_by_hand.__dict__)
+    sys.modules["made_by_hand"] = made_by_hand
+    try:
+        unknown = [local, wide, functools.partial(model0, 3), Nest.make, Nest(), made_by_hand.make, None]
+        assert [import_path(each) for each in unknown] == [None] * len(unknown)
+    finally:
+        del sys.modules["made_by_hand"]
+    interactive = types.FunctionType(model0.__code__, {}, "model0")
+    interactive.__module__ = "__main__"
+    assert import_path(interactive) is None
+
+
+@pytest.mark.parametrize("name", ["sklearn.naive_bayes.GaussianNB", "os:abort", "own"])
+def test_a_built_in_rung_is_one_of_the_ladder(name):
+    """Nothing is imported to find it."""
+    with pytest.raises(ModelError, match="no model named"):
+        built_in_rung(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import operator
 import os
 import sys
 from collections.abc import Callable
@@ -128,12 +129,24 @@ def rung_named(name: str) -> Rung:
     Raises:
         ModelError: there is no such rung, and nothing of that name can be imported.
     """
-    for rung in LADDER:
-        if rung.name == name:
-            return rung
     if "." in name.strip(".") or ":" in name.strip(":"):
         made = _imported(name)
         return made if isinstance(made, Rung) else Rung(name.replace(":", ".").rpartition(".")[2], made)
+    return built_in_rung(name)
+
+
+def built_in_rung(name: str) -> Rung:
+    """Find a rung of the ladder by name. Records name only these: reading one must not import what it says.
+
+    >>> built_in_rung("model0").name
+    'model0'
+
+    Raises:
+        ModelError: there is no such rung.
+    """
+    for rung in LADDER:
+        if rung.name == name:
+            return rung
     raise ModelError(f"no model named {name!r}: {nearest(name, [rung.name for rung in LADDER])}")
 
 
@@ -150,12 +163,36 @@ def as_rung(model: str | Rung | Callable[..., Any]) -> Rung:
     return Rung(getattr(model, "__name__", type(model).__name__).strip("<>"), model)
 
 
+def import_path(make: Any) -> str | None:
+    """Return the `module:name` from which another process can import a factory; None if there is none.
+
+    >>> import_path(Majority), import_path(lambda: None)
+    ('modelzero.models.trivial:Majority', None)
+    """
+    module, name = (getattr(make, each, None) for each in ("__module__", "__qualname__"))
+    if not (isinstance(module, str) and isinstance(name, str)) or module == "__main__":
+        return None
+    loaded = sys.modules.get(module)
+    if getattr(loaded, "__spec__", None) is None:  # made by hand, not found on a path
+        return None
+    try:
+        found = operator.attrgetter(name)(loaded)
+    except AttributeError:  # also of a lambda or a local function
+        return None
+    return f"{module}:{name}" if found is make else None
+
+
+def look_in_this_folder() -> None:
+    """Let modules in the current folder be imported, as `python -m` does."""
+    if os.getcwd() not in sys.path:  # noqa: PTH109
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109
+
+
 def _imported(name: str) -> Any:
     module, _, attribute = name.partition(":") if ":" in name else name.rpartition(".")
-    if os.getcwd() not in sys.path:  # as `python -m` does, for modules in this folder  # noqa: PTH109
-        sys.path.insert(0, os.getcwd())  # noqa: PTH109
+    look_in_this_folder()
     try:
-        value = getattr(importlib.import_module(module), attribute)
+        value = operator.attrgetter(attribute)(importlib.import_module(module))
     except Exception as error:
         raise ModelError(
             f"{name!r} cannot be imported ({type(error).__name__}: {error}): expected the name of a rung, or "

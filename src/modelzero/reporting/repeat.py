@@ -13,7 +13,7 @@ from modelzero.data.load import NAMES
 from modelzero.data.options import LoadOptions
 from modelzero.models.defaults import HIDDEN_UNITS
 from modelzero.models.recipe import Recipe
-from modelzero.models.rungs import rung_named
+from modelzero.models.rungs import built_in_rung
 from modelzero.results.ladder import Ladder
 from modelzero.runs.record import LadderRecord, RungRecord
 from modelzero.runs.run import Run
@@ -62,7 +62,7 @@ def _is_own(rung: RungRecord) -> bool:
     """Return whether a rung differs from the built-in one of its name."""
     if rung.model is None or rung.name != rung.model:
         return True
-    return rung_named(rung.model).recipe() != Recipe.recorded(rung.recipe or {})
+    return built_in_rung(rung.model).recipe() != Recipe.recorded(rung.recipe or {})
 
 
 def _train(run: Run) -> list[dict[str, str]]:
@@ -84,7 +84,7 @@ def _train(run: Run) -> list[dict[str, str]]:
 
 def _is_altered(recipe: Mapping[str, Any]) -> bool:
     """Return whether a setting without an option differs from the built-in rung."""
-    own, recorded = rung_named(recipe["model"]).recipe(), Recipe.recorded(recipe)
+    own, recorded = built_in_rung(recipe["model"]).recipe(), Recipe.recorded(recipe)
     return any(own[name] != recorded[name] for name in own if name not in _SETTINGS)
 
 
