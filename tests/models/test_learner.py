@@ -7,6 +7,7 @@ from torch import nn
 
 import modelzero as mz
 from modelzero.errors import ModelError
+from modelzero.models import skops_file
 from modelzero.models.learner import learner_of
 from modelzero.models.rungs import LADDER, as_rung
 
@@ -77,10 +78,13 @@ def test_tensors_of_another_model_are_refused(refuses):
         learner.load({**tensors, "more": torch.zeros(1)})
 
 
-def test_a_classifier_is_stored_nowhere():
-    """Only a pickle could hold it."""
+def test_a_classifier_has_no_tensors(monkeypatch):
+    """Only a file of skops can hold it, if that is installed; no other model needs one."""
     learner = learner_of(as_rung(LogisticRegression), SHAPE, 10)
     assert learner.tensors() is None
+    monkeypatch.setattr(skops_file, "is_installed", lambda: False)
+    assert learner.as_file() is None
+    assert all(learner_of(as_rung(name), SHAPE, 10).as_file() is None for name in ("softmax", "majority"))
     with pytest.raises(ModelError, match="scikit-learn"):
         learner.as_graph()
 

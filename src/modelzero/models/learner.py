@@ -6,16 +6,17 @@ Nothing outside of `models` distinguishes them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from torch import Tensor, nn
 
 from modelzero.data.dataset import Split
 from modelzero.errors import ModelError
+from modelzero.models import skops_file
 from modelzero.models.asking import predict_logits
 from modelzero.models.build import build
-from modelzero.models.classifier import Classifier, guesses, rows_of, scores, settings
+from modelzero.models.classifier import Classifier, guesses, is_classifier, rows_of, scores, settings
 from modelzero.models.defaults import HIDDEN_UNITS
 from modelzero.models.fitted import Fitted
 from modelzero.models.graphs import exportable
@@ -81,7 +82,7 @@ class Learner:
         return predict_logits(self.model, images)
 
     def tensors(self) -> dict[str, Tensor] | None:
-        """Return the learned tensors by name; None if only a pickle could store the model.
+        """Return the learned tensors by name; None if a model has none.
 
         Shared weights are returned once, under the first of their names. (`safetensors.torch.save_model` keeps an
         arbitrary one.)
@@ -93,6 +94,14 @@ class Learner:
                 tensors[name] = tensor.detach().clone()
             seen.add(where)
         return tensors
+
+    def as_file(self) -> bytes | None:
+        """Return the content of a file of skops; None if `tensors` returns all, or skops is not installed.
+
+        Raises:
+            ModelError: skops cannot store the model.
+        """
+        return None
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore what `tensors` returned, and switch to evaluation mode.
@@ -208,6 +217,9 @@ class _Estimator(Learner):
     def tensors(self) -> dict[str, Tensor] | None:
         return None
 
+    def as_file(self) -> bytes | None:
+        return skops_file.as_file(self.model) if skops_file.is_installed() else None
+
     def trained(self) -> Learner:
         return self
 
@@ -219,6 +231,18 @@ class _Estimator(Learner):
             f"a {type(self.model).__name__} is a classifier of scikit-learn: expected a torch module to export; "
             "export the classifier itself, for example with skl2onnx"
         )
+
+
+def learner_from(content: bytes, classes: int, seed: int, trusted: Sequence[str] = ()) -> Learner:
+    """Return the fitted learner of a file that `Learner.as_file` wrote.
+
+    Raises:
+        ModelError, ValueError: see `modelzero.models.skops_file.from_file`.
+    """
+    model = skops_file.from_file(content, trusted)
+    if not is_classifier(model):
+        raise ValueError(f"it holds a {type(model).__name__}, no classifier")
+    return _Estimator(model, classes, seed)
 
 
 def learner_of(

@@ -149,7 +149,11 @@ def _line(epoch: Epoch) -> bytes:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> StoredFile:
     """Write tensors as safetensors, never as a pickle; return the size and SHA-256 of the file."""
-    content = safetensors.torch.save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
+    return write_file(path, safetensors.torch.save({name: each.cpu().contiguous() for name, each in tensors.items()}))
+
+
+def write_file(path: Path, content: bytes) -> StoredFile:
+    """Write a file of a run like `write_bytes`; return its size and SHA-256."""
     write_bytes(path, content)
     return StoredFile(len(content), hashlib.sha256(content).hexdigest())
 
