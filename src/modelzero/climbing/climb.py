@@ -28,7 +28,7 @@ from modelzero.io.cores import available_cores
 from modelzero.models.learner import learner_of
 from modelzero.models.randomness import DECLARED
 from modelzero.models.recipe import Recipe
-from modelzero.models.rungs import LADDER, Rung, as_rung, rung_named
+from modelzero.models.rungs import LADDER, Rung, as_rung, built_in_rung
 from modelzero.results.ladder import Ladder
 from modelzero.results.leaks import look_for_leaks
 from modelzero.runs.folder import claimed, create_folder, refuse_while_written, write_record
@@ -156,11 +156,11 @@ def climb(
         if resume is not None:
             ladder = Ladder.read(resume)
             if _is_finished(ladder):
-                return ladder
+                return _with_models(ladder, rungs)
             claim.enter_context(claimed(ladder.path, "a ladder"))
             ladder = Ladder.read(resume)  # it may have ended meanwhile
             if _is_finished(ladder):
-                return ladder
+                return _with_models(ladder, rungs)
             session = _taken_up(ladder, data, rungs, resources, take_over=take_over)
         elif data is None:
             raise SettingError("no data: give a name, a path or an ImageData, or a ladder to resume")
@@ -241,6 +241,13 @@ def _begun(
     return resources.session(path, record, data, built)
 
 
+def _with_models(ladder: Ladder, rungs: Sequence[str | Rung | Callable[..., Any]] | None) -> Ladder:
+    """Return a finished ladder whose runs know the models that were given."""
+    given = {rung.name: rung for rung in map(as_rung, rungs or [])}
+    ladder.update(ladder.record, [run.using(given.get(run.record.model)) for run in ladder.runs])
+    return ladder
+
+
 def _is_finished(ladder: Ladder) -> bool:
     done = all(cell.status in ("finished", NOT_NEEDED) for cell in ladder.record.cells)
     return ladder.record.status == "finished" and done
@@ -299,7 +306,7 @@ def _chosen_again(record: LadderRecord, given: dict[str, Rung]) -> list[Rung]:
             raise ModelError(
                 f"{described.name!r} is a model of your own, which the record does not contain: pass it in rungs"
             )
-        rung = given[described.name] if described.model is None else rung_named(described.model)
+        rung = given[described.name] if described.model is None else built_in_rung(described.model)
         recipe = Recipe.recorded(described.recipe) if described.recipe else {}
         if described.randomness is not None:  # what was declared at the beginning counts
             recipe["random"] = described.random if described.randomness == DECLARED else None

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import wait
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from modelzero.runs.folder import read_runs, write_record
 from modelzero.runs.record import LADDER_RECORD, NOT_NEEDED, CellRecord, Declared, LadderRecord, LeftOut, RungRecord
 from modelzero.runs.run import Run
 from modelzero.runs.spec import Spec
+from modelzero.training.execute import fitted_again
 from modelzero.training.fused.loop import compile_kernel
 
 SHARED = "images"  # the subfolder with the images for the workers, during a climb
@@ -206,8 +208,15 @@ class Session:
                     self._set((name, cell.seed), status=NOT_NEEDED, why=why)
 
     def _finished(self, key: tuple[str, int], run: Run) -> None:
-        self.runs.append(run)
+        self.runs.append(self._usable(run))
         self._set(key, status="finished", run=run.id, why=None, learned=run.learned, not_learned=run.not_learned)
+
+    def _usable(self, run: Run) -> Run:
+        """Return a run with what only this session knows of its model, if that is the user's own."""
+        spec = self.specs.get(run.record.model)
+        if spec is None or spec.rung.built_in is not None:
+            return run
+        return replace(run, rung=spec.rung, fit_again=partial(fitted_again, spec, self.data))
 
     def _failed(self, job: Job, answer: Any) -> None:
         """Record why a cell failed; if another seed would fail in the same way, the others are not tried."""

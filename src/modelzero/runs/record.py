@@ -24,6 +24,7 @@ from modelzero.runs.process import Process
 
 FORMAT = 1
 RECORD, HISTORY, MODEL, PREDICTIONS = "run.json", "history.jsonl", "model.safetensors", "predictions.safetensors"
+CLASSIFIER = "model.skops"  # a fitted scikit-learn classifier, in place of MODEL
 LADDER_RECORD = "ladder.json"
 GROUPS = "groups"  # a tensor in the predictions file, if the test images have groups
 NOT_NEEDED = "not needed"  # status of a ladder's cell: the first two seeds of its rung gave the same model
@@ -236,6 +237,9 @@ class RunRecord:
         mirror_trial: the trial that decided whether images are mirrored in this training; None without one.
         second_of: the training that this one repeats with a lower rate, because it did not learn; None for a first one.
         repeated_as: id of the run that repeats this one; None if there is none.
+        factory: `module:name` from which the user's own model can be imported; None for a built-in one, if there is
+            none, or in older records. Shown, never imported unless the user gives it.
+        not_stored: why skops could not store a fitted classifier; None if it did, or was not installed.
         failure: why it failed.
         resumed: where it was resumed, one entry each time.
         more: fields added by a newer version.
@@ -273,6 +277,8 @@ class RunRecord:
     mirror_trial: MirrorTrial | None = None
     second_of: FirstTraining | None = None
     repeated_as: str | None = None
+    factory: str | None = None
+    not_stored: str | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -310,7 +316,8 @@ class RunRecord:
     def as_dict(self) -> dict[str, Any]:
         """Return the document of `run.json` and `modelzero train --json`."""
         optional = {"process", "warnings", "random", "randomness", "model_bytes", "peak_memory_bytes", "files",
-                    "learned", "failure", "resumed", "mirror_trial", "second_of", "repeated_as"}  # fmt: skip
+                    "learned", "failure", "resumed", "mirror_trial", "second_of", "repeated_as", "factory",
+                    "not_stored"}  # fmt: skip
         if self.learned is None:
             optional.add("not_learned")
         return {"format": FORMAT, **_without_none(_plain_fields(self), optional), **self.more}

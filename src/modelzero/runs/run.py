@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,13 +14,17 @@ from typing import Any
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import Tensor
 
-from modelzero.errors import ModelError, RunError
+from modelzero.errors import ModelError, RunError, SettingError
 from modelzero.io.json import from_json, to_json
-from modelzero.models.learner import Learner
+from modelzero.models.build import describe
+from modelzero.models.learner import Learner, learner_from
+from modelzero.models.rungs import Rung, as_rung
+from modelzero.models.skops_file import INSTALL
 from modelzero.runs.notebook import run_html
 from modelzero.runs.record import (
+    CLASSIFIER,
     FORMAT,
     GROUPS,
     HISTORY,
@@ -32,8 +37,9 @@ from modelzero.runs.record import (
     RunRecord,
 )
 from modelzero.runs.seal import DamagedError, fingerprint, unsealed
-from modelzero.runs.spec import Spec
+from modelzero.runs.spec import Spec, check_same_model
 
+_PATH = re.compile(r"[\w.]+:[\w.]+")  # `module:name`, as in a record
 _ROWS = 1024  # test images whose logits are read at a time
 
 
@@ -52,15 +58,28 @@ class Run:
         record: the content of its `run.json`.
         trained: the model, if it is in memory; otherwise it is rebuilt from the stored weights.
         logits: logits of the test images after the last epoch, if they are in memory.
+        rung: the model, if it is the user's own and known in this session; a record does not contain it.
+        trusted: names of the types of the user's own in a stored scikit-learn classifier that may be imported.
+        fit_again: fits a classifier that is not stored again, in the session that trained it.
     """
 
     path: Path
     record: RunRecord
     trained: Learner | None = None
     logits: Tensor | None = None
+    rung: Rung | None = None
+    trusted: Sequence[str] = ()
+    fit_again: Callable[[Run], Learner] | None = None
 
     @classmethod
-    def read(cls, path: str | Path, *, changed: bool = False) -> Run:
+    def read(
+        cls,
+        path: str | Path,
+        *,
+        changed: bool = False,
+        model: str | Rung | Callable[..., Any] | None = None,
+        trusted: Sequence[str] = (),
+    ) -> Run:
         """Read the run in a folder.
 
         A run whose process is gone, for example because it was killed, is `interrupted`.
@@ -68,12 +87,42 @@ class Run:
         Args:
             path: the folder.
             changed: accept a record that was changed after it was written.
+            model: the model, if it is the user's own; see `using`.
+            trusted: likewise.
 
         Raises:
             RunError: there is no run, or its record is damaged or of a newer format.
+            ModelError: `model` cannot be imported.
         """
         path = Path(path)
-        return cls(path, read_record(path, changed=changed))
+        return cls(path, read_record(path, changed=changed)).using(model, trusted)
+
+    def using(self, model: str | Rung | Callable[..., Any] | None = None, trusted: Sequence[str] = ()) -> Run:
+        """Return the run with the code of the user's own that its model needs; a record only names code.
+
+        >>> import tempfile, modelzero as mz
+        >>> from torch import nn
+        >>> def wide(classes):
+        ...     return nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
+        >>> path = mz.train("digits", wide, epochs=1, runs_dir=tempfile.mkdtemp()).path
+        >>> mz.Run.read(path).using(wide).model[1].out_features
+        10
+
+        Args:
+            model: the model that was trained, as `train` takes it, such as "mine:wide"; None keeps what is known.
+            trusted: names of types that a stored scikit-learn classifier may import, such as "mine.Blur", besides
+                those of scikit-learn, numpy and scipy.
+
+        Raises:
+            ModelError: `model` cannot be imported.
+            SettingError: `trusted` is no list of names.
+        """
+        if isinstance(trusted, str) or not all(isinstance(name, str) for name in trusted):
+            raise SettingError(f"trusted {trusted!r}: expected a list of names of types, such as ['mine.Blur']")
+        if model is None and not trusted:
+            return self
+        rung = self.rung if model is None else as_rung(model)
+        return replace(self, rung=rung, trusted=(*self.trusted, *trusted))
 
     @property
     def id(self) -> str:
@@ -127,31 +176,61 @@ class Run:
         """The trained model, rebuilt from the stored weights if it is not in memory.
 
         Raises:
-            ModelError: a scikit-learn classifier, or a model of the user's own, whose code the record lacks.
+            RunError: its files are missing or damaged.
+            ModelError: a model of the user's own that was not given, or another one was; or a scikit-learn classifier
+                that is not stored, or uses types that are not trusted.
         """
         if self.trained is not None:
             return self.trained
         record = self.record
         if record.recipe.get("kind") == "classifier":
-            raise ModelError(
-                f"run {self.id} fitted {record.model!r}, a scikit-learn classifier, which is not stored (a pickle can "
-                "run arbitrary code when it is read): fit it again; its test predictions are in test_logits"
-            )
-        if record.recipe["model"] is None:
-            raise ModelError(
-                f"run {self.id} trained {record.model!r}, a model of your own: create it in your code and load "
-                f"{self.path / MODEL} into it with safetensors.torch.load_model"
-            )
-        learner = Spec.of(record).learner(record.data.image_shape, len(record.data.classes))
+            return self._classifier()
+        if self.rung is None and record.recipe["model"] is None:
+            raise ModelError(f"run {self.id} trained {record.model!r}, a model of your own: {_how_to_give(record)}")
+        learner = Spec.of(record, self.rung).learner(record.data.image_shape, len(record.data.classes))
+        if self.rung is not None:
+            check_same_model(record, learner)
         with self._reading(MODEL) as file:
-            learner.load(safetensors.torch.load_file(file))
+            tensors = safetensors.torch.load_file(file)
+        try:
+            learner.load(tensors)
+        except RuntimeError as error:  # as many parameters in other shapes
+            if record.recipe["model"] is not None:
+                raise
+            raise ModelError(
+                f"run {self.id} trained {record.model!r}, whose weights do not fit the model that was given "
+                f"({describe(error)}): expected the same model"
+            ) from error
         return learner
 
+    def _classifier(self) -> Learner:
+        """Read the stored classifier, or fit it again in the session that trained it."""
+        record = self.record
+        if CLASSIFIER in (record.files or {}):
+            with self._reading(CLASSIFIER) as file:
+                content = file.read_bytes()
+            try:
+                return learner_from(content, len(record.data.classes), record.seed, self.trusted)
+            except ValueError as error:
+                raise RunError(f"{self.path / CLASSIFIER} is damaged ({error}): train again") from error
+            except ModelError as error:
+                if self.fit_again is None:
+                    raise ModelError(f"run {self.id} fitted {record.model!r}: {error}") from error
+        if self.fit_again is not None:
+            return self.fit_again(self)
+        why = "" if record.not_stored is None else f", because it is {record.not_stored}"
+        what_to_do = (
+            f"{INSTALL}, then train it again" if record.not_stored is None else "use it in the session that trains it"
+        )
+        raise ModelError(
+            f"run {self.id} fitted {record.model!r}, a scikit-learn classifier of which only the test predictions are "
+            f"stored{why}: {what_to_do}"
+        )
+
     @property
-    def model(self) -> nn.Module:
-        """The trained model in evaluation mode; see `learner`."""
-        model: nn.Module = self.learner.model
-        return model
+    def model(self) -> Any:
+        """The trained model: a module in evaluation mode, or a fitted scikit-learn classifier; see `learner`."""
+        return self.learner.model
 
     @cached_property
     def test_logits(self) -> Tensor:
@@ -247,6 +326,13 @@ class Run:
         last = self.history[-1] if self.history else None
         figures = f", test_accuracy={last.test_accuracy:.4f}" if last else ""
         return f"Run({self.id!r}, {self.status}{figures})"
+
+
+def _how_to_give(record: RunRecord) -> str:
+    """Say how to give the model of a run; a name in its record is only shown, since importing it runs code."""
+    if record.factory is None or not _PATH.fullmatch(str(record.factory)):
+        return "give it again with --model module:name, or in Python as model=..., the function or class that builds it"
+    return f"if you trust its code, add --model {record.factory} (model={record.factory!r} in Python)"
 
 
 def read_record(path: Path, *, changed: bool = False) -> RunRecord:

@@ -12,7 +12,7 @@ from modelzero.errors import DataError, ModelError
 from modelzero.models.defaults import HIDDEN_UNITS
 from modelzero.models.learner import Learner, learner_of
 from modelzero.models.recipe import Recipe
-from modelzero.models.rungs import Rung, as_rung, rung_named
+from modelzero.models.rungs import Rung, as_rung, built_in_rung, import_path
 from modelzero.runs.process import Process
 from modelzero.runs.record import Environment, FirstTraining, MirrorTrial, RunRecord
 
@@ -69,7 +69,7 @@ class Spec:
             raise ModelError(
                 f"{trained}, which the record does not contain: pass it with --model, or as {by}(..., model=...)"
             )
-        rung = rung_named(recipe["model"]) if model is None else as_rung(model)
+        rung = built_in_rung(recipe["model"]) if model is None else as_rung(model)
         if rung.built_in != recipe["model"]:
             raise ModelError(f"{trained}, but {rung.name!r} was given: expected the same model")
         # The recipe of a model without gradient steps has that model's own parameters, some with the same names.
@@ -144,15 +144,17 @@ class Spec:
             randomness=self.randomness,
             mirror_trial=self.mirror_trial,
             second_of=self.second_of,
+            factory=None if self.rung.built_in else import_path(self.rung.make),
         )
 
 
 def check_same_model(record: RunRecord, learner: Learner) -> None:
     """Raise ModelError if a model has another number of parameters than the record."""
-    if record.engine and learner.parameters() != record.parameters:
+    found = learner.parameters()
+    if record.engine and found != record.parameters:
         raise ModelError(
             f"run {record.id} trained {record.model!r} with {record.parameters:,} parameters, but the given model has "
-            f"{learner.parameters():,}: expected the same model"
+            f"{'an unknown number' if found is None else f'{found:,}'}: expected the same model"
         )
 
 

@@ -15,13 +15,14 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from modelzero.data.dataset import ImageData
-from modelzero.errors import RunError, TrainingError, UnfinishedError
+from modelzero.errors import ModelError, RunError, TrainingError, UnfinishedError
 from modelzero.models.build import describe
 from modelzero.models.learner import Learner
 from modelzero.models.recipe import Recipe
 from modelzero.models.seeding import seeded
-from modelzero.runs.folder import append_history, claimed, create_folder, write_record, write_tensors
-from modelzero.runs.record import GROUPS, MODEL, PREDICTIONS, Epoch, Failure, RunRecord
+from modelzero.models.skops_file import INSTALL
+from modelzero.runs.folder import append_history, claimed, create_folder, write_file, write_record, write_tensors
+from modelzero.runs.record import CLASSIFIER, GROUPS, MODEL, PREDICTIONS, Epoch, Failure, RunRecord
 from modelzero.runs.run import Run, read_record
 from modelzero.runs.spec import Spec
 from modelzero.signals import Interruption, exit_code, noted
@@ -33,6 +34,7 @@ from modelzero.training.checkpoint import (
     Stopped,
     never,
     remove_all,
+    same_bits,
 )
 from modelzero.training.device import PeakMemory, Stopwatch, use_threads
 from modelzero.training.fused.loop import fused_epochs
@@ -200,11 +202,7 @@ class _Trainer:
         without `random_state` draws from the global generators, which are seeded meanwhile.
         """
         cpu, data = torch.device("cpu"), self.data
-        with (
-            threadpool_limits(limits=self.spec.threads),
-            seeded(self.spec.seed),
-            warnings.catch_warnings(record=True) as caught,
-        ):
+        with _alone(self.spec), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             watch = Stopwatch(cpu)
             learner.fit(data.train)
@@ -224,6 +222,38 @@ class _Trainer:
             test_seconds=test_seconds,
         )
         yield figures, test_logits
+
+
+@contextlib.contextmanager
+def _alone(spec: Spec) -> Iterator[None]:
+    """Fit and evaluate with the threads and the random numbers of a spec."""
+    with threadpool_limits(limits=spec.threads), seeded(spec.seed):
+        yield
+
+
+def fitted_again(spec: Spec, data: ImageData, run: Run) -> Learner:
+    """Fit a classifier once more that is not stored, as its run did, which takes as long as its training.
+
+    Args:
+        spec: a spec of its rung, of any seed.
+        data: the images that it was trained on.
+        run: the finished run.
+
+    Raises:
+        ModelError: it gives other predictions than the run, so it is another model.
+    """
+    spec = Spec.of(run.record, spec.rung)
+    learner = spec.learner(data.image_shape, len(data.classes))
+    with use_threads(spec.threads), _alone(spec), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        learner.fit(data.train)
+        logits = learner.logits(data.test.images)
+    if not same_bits(logits, run.test_logits):
+        raise ModelError(
+            f"run {run.id} fitted {run.record.model!r}, a scikit-learn classifier that is not stored, and fitted again "
+            f"it gives other predictions: {INSTALL}, then train it again"
+        )
+    return learner.trained()
 
 
 class Recorder:
@@ -292,7 +322,14 @@ def _recorded(recorder: Recorder, learner: Learner, trainer: _Trainer) -> Run:
         weights = learner.tensors()
         if weights is not None:
             files[MODEL] = write_tensors(folder / MODEL, weights)
-            changes["model_bytes"] = files[MODEL].bytes
+        try:
+            content = learner.as_file()
+        except ModelError as error:  # the training was successful all the same
+            content, changes["not_stored"] = None, str(error)
+        if content is not None:
+            files[CLASSIFIER] = write_file(folder / CLASSIFIER, content)
+        if files:
+            changes["model_bytes"] = sum(file.bytes for file in files.values())
         predictions = {"logits": logits, "labels": data.test.labels}
         if data.test.groups is not None:
             predictions[GROUPS] = data.test.groups

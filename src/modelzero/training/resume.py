@@ -99,11 +99,11 @@ def resume(
         with contextlib.suppress(OSError, RunError):  # files that it had no time to remove
             remove_temporaries(path)
             remove_all(path)
-        return run
+        return run.using(model)
     with claimed(path):
         run = Run.read(path)  # it may have ended meanwhile
         if run.status == "finished":
-            return run
+            return run.using(model)
         if run.status == "running":
             refuse_while_written(path, run.record.process, take_over=take_over)
         again = prepare_again(run, data, model)
