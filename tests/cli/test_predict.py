@@ -150,8 +150,10 @@ def own_model(run):
 
 def classifier(_):
     from sklearn.naive_bayes import GaussianNB
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer
 
-    return mz.train("digits", GaussianNB).path
+    return mz.train("digits", lambda: make_pipeline(FunctionTransformer(lambda rows: rows), GaussianNB())).path
 
 
 @pytest.mark.parametrize("make", [unfinished, ladder, own_model, classifier, lambda _: "nowhere", lambda _: "a\0b"])

@@ -9,6 +9,8 @@ import pytest
 import torch
 from PIL import Image
 from scipy.special import softmax
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import LinearSVC
 from torch import nn
 
@@ -122,8 +124,11 @@ def test_files_are_read_as_in_training(run_of, digits, tmp_path, refuses):
 
 
 def test_a_model_in_memory_need_not_be_built_again(digits, tmp_path, refuses):
-    """A classifier of scikit-learn and a module of one's own answer in the session that trained them, not later."""
-    for model in (LinearSVC, lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10))):
+    """What cannot be stored, and a module of one's own, answer in the session that trained them, not later."""
+    for model in (
+        lambda: make_pipeline(FunctionTransformer(lambda rows: rows), LinearSVC()),
+        lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)),
+    ):
         run = mz.train(digits, model, runs_dir=tmp_path, progress=False)
         assert torch.equal(mz.predict(run, digits.test.images).argmax(1), run.test_logits.argmax(1))
         with refuses(mz.ModelError, run.id):

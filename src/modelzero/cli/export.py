@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,16 @@ import typer
 from modelzero.cli.app import command, console, print_json
 from modelzero.cli.options import DataDir, Json, RunsDir
 from modelzero.cli.predict import find_run
+from modelzero.data.options import option
 from modelzero.errors import SettingError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Missing:
+    """What the record of a run may not contain."""
+
+    data: str | None = option(None, "Images of the run.  [default: the recorded source]")
+    model: str | None = option(None, "module:name of the model, if it is your own.")
 
 
 @command
@@ -24,7 +34,7 @@ def export(
         ),
     ] = None,
     check: Annotated[Path | None, typer.Option(help="Check this ONNX file against the run, and write nothing.")] = None,
-    data: Annotated[str | None, typer.Option(help="Images of the run.  [default: the recorded source]")] = None,
+    missing: Missing = Missing(),
     runs_dir: RunsDir = Path("runs"),
     data_dir: DataDir = None,
     json: Json = False,
@@ -34,14 +44,12 @@ def export(
         raise SettingError("--check with --to or -o: a file is either checked or written; leave one out")
     found = find_run(run, runs_dir)
 
-    from dataclasses import asdict
-
     from modelzero.using import export as exporting
 
     if check is None:
-        done = exporting.export(found, output, to=to or "onnx", data=data, data_dir=data_dir)
+        done = exporting.export(found, output, to=to or "onnx", data_dir=data_dir, **vars(missing))
     else:
-        done = exporting.check(found, check, data=data, data_dir=data_dir)
+        done = exporting.check(found, check, data_dir=data_dir, **vars(missing))
     parity = done.parity
     if json:
         print_json(

@@ -26,6 +26,7 @@ DataOrNone = Annotated[str | None, typer.Argument(help=_DATA_HELP, show_default=
 DataDir = Annotated[Path | None, typer.Option(help=LoadOptions.__dataclass_fields__["data_dir"].metadata["help"])]
 RunsDir = Annotated[Path, typer.Option(help="Folder of all runs.")]
 Json = Annotated[bool, typer.Option("--json", help="Print a single JSON document on standard output.")]
+OwnModel = Annotated[str | None, typer.Option(help="module:name of the model, if it is your own.")]
 HiddenUnits = Annotated[int, typer.Option(help=TrainOptions.__dataclass_fields__["hidden_units"].metadata["help"])]
 CheckpointEvery = Annotated[
     str, typer.Option(help="Time between two checkpoints of a long training, such as 60s or 5m.", metavar="TIME")

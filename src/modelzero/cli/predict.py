@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 import typer
 
 from modelzero.cli.app import command, console, folder_of, print_json
-from modelzero.cli.options import Json, RunsDir
+from modelzero.cli.options import Json, OwnModel, RunsDir
 from modelzero.errors import DataError, RunError, SettingError, check_count, counted
 from modelzero.io.atomic import check_writable, replacing
 
@@ -36,6 +36,13 @@ def predict(
         Path | None, typer.Option("--output", "-o", help="Write the CSV to this file.  [default: standard output]")
     ] = None,
     top: Annotated[int, typer.Option(help="Number of classes for each image, the most probable first.")] = 1,
+    model: OwnModel = None,
+    trust: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A type of your own in a stored scikit-learn classifier, such as mine.Blur; can be repeated."
+        ),
+    ] = None,
     runs_dir: RunsDir = Path("runs"),
     json: Json = False,
 ) -> None:
@@ -43,7 +50,7 @@ def predict(
     check_count("top", top)
     if output is not None:
         check_writable(output, _ENDINGS)
-    found = find_run(run, runs_dir)
+    found = find_run(run, runs_dir).using(model, trust or ())
 
     from modelzero.text import plain
     from modelzero.using.files import Decoder, Preprocessing

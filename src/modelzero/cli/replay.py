@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from modelzero.cli.app import command, console, folder_of, print_json
-from modelzero.cli.options import Json, RunsDir
+from modelzero.cli.options import Json, OwnModel, RunsDir
 
 _SHOWN = 5
 
@@ -16,7 +16,7 @@ _SHOWN = 5
 @command
 def replay(
     run: Annotated[Path, typer.Argument(help="The id or folder of a finished run.")],
-    model: Annotated[str | None, typer.Option(help="module:name of the model, if it is your own.")] = None,
+    model: OwnModel = None,
     runs_dir: RunsDir = Path("runs"),
     json: Json = False,
 ) -> None:

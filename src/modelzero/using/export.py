@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +15,9 @@ from numpy.typing import NDArray
 from modelzero._version import __version__
 from modelzero.data.again import find_again
 from modelzero.data.dataset import ImageData
-from modelzero.errors import DataError, ExportError, RunError, SettingError, nearest
+from modelzero.errors import DataError, ExportError, ModelError, RunError, SettingError, nearest
 from modelzero.io.atomic import check_writable, replacing
+from modelzero.models.rungs import Rung
 from modelzero.runs.run import Run
 from modelzero.using import onnx, program
 from modelzero.using.graph import Graph
@@ -52,6 +55,7 @@ def export(
     to: str = "onnx",
     data: ImageData | str | Path | None = None,
     data_dir: str | Path | None = None,
+    model: str | Rung | Callable[..., Any] | None = None,
 ) -> Exported:
     """Export the model of a run as one file: raw images in, calibrated probabilities out.
 
@@ -65,6 +69,7 @@ def export(
         to: `onnx`, or `torch` for a `torch.export` program.
         data: the images of the run, if the record does not say where they are.
         data_dir: the folder to search first for named datasets.
+        model: the model, if it is your own and the run was read from its folder: as for `train`, such as "mine:wide".
 
     Raises:
         InputError: the run cannot be exported, or its test images are not available.
@@ -80,7 +85,7 @@ def export(
             f"{target} does not fit --to {to}: expected a name that ends with {KINDS[to]}, or another --to"
         )
     check_writable(target, [KINDS[to]])
-    predictor, images, own = _own(run, data, data_dir)
+    predictor, images, own = _own(run.using(model), data, data_dir)
     graph = Graph(predictor.learner.as_graph(), predictor.temperature).eval()
     metadata = metadata_of(run, predictor)
     try:
@@ -108,6 +113,7 @@ def check(
     *,
     data: ImageData | str | Path | None = None,
     data_dir: str | Path | None = None,
+    model: str | Rung | Callable[..., Any] | None = None,
 ) -> Exported:
     """Check an existing ONNX file against a run, as `export` does.
 
@@ -125,7 +131,7 @@ def check(
     if not path.is_file():
         raise DataError(f"{path} is not a file: expected an exported ONNX file")
     metadata, asked = onnx.read(path)
-    predictor, images, own = _own(run, data, data_dir)
+    predictor, images, own = _own(run.using(model), data, data_dir)
     for key, needed in metadata_of(run, predictor).items():
         if key != "modelzero" and metadata.get(key) != needed:
             found = metadata.get(key, "nothing")
@@ -155,6 +161,11 @@ def _own(
     run: Run, data: ImageData | str | Path | None, data_dir: str | Path | None
 ) -> tuple[Predictor, NDArray[np.uint8], NDArray[np.float32]]:
     """Return the predictor of the run, its test images, and its probabilities for them."""
+    if run.record.recipe.get("kind") == "classifier":  # before a stored one is read
+        raise ModelError(
+            f"run {run.id} fitted {run.record.model!r}, a classifier of scikit-learn: expected a torch module to "
+            "export; export the classifier itself, run.model, for example with skl2onnx"
+        )
     predictor = Predictor.of(run)
     found, why = find_again(run.record.data, data, data_dir)
     if found is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from modelzero.errors import DataError, ModelZeroError, RunError, counted
 from modelzero.io.cores import available_cores
 from modelzero.models.build import describe
 from modelzero.models.learner import Learner
+from modelzero.models.rungs import Rung
 from modelzero.results.calibrated import temperature_of
 from modelzero.runs.run import Run
 from modelzero.statistics.calibration import softmax
@@ -51,7 +53,7 @@ class Predictor:
 
         Raises:
             RunError: the run is not finished, or its files are damaged or inconsistent.
-            ModelError: its model cannot be rebuilt: it is a scikit-learn classifier, or the user's own.
+            ModelError: its model cannot be rebuilt: it needs code that was not given, or is not stored.
         """
         if run.status != "finished":
             raise RunError(f"run {run.id} is {run.status}: expected a finished run; {run.what_to_do}")
@@ -82,7 +84,13 @@ class Predictor:
         return calibrated(self.logits(images), self.temperature)
 
 
-def predict(run: Run, images: Any) -> Tensor:
+def predict(
+    run: Run,
+    images: Any,
+    *,
+    model: str | Rung | Callable[..., Any] | None = None,
+    trusted: Sequence[str] = (),
+) -> Tensor:
     """Return the calibrated probability of each class for images in memory or in files.
 
     >>> import tempfile, modelzero as mz
@@ -97,16 +105,18 @@ def predict(run: Run, images: Any) -> Tensor:
         images: uint8 [N, C, H, W] of the shape that the run was trained on, as a tensor, an array or a list; also
             [N, H, W, C], grey ones [N, H, W], or one image. Or paths: a file, a folder, or a list of them; files are
             resized as in training.
+        model: the model, if it is your own and the run was read from its folder: as for `train`, such as "mine:wide".
+        trusted: names of types of your own that a stored scikit-learn classifier uses, such as "mine.Blur".
 
     Returns:
         float32 [N, classes]; the largest value of a row is that of the class that the model predicts.
 
     Raises:
         RunError: the run is not finished, or damaged.
-        ModelError: its model cannot be built again.
+        ModelError: its model cannot be built again, or needs your code.
         DataError: images of another shape or type, or files that cannot be read.
     """
-    predictor = Predictor.of(run)
+    predictor = Predictor.of(run.using(model, trusted))
     paths = [images] if isinstance(images, str | Path) else images
     if isinstance(paths, list | tuple) and paths and all(isinstance(each, str | Path) for each in paths):
         given = _decoded(run, [str(path) for path in paths])
