@@ -27,7 +27,7 @@ from pathlib import Path
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from torch import nn
 
 with Path(__file__).with_suffix(".log").open("a") as log:
@@ -65,6 +65,10 @@ def pipeline():
 
 def squared():
     return make_pipeline(Squared(), LogisticRegression(max_iter=20))
+
+
+def doubled():
+    return make_pipeline(FunctionTransformer(lambda rows: 2 * rows), LogisticRegression(max_iter=20))
 """
 
 # A new process reads a run, predicts the test images, and exports them if there is a file to write.
@@ -258,3 +262,13 @@ def test_the_commands_take_the_model(mine, digits):
         answer = CliRunner().invoke(app, [*words, "--model", "mine_of_a_test:narrow"])
         assert answer.exit_code == (1 if words[0] == "predict" else 0), answer.output  # there is no such image
     assert Path("a.pt2").is_file()
+
+
+def test_train_says_what_it_could_not_store(mine):
+    """And `predict` takes --trust for what it could."""
+    pytest.importorskip("skops")
+    answer = CliRunner().invoke(app, ["train", "digits", "--model", "mine_of_a_test:doubled"])
+    assert "not stored: a Pipeline that skops cannot store: " in answer.stdout
+    path = mz.train("digits", mine.squared).path
+    answer = CliRunner().invoke(app, ["predict", str(path), "none.png", "--trust", "mine_of_a_test.Squared"])
+    assert (answer.exit_code, answer.stdout) == (1, "picture,class,probability\n")  # there is no such image

@@ -118,6 +118,8 @@ def _show(run: Run, json: bool) -> None:
         )
     for warning in record.warnings or ():
         out.print(f"warning: {plain(warning, SENTENCE_LETTERS)}")
+    if record.not_stored is not None:
+        out.print(f"not stored: {plain(record.not_stored, SENTENCE_LETTERS)}")
     for again in record.resumed or ():
         at = f"epoch {again.epoch}, after {again.step} steps"
         out.print("; ".join([f"resumed from {at}", *again.trouble, *again.differs]))
