@@ -271,14 +271,14 @@ class RunRecord:
     peak_memory_bytes: int | None = None
     resumed: Sequence[Resumption] | None = None
     files: Mapping[str, StoredFile] | None = None
+    factory: str | None = None
+    not_stored: str | None = None
     failure: Failure | None = None
     learned: bool | None = None
     not_learned: Mapping[str, Any] | None = None
     mirror_trial: MirrorTrial | None = None
     second_of: FirstTraining | None = None
     repeated_as: str | None = None
-    factory: str | None = None
-    not_stored: str | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
