@@ -216,8 +216,8 @@ def _lines() -> Iterator[Listener]:
             run = next((run for run in ladder.runs if run.id == cell.run), None)
             result = (
                 plain(str(cell.why) if cell.status != NOT_NEEDED else f"not needed: {cell.why}", SENTENCE_LETTERS)
-                if run is None
-                else f"{run.history[-1].test_accuracy:.2%} in {run.train_seconds:.1f} s"
+                if run is None or run.kept is None
+                else f"{run.kept.test_accuracy:.2%} in {run.train_seconds:.1f} s"
             )
             if run is not None and run.learned is False:
                 result += ", did not learn"

@@ -53,6 +53,8 @@ def expanded(function: Callable[..., None]) -> Callable[..., None]:
         types = get_type_hints(kind)
         names = {}
         for each in fields(kind):
+            if "help" not in each.metadata:  # only from Python
+                continue
             flag = flag_of(each)
             name = flag.partition("/")[0].strip("-").replace("-", "_")
             names[each.name] = name

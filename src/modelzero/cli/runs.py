@@ -72,7 +72,7 @@ def _table_of_runs(found: Sequence[Run]) -> Table:
             plain(run.record.data.name, NAME_LETTERS),
             str(run.seed),
             f"{len(run.history)}/{run.record.epochs}",
-            percent(run.history[-1].test_accuracy) if run.history else "",
+            "" if run.kept is None else percent(run.kept.test_accuracy),
             f"{run.train_seconds:.2f}",
         )
     return table

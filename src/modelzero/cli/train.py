@@ -89,19 +89,24 @@ def _show(run: Run, json: bool) -> None:
         out.print(f"{name.replace('_', ' '):13} {plain(why, SENTENCE_LETTERS)}")
     out.print()
     table = Table(box=None, pad_edge=False)
-    for heading in ("epoch", "train loss", "test loss", "test accuracy", "train seconds", "test seconds"):
+    held_out = record.held_out is not None
+    headings = ["epoch", "train loss", *["held-out loss"] * held_out, "test loss", "test accuracy"]
+    for heading in (*headings, "train seconds", "test seconds"):
         table.add_column(heading, justify="right")
     for epoch in run.history:
         table.add_row(
             str(epoch.epoch),
             "" if math.isnan(epoch.train_loss) else f"{epoch.train_loss:.4f}",
+            *([f"{epoch.validation_loss:.4f}"] if held_out else []),
             f"{epoch.test_loss:.4f}",
             percent(epoch.test_accuracy),
             f"{epoch.train_seconds:.2f}",
             f"{epoch.test_seconds:.2f}",
         )
     out.print(table)
-    right, n = run.history[-1].test_correct, data.test_images
+    if held_out:
+        out.print(f"early stopping: {record.derived['early_stopping']}")
+    right, n = (run.kept or run.history[-1]).test_correct, data.test_images
     found = account(record.model, "", [run])
     out.print(
         f"\n{right:,} of {n:,} test images{in_groups(data)} are classified correctly: {percent(right / n)}; "

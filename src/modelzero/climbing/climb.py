@@ -27,7 +27,7 @@ from modelzero.errors import DataError, ModelError, RunError, SettingError
 from modelzero.io.cores import available_cores
 from modelzero.models.learner import learner_of
 from modelzero.models.randomness import DECLARED
-from modelzero.models.recipe import Recipe
+from modelzero.models.recipe import missing_code, settings_of
 from modelzero.models.rungs import LADDER, Rung, as_rung, built_in_rung
 from modelzero.results.ladder import Ladder
 from modelzero.results.leaks import look_for_leaks
@@ -296,18 +296,26 @@ def _taken_up(
 
 def _chosen_again(record: LadderRecord, given: dict[str, Rung]) -> list[Rung]:
     """Return the rungs of a record; the user's own are those that were given again."""
-    own = [described.name for described in record.rungs if described.model is None]
+    own = [
+        described.name
+        for described in record.rungs
+        if described.model is None or missing_code(described.recipe or {}, built_in_rung(described.model))
+    ]
     if extra := [name for name in given if name not in own]:
         expected = f"expected only {', '.join(map(repr, own))}" if own else "this ladder takes no rungs"
         raise ModelError(f"unexpected rungs {', '.join(map(repr, extra))}: {expected}; leave them out")
     chosen = []
     for described in record.rungs:
-        if described.model is None and described.name not in given:
-            raise ModelError(
-                f"{described.name!r} is a model of your own, which the record does not contain: pass it in rungs"
-            )
-        rung = given[described.name] if described.model is None else built_in_rung(described.model)
-        recipe = Recipe.recorded(described.recipe) if described.recipe else {}
+        if described.name in own and described.name not in given:
+            what = "is a model of your own" if described.model is None else "is trained with code of your own"
+            raise ModelError(f"{described.name!r} {what}, which the record does not contain: pass it in rungs")
+        rung = given[described.name] if described.name in own else built_in_rung(str(described.model))
+        if rung.built_in != described.model:
+            raise ModelError(f"{described.name!r} in rungs has another model: expected {described.model!r}")
+        missing = missing_code(described.recipe or {}, rung)
+        if missing is not None:
+            raise ModelError(f"{described.name!r} was trained with {missing}: pass the rung that has it in rungs")
+        recipe = settings_of(described.recipe, rung) if described.recipe else {}
         if described.randomness is not None:  # what was declared at the beginning counts
             recipe["random"] = described.random if described.randomness == DECLARED else None
         chosen.append(replace(rung, name=described.name, adds=described.adds, **recipe))

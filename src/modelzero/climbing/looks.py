@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from modelzero.models.recipe import Recipe
 from modelzero.models.rungs import Rung
 from modelzero.runs.ladders import read_ladder_records
 from modelzero.runs.record import LadderRecord
@@ -39,7 +40,11 @@ def count_looks(runs_dir: str | Path, fingerprint: str, rungs: Sequence[Rung], s
 
 def _trained(record: LadderRecord, recipes: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[int, ...]]:
     """Return the seeds with which an earlier ladder trained these rungs, by rung."""
-    shared = [rung.name for rung in record.rungs if rung.recipe == recipes.get(rung.name, {})]
+    shared = [
+        rung.name
+        for rung in record.rungs
+        if rung.recipe is not None and Recipe.recorded(rung.recipe) == recipes.get(rung.name)
+    ]
     used = {name: tuple(cell.seed for cell in record.cells_of(name) if cell.status == "finished") for name in shared}
     return {name: trained for name, trained in used.items() if trained}
 

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from modelzero.errors import InputError, ModelError
-from modelzero.models.classifier import Classifier, give_seed, is_classifier
+from modelzero.models.classifier import Classifier, give_seed, is_classifier, is_regressor
 from modelzero.models.defaults import HIDDEN_UNITS
 from modelzero.models.fitted import Fitted
 from modelzero.models.seeding import seeded
 from modelzero.models.summary import evaluating
 
 _LONGEST_MESSAGE = 300
+# Packages of models that this one cannot train, by the first part of a module's name.
+_OTHER_PACKAGES = {"keras": "Keras", "tf_keras": "Keras", "tensorflow": "TensorFlow", "flax": "Flax"}
+# The last operation of a model whose outputs are no logits, by the name that autograd gives it.
+_NO_LOGITS = {"SoftmaxBackward0": "softmax", "SigmoidBackward0": "sigmoid"}
+# Operations that leave every number as it is.
+_SHAPING = {
+    f"{name}Backward0"
+    for name in ("View", "Reshape", "ReshapeAlias", "UnsafeView", "Squeeze", "Unsqueeze", "Clone", "Alias", "T",
+                 "Transpose", "Permute", "Slice", "Expand", "ToCopy")
+}  # fmt: skip
 
 
 def build(
@@ -45,9 +56,10 @@ def build(
         seed: of the generators.
 
     Raises:
-        ModelError: the factory cannot be called or returns no model, or the module fails on an image or returns
-            another number of logits.
+        ModelError: the factory cannot be called or returns no model that can be trained here, or the module fails on
+            an image, returns another number of logits or something else, also in training mode.
     """
+    _check_package(make)
     arguments = _arguments(make, {"image_shape": image_shape, "classes": classes, "hidden_units": hidden_units})
     with seeded(seed):
         try:
@@ -56,7 +68,13 @@ def build(
             raise
         except Exception as error:
             raise ModelError(f"the model cannot be built: {describe(error)}") from error
+        _check_package(model)
         if is_classifier(model):
+            if is_regressor(model):
+                raise ModelError(
+                    f"the factory returned {type(model).__name__}, a regressor of scikit-learn, which predicts numbers:"
+                    " expected a classifier, such as LogisticRegression"
+                )
             give_seed(model, seed)
         elif not isinstance(model, nn.Module):
             raise ModelError(
@@ -112,20 +130,82 @@ def _arguments(make: Callable[..., Any], known: dict[str, Any]) -> dict[str, Any
 def _check_fits(model: nn.Module, image_shape: tuple[int, int, int], classes: int) -> None:
     """Run two black images through the model, in evaluation mode so that nothing in it changes."""
     try:
-        with torch.no_grad(), evaluating(model):
+        with torch.enable_grad(), evaluating(model):
             logits = model(torch.zeros(2, *image_shape))
     except Exception as error:
         raise ModelError(f"the model fails on images of shape [2, {_shape(image_shape)}]: {describe(error)}") from error
-    found = f"shape {list(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
-    if not isinstance(logits, Tensor) or tuple(logits.shape) != (2, classes):
+    _check_logits(logits, classes, "")
+    last = _last_operation(logits)
+    if last is not None:
         raise ModelError(
-            f"for 2 images the model returned {found}: expected logits of shape [2, {classes}], one for each class"
+            f"the model ends in a {last}, so it returns probabilities: expected logits, as the loss applies a softmax "
+            "itself; leave out the last layer"
         )
     odd = [name for name, value in model.state_dict().items() if not isinstance(value, Tensor)]
     if odd:
         raise ModelError(f"the model's state has {', '.join(odd)}, not a tensor: only tensors can be stored with a run")
     if not any(p.requires_grad for p in model.parameters()):
         raise ModelError("the model has no trainable parameter: expected at least one")
+    _check_logits(_in_training(model, image_shape, logits), classes, " in training mode")
+
+
+def _check_logits(logits: object, classes: int, when: str) -> None:
+    found = f"shape {list(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+    if isinstance(logits, Tensor) and tuple(logits.shape) == (2, classes):
+        return
+    mend = ""
+    if isinstance(logits, tuple | list | Mapping):
+        found += f" of {len(logits)}"
+        mend = (
+            "; return the main output only, or switch the auxiliary ones off, as aux_logits=False does in torchvision"
+        )
+    raise ModelError(
+        f"for 2 images{when} the model returned {found}: expected logits of shape [2, {classes}], one for each class"
+        f"{mend}"
+    )
+
+
+def _in_training(model: nn.Module, image_shape: tuple[int, int, int], otherwise: Tensor) -> object:
+    """Return what a copy of the model returns for two images in training mode, `otherwise` if that fails.
+
+    A copy, because this changes statistics and whatever else a model counts. A failure says little: some models can be
+    trained but not copied, or take more than two images.
+    """
+    try:
+        trial = copy.deepcopy(model).train()
+        with torch.no_grad():
+            return trial(torch.zeros(2, *image_shape))
+    except Exception:
+        return otherwise
+
+
+def _last_operation(logits: Tensor) -> str | None:
+    """Return `softmax` or `sigmoid` if a model ends in that, whether in a layer or in its code; otherwise None.
+
+    A log softmax at the end changes nothing: the one of the loss leaves logarithms of probabilities as they are.
+
+    >>> weight = torch.ones(1, 2, requires_grad=True)
+    >>> _last_operation(weight.softmax(1).view(2)), _last_operation(weight.log_softmax(1))
+    ('softmax', None)
+    """
+    operation = logits.grad_fn
+    while operation is not None and operation.name() in _SHAPING:
+        operation = operation.next_functions[0][0]
+    return None if operation is None else _NO_LOGITS.get(operation.name())
+
+
+def _check_package(model: object) -> None:
+    """Raise ModelError for a model, or a class of models, of another package; nothing of it is imported."""
+    kind = model if isinstance(model, type) else type(model)
+    if issubclass(kind, nn.Module):  # Keras can use torch's modules
+        return
+    for each in kind.__mro__:
+        package = each.__module__.partition(".")[0]
+        if package in _OTHER_PACKAGES:
+            raise ModelError(
+                f"{kind.__name__} is a model of {_OTHER_PACKAGES[package]}: expected a torch.nn.Module or a "
+                "scikit-learn classifier; write it with PyTorch"
+            )
 
 
 def _shape(image_shape: tuple[int, int, int]) -> str:

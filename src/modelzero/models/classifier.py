@@ -37,6 +37,22 @@ def is_classifier(model: object) -> bool:
     return not isinstance(model, nn.Module) and not inspect.isclass(model) and all(map(callable, methods))
 
 
+def is_regressor(model: Any) -> bool:
+    """Return whether an object with `fit` and `predict` is a regressor of scikit-learn, or a pipeline that ends in one.
+
+    >>> from sklearn.linear_model import LinearRegression, LogisticRegression
+    >>> is_regressor(LinearRegression()), is_regressor(LogisticRegression())
+    (True, False)
+    """
+    base = sys.modules.get("sklearn.base")  # if it was never imported, this is none
+    if base is None or not hasattr(model, "get_params"):
+        return False
+    try:
+        return bool(base.is_regressor(model))
+    except Exception:  # an object that only resembles those of scikit-learn
+        return False
+
+
 def settings(classifier: Any) -> dict[str, str]:
     """Return the parameters of a classifier by name, as Python writes them, without the seed."""
     plain = copy.deepcopy(classifier)

@@ -18,9 +18,12 @@ from modelzero.results.ladder import Ladder
 from modelzero.runs.record import LadderRecord, RungRecord
 from modelzero.runs.run import Run
 from modelzero.statistics.margin import MARGIN
+from modelzero.training.options import TrainOptions
 
-# Set or ruled out by options.
-_SETTINGS = ("model", "epochs", "batch_size", "learning_rate", "least_steps", "full_rate_power", "second_chance")
+# Set or ruled out by options that are always given.
+_SETTINGS = ("epochs", "batch_size", "learning_rate", "least_steps", "full_rate_power", "second_chance")
+# Set by options where they differ from the model's own recipe.
+_OPTIONAL = ("optimizer", "schedule", "class_weights", "clip_norm", "early_stopping")
 _OWN_DATA = "Load the images with the original options; the notes on the data list them."
 
 
@@ -68,7 +71,8 @@ def _is_own(rung: RungRecord) -> bool:
 def _train(run: Run) -> list[dict[str, str]]:
     record, recipe = run.record, run.record.recipe
     data, words = _data(record.data)
-    if recipe["model"] is None or _is_altered(recipe):
+    given = {} if recipe["model"] is None else _given(recipe)
+    if recipe["model"] is None or _is_altered(recipe, given):
         words.append({"words": f"{record.model} needs your code."})
     options = ["--model", record.model, "--seed", str(run.seed)]
     if "optimizer" in recipe:
@@ -76,15 +80,30 @@ def _train(run: Run) -> list[dict[str, str]]:
             options += ["--hidden-units", str(recipe["hidden_units"])]
         for name in ("epochs", "batch_size", "learning_rate"):
             options += [f"--{name.replace('_', '-')}", str(getattr(record, name))]
+        for name, value in given.items():
+            options += [f"--{name.replace('_', '-')}", str(value)]
         options += ["--threads", str(record.environment.threads), "--device", record.environment.device]
         if record.engine:
             options += ["--engine", record.engine]
     return [{"command": shlex.join(["modelzero", "train", *data, *options])}, *words]
 
 
-def _is_altered(recipe: Mapping[str, Any]) -> bool:
-    """Return whether a setting without an option differs from the built-in rung."""
+def _given(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the optional settings of a recipe that differ from the built-in rung and can be written as options."""
     own, recorded = built_in_rung(recipe["model"]).recipe(), Recipe.recorded(recipe)
+    differing = {name: recorded[name] for name in _OPTIONAL if recorded[name] != own[name]}
+    return {name: value for name, value in differing.items() if _is_plain(value)}
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether a recorded setting is a word or a number: neither nothing, nor a list, nor the name of code."""
+    return isinstance(value, int | float) or (isinstance(value, str) and ":" not in value)
+
+
+def _is_altered(recipe: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    """Return whether the built-in rung with the given settings differs in one that has no option."""
+    rung, recorded = built_in_rung(recipe["model"]), Recipe.recorded(recipe)
+    own = replace(rung, **TrainOptions(**given).recipe()).recipe()
     return any(own[name] != recorded[name] for name in own if name not in _SETTINGS)
 
 

@@ -146,7 +146,7 @@ def account(
     train_seconds = statistics.mean(run.all_train_seconds for run in runs)
     last_seconds = statistics.mean(run.train_seconds for run in runs)
     test_seconds = statistics.mean(epoch.test_seconds for run in runs for epoch in run.history)
-    learned = record.data.train_images * len(record.history)
+    learned = (record.data.train_images - (record.held_out or 0)) * len(record.history)
     memory = [run.record.peak_memory_bytes for run in runs if run.record.peak_memory_bytes]
     return Account(
         name=name,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from modelzero.errors import RunError, SettingError
+from modelzero.models.recipe import Recipe
 from modelzero.results.account import Account, account, groups_of
 from modelzero.runs.ladders import read_ladder_record
 from modelzero.runs.run import Run
@@ -192,8 +193,10 @@ def has_diverged(run: Run) -> bool:
 
 def intended(run: Run) -> dict[str, Any]:
     """Return the recipe of a run, with the rate of the training that it repeats."""
-    first = run.record.second_of
-    return {**run.record.recipe} | ({} if first is None else {"learning_rate": first.learning_rate})
+    first, recipe = run.record.second_of, {**run.record.recipe}
+    if run.record.engine:  # older records have fewer settings
+        recipe |= Recipe.recorded(recipe)
+    return recipe | ({} if first is None else {"learning_rate": first.learning_rate})
 
 
 def methods_of(runs: Sequence[Run]) -> list[list[Run]]:

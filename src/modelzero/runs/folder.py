@@ -144,7 +144,7 @@ def rewrite_history(path: Path, epochs: list[Epoch]) -> None:
 
 
 def _line(epoch: Epoch) -> bytes:
-    return (to_json(epoch, indent=None) + "\n").encode()
+    return (to_json(epoch.as_dict(), indent=None) + "\n").encode()
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> StoredFile:

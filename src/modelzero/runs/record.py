@@ -5,6 +5,7 @@ Format 1 (2026-11): the first. Fields added by a newer version are kept in `more
 
 from __future__ import annotations
 
+import math
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -44,8 +45,9 @@ class Epoch:
         test_correct: number of test images classified correctly.
         test_loss_batch_mean: mean of the batch losses; biased if the last batch is short.
         test_accuracy_batch_mean: mean of the batch accuracies; likewise.
-        train_seconds: time of the training steps.
+        train_seconds: time of the training steps, and of the evaluation on held-out images.
         test_seconds: time of the evaluation.
+        validation_loss: loss on the held-out images after the epoch; None without early stopping.
     """
 
     epoch: int
@@ -59,13 +61,19 @@ class Epoch:
     test_accuracy_batch_mean: float
     train_seconds: float
     test_seconds: float
+    validation_loss: float | None = None
 
     @classmethod
     def from_dict(cls, line: Mapping[str, Any]) -> Epoch:
         """Read one line of the history; ignore fields added by a newer version."""
+        line = {"validation_loss": None, **line}
         values: dict[str, Any] = {each.name: line[each.name] for each in fields(cls)}
         spelled = {key: float(value) for key, value in values.items() if isinstance(value, str)}
         return cls(**{**values, **spelled})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as stored in records."""
+        return _without_none(asdict(self), ("validation_loss",))
 
 
 @dataclass(frozen=True)
@@ -229,6 +237,7 @@ class RunRecord:
         history: figures of each epoch.
         train_seconds: time of the training steps of all epochs.
         test_reads: number of evaluations on the test split.
+        held_out: number of training images held out for early stopping; None without, or before the training ended.
         model_bytes: size of the stored model.
         peak_memory_bytes: peak memory of the process.
         files: the stored files.
@@ -267,6 +276,7 @@ class RunRecord:
     history: Sequence[Epoch] = ()
     train_seconds: float = 0.0
     test_reads: int = 0
+    held_out: int | None = None
     model_bytes: int | None = None
     peak_memory_bytes: int | None = None
     resumed: Sequence[Resumption] | None = None
@@ -313,14 +323,26 @@ class RunRecord:
             values["resumed"] = tuple(Resumption(**_known(Resumption, each)) for each in values["resumed"])
         return cls(**values)
 
+    @property
+    def kept(self) -> Epoch | None:
+        """The epoch whose weights are kept: the last one, or with early stopping the best; None before the first."""
+        return kept_of(self.history)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the document of `run.json` and `modelzero train --json`."""
         optional = {"process", "warnings", "random", "randomness", "model_bytes", "peak_memory_bytes", "files",
-                    "learned", "failure", "resumed", "mirror_trial", "second_of", "repeated_as", "factory",
-                    "not_stored"}  # fmt: skip
+                    "learned", "held_out", "failure", "resumed", "mirror_trial", "second_of", "repeated_as",
+                    "factory", "not_stored"}  # fmt: skip
         if self.learned is None:
             optional.add("not_learned")
         return {"format": FORMAT, **_without_none(_plain_fields(self), optional), **self.more}
+
+
+def kept_of(history: Sequence[Epoch]) -> Epoch | None:
+    """Return the epoch with the lowest loss on held-out images, the first one if several have it; else the last one."""
+    if not history or history[-1].validation_loss is None:
+        return history[-1] if history else None
+    return min(history, key=lambda epoch: math.inf if epoch.validation_loss is None else epoch.validation_loss)
 
 
 @dataclass(frozen=True)

@@ -171,6 +171,17 @@ class Run:
         """The figures of each epoch."""
         return list(self.record.history)
 
+    @property
+    def kept(self) -> Epoch | None:
+        """The figures of the epoch whose weights are kept: the last one, or with early stopping the best.
+
+        >>> import tempfile, modelzero as mz
+        >>> run = mz.train("digits", "softmax", epochs=2, runs_dir=tempfile.mkdtemp())
+        >>> run.kept == run.history[-1]
+        True
+        """
+        return self.record.kept
+
     @cached_property
     def learner(self) -> Learner:
         """The trained model, rebuilt from the stored weights if it is not in memory.
@@ -187,7 +198,7 @@ class Run:
             return self._classifier()
         if self.rung is None and record.recipe["model"] is None:
             raise ModelError(f"run {self.id} trained {record.model!r}, a model of your own: {_how_to_give(record)}")
-        learner = Spec.of(record, self.rung).learner(record.data.image_shape, len(record.data.classes))
+        learner = Spec.of(record, self.rung, to_train=False).learner(record.data.image_shape, len(record.data.classes))
         if self.rung is not None:
             check_same_model(record, learner)
         with self._reading(MODEL) as file:
@@ -295,7 +306,7 @@ class Run:
             RunError: one of the files is damaged.
         """
         self.check_tensors()
-        expected = "".join(to_json(line, indent=None) + "\n" for line in self.record.history)
+        expected = "".join(to_json(line, indent=None) + "\n" for line in map(Epoch.as_dict, self.record.history))
         try:
             found = (self.path / HISTORY).read_bytes()
         except OSError as error:
@@ -323,8 +334,7 @@ class Run:
         return run_html(self.record, self.path)
 
     def __repr__(self) -> str:
-        last = self.history[-1] if self.history else None
-        figures = f", test_accuracy={last.test_accuracy:.4f}" if last else ""
+        figures = "" if self.kept is None else f", test_accuracy={self.kept.test_accuracy:.4f}"
         return f"Run({self.id!r}, {self.status}{figures})"
 
 

@@ -11,7 +11,7 @@ from modelzero.data.dataset import ImageData
 from modelzero.errors import DataError, ModelError
 from modelzero.models.defaults import HIDDEN_UNITS
 from modelzero.models.learner import Learner, learner_of
-from modelzero.models.recipe import Recipe
+from modelzero.models.recipe import missing_code, settings_of
 from modelzero.models.rungs import Rung, as_rung, built_in_rung, import_path
 from modelzero.runs.process import Process
 from modelzero.runs.record import Environment, FirstTraining, MirrorTrial, RunRecord
@@ -51,17 +51,23 @@ class Spec:
 
     @classmethod
     def of(
-        cls, record: RunRecord, model: str | Rung | Callable[..., Any] | None = None, *, by: str = "mz.resume"
+        cls,
+        record: RunRecord,
+        model: str | Rung | Callable[..., Any] | None = None,
+        *,
+        by: str = "mz.resume",
+        to_train: bool = True,
     ) -> Spec:
         """Return the spec that a record describes.
 
         Args:
             record: the record of a run.
-            model: the model, if it is the user's own; None for a built-in one.
+            model: the model, if it or code of its recipe is the user's own; None for a built-in one.
             by: the function that takes `model`, for messages.
+            to_train: False if only the model is needed, not what trains it.
 
         Raises:
-            ModelError: a model of the user's own is missing, or `model` is a different one.
+            ModelError: a model or other code of the user's own is missing, or `model` is a different one.
         """
         recipe = record.recipe
         trained = f"run {record.id} trained {record.model!r}" + ("" if recipe["model"] else ", a model of your own")
@@ -73,7 +79,13 @@ class Spec:
         if rung.built_in != recipe["model"]:
             raise ModelError(f"{trained}, but {rung.name!r} was given: expected the same model")
         # The recipe of a model without gradient steps has that model's own parameters, some with the same names.
-        settled = Recipe.recorded(recipe) if record.engine else {}
+        missing = missing_code(recipe, rung) if record.engine and to_train else None
+        if missing is not None:
+            raise ModelError(
+                f"run {record.id} was trained with code of your own, {missing}: pass a rung that has it with --model, "
+                f"or as {by}(..., model=mz.Rung(...))"
+            )
+        settled = settings_of(recipe, rung) if record.engine else {}
         return cls(
             rung=replace(rung, name=record.model, **settled),
             seed=record.seed,
@@ -118,8 +130,7 @@ class Spec:
         """Return the record of a run that is about to begin; creating its folder sets the id."""
         recipe: dict[str, Any] = {"model": self.rung.built_in}
         if learner.by_steps:
-            recipe |= {"hidden_units": self.hidden_units, "loss": "cross-entropy", "optimizer": "sgd"}
-            recipe |= self.rung.recipe()
+            recipe |= {"hidden_units": self.hidden_units, **self.rung.recipe()}
         else:
             recipe |= {"kind": learner.kind, **learner.settings()}
         return RunRecord(

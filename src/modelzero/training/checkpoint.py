@@ -1,6 +1,6 @@
 """Checkpoints, from which a training resumes in the middle of an epoch, identical to the bit.
 
-    checkpoint-000003-000120.safetensors    weights, momentum, and the losses of the epoch so far
+    checkpoint-000003-000120.safetensors    weights, state of the optimizer, and the losses of the epoch so far
     checkpoint-000003-000120.json           position, history so far, and the checksums of both files
 
 This is epoch 3, counted from 1, after 120 steps. Order, augmentation and dropout are functions of the seed and are not
@@ -151,7 +151,7 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
         "train_seconds": checkpoint.train_seconds,
         # The memory layout decides in which order a library adds up the numbers.
         "strides": {name: _strides(tensor) for name, tensor in checkpoint.tensors.items()},
-        "history": [asdict(epoch) for epoch in checkpoint.history],
+        "history": [epoch.as_dict() for epoch in checkpoint.history],
         "file": asdict(written),
     }
     write_bytes(path / f"{name}.json", sealed(described)[1].encode())

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy
 
 from modelzero.data.batches import batches
 from modelzero.data.dataset import ImageData, Split
@@ -25,8 +24,8 @@ from modelzero.models.asking import layout_of
 from modelzero.models.build import describe
 from modelzero.models.recipe import Recipe
 from modelzero.models.summary import multiply_adds
+from modelzero.training.objective import limit_gradients, objective_of, optimizer_of, transformed
 from modelzero.training.options import DEVICES
-from modelzero.training.sgd import SGD
 
 _TRIAL_WARM_UP, _TRIAL_STEPS, _TRIAL_SECONDS = 3, 20, 0.4
 # Multiply-adds of one step from which more than one thread is worth its overhead (see `default_threads`).
@@ -184,10 +183,13 @@ def step_seconds(device: torch.device, model: nn.Module, data: ImageData, recipe
     At least one step is timed, and no more begin after 0.4 s.
     """
     trial = copy.deepcopy(model).to(device).train()
-    optimizer = SGD(trial.parameters(), lr=0.0, momentum=recipe.momentum, nesterov=recipe.nesterov)
+    optimizer = optimizer_of(recipe, trial, device)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
     lay_out = layout_of(trial)
     few = slice(0, recipe.batch_size)
     split = Split(data.train.images[few].to(device), data.train.labels[few].to(device))
+    objective = objective_of(recipe, data.train.labels.to(device), len(data.classes))
     seconds: list[float] = []
     began = time.perf_counter()
     while len(seconds) < _TRIAL_WARM_UP + _TRIAL_STEPS:
@@ -195,10 +197,10 @@ def step_seconds(device: torch.device, model: nn.Module, data: ImageData, recipe
             break
         watch = Stopwatch(device)
         for images, labels in batches(split, recipe.batch_size):
-            logits = trial(lay_out(images))
-            loss = cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+            loss = objective(trial(lay_out(transformed(recipe, images))), labels)
             optimizer.zero_grad()
             loss.backward()
+            limit_gradients(recipe, trial)
             optimizer.step()
         seconds.append(watch.seconds())
     return statistics.median(seconds[_TRIAL_WARM_UP:])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from modelzero.data.dataset import ImageData
+from modelzero.data.dataset import ImageData, Split
 from modelzero.errors import ModelError, RunError, TrainingError, UnfinishedError
 from modelzero.models.build import describe
 from modelzero.models.learner import Learner
@@ -22,7 +22,7 @@ from modelzero.models.recipe import Recipe
 from modelzero.models.seeding import seeded
 from modelzero.models.skops_file import INSTALL
 from modelzero.runs.folder import append_history, claimed, create_folder, write_file, write_record, write_tensors
-from modelzero.runs.record import CLASSIFIER, GROUPS, MODEL, PREDICTIONS, Epoch, Failure, RunRecord
+from modelzero.runs.record import CLASSIFIER, GROUPS, MODEL, PREDICTIONS, Epoch, Failure, RunRecord, kept_of
 from modelzero.runs.run import Run, read_record
 from modelzero.runs.spec import Spec
 from modelzero.signals import Interruption, exit_code, noted
@@ -37,9 +37,11 @@ from modelzero.training.checkpoint import (
     same_bits,
 )
 from modelzero.training.device import PeakMemory, Stopwatch, use_threads
+from modelzero.training.early import described, hold_out
 from modelzero.training.fused.loop import fused_epochs
 from modelzero.training.learned import Steps, not_finite, not_learned
 from modelzero.training.loop import NonFiniteLossError, score, train_epochs
+from modelzero.training.objective import class_weights
 from modelzero.training.settle import own_random_numbers
 
 
@@ -145,7 +147,10 @@ def execute(
     with contextlib.ExitStack() as stack:
         if learner is None:
             learner = spec.learner(data.image_shape, len(data.classes))
-        learner.measure(data.train)
+        training, held_out = data, None
+        if learner.by_steps and spec.rung.early_stopping is not None:
+            training, held_out = hold_out(data, spec.rung.early_stopping, spec.seed)
+        learner.measure(training.train)
         stopping = stack.enter_context(noted()) if learner.by_steps else never
         stack.enter_context(own_random_numbers(spec.engine))
         listener: Progress = Silence()
@@ -153,11 +158,11 @@ def execute(
             listener = progress
         elif learner.by_steps and (progress is None or progress is True):
             done = 0 if start is None else start.epoch - 1
-            bars = Bars(spec.rung.name, spec.rung.epochs, len(data.train), show=progress, done=done)
+            bars = Bars(spec.rung.name, spec.rung.epochs, len(training.train), show=progress, done=done)
             listener = stack.enter_context(bars)
         checkpoints = Checkpoints(folder, checkpoint_every, start, lambda: stopped() or stopping())
         stack.enter_context(use_threads(spec.threads))
-        trainer = _Trainer(spec, data, listener, checkpoints)
+        trainer = _Trainer(spec, training, listener, checkpoints, held_out)
         run = _recorded(Recorder(folder, checkpoints.history), learner, trainer)
         number = checkpoints.stopping()
     if number is not None:  # it came too late to stop the training
@@ -168,8 +173,11 @@ def execute(
 class _Trainer:
     """Trains a learner according to a spec; yields the figures and test logits [N, classes] of each epoch."""
 
-    def __init__(self, spec: Spec, data: ImageData, listener: Progress, checkpoints: Checkpoints) -> None:
+    def __init__(
+        self, spec: Spec, data: ImageData, listener: Progress, checkpoints: Checkpoints, held_out: Split | None
+    ) -> None:
         self.spec, self.data, self.listener, self.checkpoints = spec, data, listener, checkpoints
+        self.held_out = held_out
         self.warned: list[str] = []
 
     def by_steps(self, module: nn.Module) -> Iterator[tuple[Epoch, Tensor]]:
@@ -193,6 +201,7 @@ class _Trainer:
             device=torch.device(spec.device),
             progress=self.listener,
             checkpoints=self.checkpoints,
+            held_out=self.held_out,
         )
 
     def in_one_go(self, learner: Learner) -> Iterator[tuple[Epoch, Tensor]]:
@@ -222,6 +231,13 @@ class _Trainer:
             test_seconds=test_seconds,
         )
         yield figures, test_logits
+
+    def stopped_early(self, derived: Mapping[str, str], history: list[Epoch]) -> dict[str, Any]:
+        """Return what a record says about early stopping once the training has ended."""
+        held_out, rung = len(self.held_out or ()), self.spec.rung
+        images = held_out + len(self.data.train)
+        what = described(history, rung.epochs, rung.patience, held_out, images)
+        return {"held_out": held_out, "derived": {**derived, "early_stopping": what}}
 
 
 @contextlib.contextmanager
@@ -279,7 +295,7 @@ class Recorder:
 
         Args:
             status: status of the run.
-            unfinished_tests: evaluations of the test split without an epoch in the history.
+            unfinished_tests: evaluations of the test split without figures in the history.
             **changes: other fields of the record.
 
         Raises:
@@ -318,6 +334,9 @@ def _recorded(recorder: Recorder, learner: Learner, trainer: _Trainer) -> Run:
             trainer.listener.end_epoch(epoch)
         changes: dict[str, Any] = {} if learner.by_steps else {"warnings": trainer.warned}
         changes["parameters"] = learner.parameters()
+        kept = kept_of(recorder.history)
+        if trainer.held_out is not None:
+            changes |= trainer.stopped_early(recorder.record.derived, recorder.history)
         files = {}
         weights = learner.tensors()
         if weights is not None:
@@ -335,7 +354,9 @@ def _recorded(recorder: Recorder, learner: Learner, trainer: _Trainer) -> Run:
             predictions[GROUPS] = data.test.groups
         files[PREDICTIONS] = write_tensors(folder / PREDICTIONS, predictions)
         why_not = _why_not_learned(learner, trainer, recorder.history, logits)
-        recorder.save("finished", process=None, files=files, learned=why_not is None, not_learned=why_not, **changes)
+        again = int(kept is not recorder.history[-1])  # the best weights were tested once more
+        changes |= {"learned": why_not is None, "not_learned": why_not}
+        recorder.save("finished", again, process=None, files=files, **changes)
         with contextlib.suppress(OSError):  # remaining checkpoints do no harm
             remove_all(folder)
     except NonFiniteLossError as error:
@@ -371,16 +392,18 @@ def _why_not_learned(
     """Apply the rule of `not_learned` to a finished training, except for models that are meant to guess."""
     if learner.guesses():
         return None
-    data, steps = trainer.data, None
-    if learner.by_steps:
-        losses = [epoch.train_loss for epoch in history]
-        steps = Steps(losses, history[-1].train_accuracy, trainer.spec.rung.label_smoothing)
+    data, steps, rung = trainer.data, None, trainer.spec.rung
+    kept = kept_of(history) or history[-1]
+    if learner.by_steps and rung.loss is None:  # what guessing costs in a loss of the user's own is unknown
+        losses = [epoch.train_loss for epoch in history[: kept.epoch]]
+        weights = class_weights(rung, data.train.labels.numpy(), len(data.classes))
+        steps = Steps(losses, kept.train_accuracy, rung.label_smoothing, weights)
     return not_learned(
         logits.argmax(1).numpy(),
         data.test.labels.numpy(),
         data.train.labels.numpy(),
         data.classes,
-        test_loss=history[-1].test_loss,
+        test_loss=kept.test_loss,
         steps=steps,
         scores=logits.numpy(),
     )

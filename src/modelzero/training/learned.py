@@ -41,11 +41,13 @@ class Steps(NamedTuple):
         losses: mean training loss of each epoch.
         accuracy: on the training images in the last epoch, as a fraction; NaN if unknown.
         label_smoothing: share of each training target that is spread over all classes.
+        class_weights: how much an image of each class counts in the losses; None for equally.
     """
 
     losses: Sequence[float]
     accuracy: float = math.nan
     label_smoothing: float = 0.0
+    class_weights: Sequence[float] | None = None
 
 
 def not_learned(
@@ -88,8 +90,7 @@ def not_learned(
     test_loss_beats_guessing = test_loss < (1 - _TEST_LOSS_MARGIN) * _entropy(test_shares)
     train_losses = steps.losses if steps else ()
     if steps and not test_loss_beats_guessing:
-        label_smoothing = steps.label_smoothing
-        guessing = _entropy((1 - label_smoothing) * train_shares + label_smoothing / len(classes))
+        guessing = _guessing(train_shares, steps)
         at_chance = not (
             _beyond_chance(float(np.mean(predictions == labels)), float(test_shares.max()), len(labels))
             or _beyond_chance(steps.accuracy, float(train_shares.max()), len(train_labels))
@@ -139,6 +140,20 @@ def why_not_learned(fields: Mapping[str, Any]) -> str:
     if kind == "not finite":
         return f"its loss became NaN or infinite in epoch {fields['epoch']}, step {fields['step']}"
     return f"its record says {quoted(str(kind))}, which this version of modelzero does not know"
+
+
+def _guessing(shares: NDArray[np.float64], steps: Steps) -> float:
+    """Return the lowest loss that the same answer for every training image has.
+
+    As torch computes it, weighted: the sum over the targets, divided by the sum of the weights of the images.
+    """
+    targets = (1 - steps.label_smoothing) * shares + steps.label_smoothing / len(shares)
+    if steps.class_weights is None:
+        return _entropy(targets)
+    weights = np.array(steps.class_weights)
+    targets *= weights
+    total = targets.sum()
+    return float(total * _entropy(targets / total) / (weights * shares).sum())
 
 
 def _entropy(shares: NDArray[np.float64]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,16 @@ from modelzero.runs.record import Epoch
 from modelzero.training.bars import Progress
 from modelzero.training.checkpoint import Checkpoints
 from modelzero.training.device import Stopwatch, seed_device
-from modelzero.training.sgd import SGD
+from modelzero.training.early import Best
+from modelzero.training.objective import (
+    limit_gradients,
+    objective_of,
+    optimizer_of,
+    put_back_state,
+    relative_rates,
+    state_of,
+    transformed,
+)
 
 # Steps between two checks of the losses: each check waits for the device.
 _LOOK_EVERY = 64
@@ -52,13 +62,17 @@ def train_epochs(
     device: torch.device,
     progress: Progress,
     checkpoints: Checkpoints,
+    held_out: Split | None = None,
 ) -> Iterator[tuple[Epoch, Tensor]]:
     """Train the model in place; yield the figures and the test logits [N, classes] of each epoch as it ends.
 
     This is the loop of the chapter, with everything random a function of (seed, epoch, step): the order of the batches
-    (see `epoch_order`), which images are mirrored, and, through torch's default generator, what the model itself
-    draws, such as dropout. So it can resume from any step, identical to the bit. The state of the default generator is
-    not restored.
+    (see `epoch_order`), which images are mirrored, and, through torch's default generator, what the transform and the
+    model itself draw, such as dropout. So it can resume from any step, identical to the bit. The state of the default
+    generator is not restored.
+
+    With held-out images it ends early, see `Recipe`. The model then has the weights of the best epoch, and the test
+    logits that come last are theirs.
 
     Raises:
         NonFiniteLossError: the loss became NaN or infinite; detected at most 64 steps later.
@@ -67,19 +81,17 @@ def train_epochs(
     """
     model.to(device)
     train, test = (Split(split.images.to(device), split.labels.to(device)) for split in (data.train, data.test))
-    optimizer = SGD(
-        model.parameters(),
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        weight_decay=recipe.weight_decay,
-        foreach=device.type != "cpu",  # on a CPU, gathering the tensors into lists costs more time than it saves
-    )
+    optimizer = optimizer_of(recipe, model, device)
+    relative = relative_rates(optimizer)
+    objective = objective_of(recipe, train.labels, len(data.classes))
     steps = recipe.steps_per_epoch(len(train))
     lay_out = layout_of(model)
     start = checkpoints.start
     if start is not None:
         _put_back(start.tensors, model, optimizer)
+    best = None
+    if held_out is not None:
+        best = Best(Split(held_out.images.to(device), held_out.labels.to(device)), objective, start)
     for epoch in range(1 if start is None else start.epoch, recipe.epochs + 1):
         progress.begin_epoch(epoch)
         tally = _Tally(epoch, steps, recipe.learning_rate)
@@ -89,51 +101,73 @@ def train_epochs(
             seconds_before = start.train_seconds
             progress.step(min(start.step * recipe.batch_size, len(train)))
         elif epoch > 1 and checkpoints.due(epoch_ended=True):
-            checkpoints.save(epoch, 0, _state(model, optimizer), *tally.arrays(), 0.0)
+            checkpoints.save(epoch, 0, _state(model, optimizer, best), *tally.arrays(), 0.0)
         first = tally.steps_done
         training_time = Stopwatch(device)
         model.train()
         order = epoch_order(seed, epoch - 1, len(train)).to(device)
-        step_seeds = np.random.SeedSequence([seed, epoch]).generate_state(steps + 1, np.uint64).tolist()
+        step_seeds = _step_seeds(seed, epoch, steps)
         for step, (images, labels) in enumerate(batches(train, recipe.batch_size, order, first), first):
             seed_device(step_seeds[step], device)
             seen = mirror_half(images, seed, epoch, step) if recipe.flip else images
             seen = shift_each(seen, recipe.shift, seed, epoch, step) if recipe.shift else seen
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.learning_rate_at((epoch - 1) * steps + step, recipe.epochs * steps)
+            seen = transformed(recipe, seen)
+            rate = recipe.learning_rate_at((epoch - 1) * steps + step, recipe.epochs * steps)
+            for group, share in zip(optimizer.param_groups, relative, strict=True):
+                group["lr"] = rate * share
             logits = model(lay_out(seen))
-            loss = cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+            loss = objective(logits, labels)
             optimizer.zero_grad()
             loss.backward()
+            limit_gradients(recipe, model)
             optimizer.step()
             tally.add(loss, logits, labels)
             progress.step(len(labels))
             if checkpoints.due():
                 seconds_before += training_time.seconds()
-                checkpoints.save(epoch, step + 1, _state(model, optimizer), *tally.arrays(), seconds_before)
+                checkpoints.save(epoch, step + 1, _state(model, optimizer, best), *tally.arrays(), seconds_before)
                 training_time = Stopwatch(device)
         means = tally.means(len(train), recipe.batch_size)
+        validation_loss = None
+        if best is not None:
+            seed_device(step_seeds[steps], device)
+            validation_loss = best.look(epoch, model)
+            _check_evaluation("loss on the held-out images", validation_loss, epoch, steps, recipe)
         train_seconds = seconds_before + training_time.seconds()
 
         test_time = Stopwatch(device)
         seed_device(step_seeds[steps], device)  # for models that also draw random numbers in evaluation
-        yield finished_epoch(
+        figures, test_logits = finished_epoch(
             epoch, steps, means, predict_logits(model, test.images), data, recipe, train_seconds, test_time
         )
+        is_last = epoch == recipe.epochs or (best is not None and epoch - best.epoch >= recipe.patience)
+        if best is not None and is_last and best.epoch != epoch:
+            _load(best.weights(), model)
+            seed_device(_step_seeds(seed, best.epoch, steps)[steps], device)
+            test_logits = predict_logits(model, test.images)
+        yield replace(figures, validation_loss=validation_loss), test_logits
+        if is_last:
+            return
 
 
-def _state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return what changes with each step: weights and buffers, and the momentum of each weight."""
-    state = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    for name, parameter in model.named_parameters():
-        momentum = optimizer.state.get(parameter, {}).get("momentum_buffer")
-        if momentum is not None:
-            state[f"momentum.{name}"] = momentum
-    return state
+def _step_seeds(seed: int, epoch: int, steps: int) -> list[int]:
+    """Return the seed of torch's default generator in each step of an epoch, and at last in the evaluation."""
+    seeds: list[int] = np.random.SeedSequence([seed, epoch]).generate_state(steps + 1, np.uint64).tolist()
+    return seeds
+
+
+def _state(model: nn.Module, optimizer: torch.optim.Optimizer, best: Best | None) -> dict[str, Tensor]:
+    """Return what changes with each step: weights and buffers, state of the optimizer, and the best weights so far."""
+    weights = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    return {**weights, **state_of(optimizer, model), **({} if best is None else best.state())}
 
 
 def _put_back(state: Mapping[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    weights = {name.removeprefix("model."): tensor for name, tensor in state.items() if name.startswith("model.")}
+    _load({name.removeprefix("model."): each for name, each in state.items() if name.startswith("model.")}, model)
+    put_back_state(state, optimizer, model)
+
+
+def _load(weights: Mapping[str, Tensor], model: nn.Module) -> None:
     for module in model.modules():
         for name, buffer in list(module.named_buffers(recurse=False)):
             if any(size > 1 and not stride for size, stride in zip(buffer.shape, buffer.stride(), strict=True)):
@@ -142,10 +176,6 @@ def _put_back(state: Mapping[str, Tensor], model: nn.Module, optimizer: torch.op
         model.load_state_dict(weights)
     except RuntimeError as error:
         raise RunError(f"the checkpoint belongs to another model: {' '.join(str(error).split())[:200]}") from None
-    for name, parameter in model.named_parameters():
-        momentum = state.get(f"momentum.{name}")
-        if momentum is not None:
-            optimizer.state[parameter]["momentum_buffer"] = momentum.to(parameter.device)
 
 
 def finished_epoch(
@@ -174,15 +204,19 @@ def finished_epoch(
         train_seconds=train_seconds,
         test_seconds=test_time.seconds(),
     )
-    if not math.isfinite(result.test_loss):
+    _check_evaluation("test loss", result.test_loss, epoch, steps, recipe, tested=1)
+    return result, test_logits
+
+
+def _check_evaluation(what: str, loss: float, epoch: int, steps: int, recipe: Recipe, tested: int = 0) -> None:
+    if not math.isfinite(loss):
         raise NonFiniteLossError(
-            f"the test loss is {result.test_loss} after epoch {epoch}: expected a finite loss; "
+            f"the {what} is {loss} after epoch {epoch}: expected a finite loss; "
             f"try a learning rate of {_smaller(recipe.learning_rate):g}",
             epoch,
             steps,
-            tested=1,
+            tested,
         )
-    return result, test_logits
 
 
 def check_loss(loss: float, epoch: int, step: int, steps: int, learning_rate: float) -> None:

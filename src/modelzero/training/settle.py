@@ -22,9 +22,11 @@ from modelzero.training.device import (
     default_threads,
     use_threads,
 )
+from modelzero.training.early import hold_out
 from modelzero.training.fused.stack import choose_engine
 from modelzero.training.mirror import may_mirror, mirror_trial
-from modelzero.training.options import TrainOptions
+from modelzero.training.objective import check_parts, class_weights, optimizer_of
+from modelzero.training.options import ADAMW_RATE, TrainOptions
 
 
 def settle(rung: Rung, learner: Learner, data: ImageData, options: TrainOptions, *, ladder: str | None = None) -> Spec:
@@ -48,10 +50,10 @@ def settle(rung: Rung, learner: Learner, data: ImageData, options: TrainOptions,
     Raises:
         SettingError: a setting does not work with this model, data or machine.
     """
-    given = options.recipe()
+    given, names = options.recipe(), options.given().keys()
     random, randomness = randomness_of(rung, learner)
     spec = Spec(
-        rung=replace(rung, **given),  # type: ignore[arg-type]
+        rung=replace(rung, **given),
         seed=options.seed,
         random=random,
         randomness=randomness,
@@ -59,8 +61,7 @@ def settle(rung: Rung, learner: Learner, data: ImageData, options: TrainOptions,
         ladder=ladder,
     )
     if not learner.by_steps:
-        implied = {"least_steps", "full_rate_power", "second_chance"}
-        needless = sorted((given.keys() - implied) | ({"engine"} if options.engine != "auto" else set()))
+        needless = sorted(names | ({"engine"} if options.engine != "auto" else set()))
         if needless:
             raise SettingError(
                 f"{' and '.join(needless).replace('_', ' ')} given: {rung.name} is fitted in one go and has no such "
@@ -69,12 +70,33 @@ def settle(rung: Rung, learner: Learner, data: ImageData, options: TrainOptions,
         threads = options.threads or 1
         derived = {"threads": f"{threads}: fitted in one go", "device": "cpu: fitted in one go"}
         return replace(spec, threads=threads, derived=derived)
+    with own_random_numbers("torch"):
+        check_parts(spec.rung, learner.model, data)
+    rate = None if "learning_rate" in names else _rate_of_optimizer(spec.rung, rung, learner)
+    if rate is not None:
+        spec = replace(spec, rung=replace(spec.rung, learning_rate=rate[0]), derived={"learning_rate": rate[1]})
     return _settled_by_steps(spec, learner, data, options)
+
+
+def _rate_of_optimizer(rung: Rung, before: Rung, learner: Learner) -> tuple[float, str] | None:
+    """Return the learning rate that comes with an optimizer, and why; None if the recipe has it."""
+    if not isinstance(rung.optimizer, str):
+        made = optimizer_of(rung, learner.model, torch.device("cpu"))
+        return float(made.param_groups[0]["lr"]), f"{made.param_groups[0]['lr']:g}: that of your optimizer"
+    if rung.optimizer == "adamw" != before.optimizer:
+        return ADAMW_RATE, f"{ADAMW_RATE:g}: torch's default for AdamW, as none was given"
+    return None
 
 
 def _settled_by_steps(spec: Spec, learner: Learner, data: ImageData, options: TrainOptions) -> Spec:
     """Choose epochs, engine, threads and device."""
-    rung, module, derived = spec.rung, learner.model, {}
+    rung, module, derived, whole = spec.rung, learner.model, dict(spec.derived), data.train
+    if rung.early_stopping is not None:
+        derived["early_stopping"] = f"{rung.early_stopping:g} of the training split held out, by the seed"
+        data, _ = hold_out(data, rung.early_stopping, spec.seed)
+    if rung.class_weights == "balanced":
+        weights = class_weights(rung, data.train.labels.numpy(), len(data.classes)) or [1.0]
+        derived["class_weights"] = f"from {min(weights):.3g} to {max(weights):.3g}, balanced"
     epochs = rung.epochs_for(len(data.train))
     if epochs > rung.epochs:
         steps = rung.steps_per_epoch(len(data.train))
@@ -93,7 +115,7 @@ def _settled_by_steps(spec: Spec, learner: Learner, data: ImageData, options: Tr
         derived["standardise"] = "by mean and standard deviation of each channel of the training split"
     trial = None
     if rung.flip is None:
-        trial = mirror_trial(data.train)
+        trial = mirror_trial(whole)
         rung = replace(rung, flip=may_mirror(trial))
         derived["flip"] = (
             f"{'yes' if rung.flip else 'no'}: a small network tells images from their mirror images in "

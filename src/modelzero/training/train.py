@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,13 @@ def train(
     epochs: int | None = TrainOptions.epochs,
     batch_size: int | None = TrainOptions.batch_size,
     learning_rate: float | None = TrainOptions.learning_rate,
+    optimizer: str | Callable[[list[Any]], Any] | None = TrainOptions.optimizer,
+    schedule: str | None = TrainOptions.schedule,
+    loss: Callable[[Any, Any], Any] | None = TrainOptions.loss,
+    class_weights: str | Sequence[float] | None = TrainOptions.class_weights,
+    transform: Callable[[Any], Any] | None = TrainOptions.transform,
+    clip_norm: float | None = TrainOptions.clip_norm,
+    early_stopping: float | None = TrainOptions.early_stopping,
     seed: int = TrainOptions.seed,
     hidden_units: int = TrainOptions.hidden_units,
     device: str = TrainOptions.device,
@@ -56,6 +63,15 @@ def train(
         epochs: passes over the training split; None means the rung's recipe.
         batch_size: images per step; likewise.
         learning_rate: step size; likewise.
+        optimizer: `sgd`, `adamw`, or a function of the list of parameters that returns a `torch.optim.Optimizer`;
+            likewise. Without `learning_rate`, that of the optimizer is used; for `adamw` it is 0.001.
+        schedule: `constant`, `triangle` or `cosine`; likewise.
+        loss: a function of logits [B, classes] and labels int64 [B] that returns a scalar tensor; likewise.
+        class_weights: `balanced`, or one number above 0 for each class; likewise.
+        transform: a function that changes the images of a training batch, float32 [B, C, H, W] in [0, 1]; likewise.
+        clip_norm: largest norm of all gradients of a step together; likewise.
+        early_stopping: share of the training split to hold out, above 0 and up to 0.5; training stops when the loss on
+            it no longer falls, and the best weights are kept (`run.kept`); likewise. See `Rung` for all of these.
         seed: seed of weights, batch order and dropout, 0 to 2**63 - 1.
         hidden_units: width of the chapter's models.
         device: `auto`, `cpu`, `cuda` or `mps`; `auto` uses the accelerator only if it is faster in a short trial.
@@ -84,13 +100,20 @@ def train(
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        optimizer=optimizer,
+        schedule=schedule,
+        loss=loss,
+        class_weights=class_weights,
+        transform=transform,
+        clip_norm=clip_norm,
+        early_stopping=early_stopping,
         seed=seed,
         hidden_units=hidden_units,
         device=device,
         threads=threads,
         engine=engine,
     )
-    replace(rung, **options.recipe())  # type: ignore[arg-type]  # checked before the data are loaded
+    replace(rung, **options.recipe())  # checked before the data are loaded
     checkpoint_every = None if checkpoint_every is None else check_every(checkpoint_every)
     if not isinstance(data, ImageData):
         data = data() if callable(data) else load(data, data_dir=data_dir)

@@ -10,6 +10,15 @@ from modelzero.models.recipe import Recipe
 from modelzero.models.standardise import Standardise
 from modelzero.training.options import ENGINES
 
+# Settings of a recipe that the kernel does not have, in words.
+_NOT_COMPILED = {
+    "loss": "a loss of its own",
+    "class_weights": "class weights",
+    "transform": "a transform of images",
+    "clip_norm": "a limit on the gradients",
+    "early_stopping": "early stopping",
+}
+
 
 def choose_engine(engine: str, model: nn.Module, recipe: Recipe, device: str) -> tuple[str, str]:
     """Choose the engine that trains a model, `torch` or `fused`; return it with the reason.
@@ -45,6 +54,11 @@ def what_hinders(model: nn.Module, recipe: Recipe) -> str | None:
     """
     if recipe.flip or recipe.shift:
         return f"its recipe {'mirrors' if recipe.flip else 'moves'} images"
+    if recipe.optimizer != "sgd":
+        return f"its optimizer is {recipe.recipe()['optimizer']}, not sgd"
+    for name, words in _NOT_COMPILED.items():
+        if getattr(recipe, name) is not None:
+            return f"its recipe has {words}"
     layers: list[nn.Module] = list(model) if type(model) is nn.Sequential else []
     after = layers[1:] if layers and type(layers[0]) is Standardise else layers
     if not after or type(after[0]) is not nn.Flatten:

@@ -1,0 +1,190 @@
+"""What a step of a training does besides the model: images changed, loss, gradients limited, weights changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from modelzero.data.batches import to_float
+from modelzero.data.dataset import ImageData
+from modelzero.errors import SettingError
+from modelzero.models.build import describe
+from modelzero.models.recipe import Recipe
+from modelzero.training.sgd import SGD, AdamW
+
+Objective = Callable[[Tensor, Tensor], Tensor]
+# Beginnings of the names of tensors in a checkpoint: the state of each weight, as tensors and as numbers, and numbers
+# of the groups of weights.
+_MOMENTUM, _STATE, _NUMBER, _GROUP = "momentum", "optimizer", "number", "group"
+
+
+def optimizer_of(recipe: Recipe, model: nn.Module, device: torch.device) -> torch.optim.Optimizer:
+    """Create the optimizer of a recipe for a model.
+
+    Raises:
+        SettingError: a function of the user's own does not return an optimizer, or one without a learning rate.
+    """
+    # On a CPU, gathering the tensors into lists costs more time than it saves.
+    settings: dict[str, Any] = {
+        "lr": recipe.learning_rate, "weight_decay": recipe.weight_decay, "foreach": device.type != "cpu",
+    }  # fmt: skip
+    if recipe.optimizer == "sgd":
+        return SGD(model.parameters(), momentum=recipe.momentum, nesterov=recipe.nesterov, **settings)
+    if isinstance(recipe.optimizer, str):
+        return AdamW(model.parameters(), **settings)
+    name = f"optimizer {recipe.recipe()['optimizer']!r}"
+    try:
+        made = recipe.optimizer(list(model.parameters()))
+    except Exception as error:
+        raise SettingError(f"{name} cannot be created: {describe(error)}") from error
+    if not isinstance(made, torch.optim.Optimizer):
+        raise SettingError(f"{name} returned a {type(made).__name__}: expected a torch.optim.Optimizer")
+    if not all(float(group.get("lr", 0)) > 0 for group in made.param_groups):
+        raise SettingError(f"{name} has no learning rate: expected one above 0 in each of its groups")
+    return made
+
+
+def relative_rates(optimizer: torch.optim.Optimizer) -> list[float]:
+    """Return the learning rate of each group of an optimizer as a multiple of that of the first.
+
+    >>> weights = [nn.Parameter(torch.zeros(1)) for _ in range(2)]
+    >>> relative_rates(torch.optim.SGD([{"params": weights[0]}, {"params": weights[1], "lr": 0.5}], lr=0.25))
+    [1.0, 2.0]
+    """
+    rates = [float(group["lr"]) for group in optimizer.param_groups]
+    return [rate / rates[0] for rate in rates]
+
+
+def objective_of(recipe: Recipe, labels: Tensor, classes: int) -> Objective:
+    """Return the loss of a recipe, as a function of logits [B, classes] and labels [B].
+
+    Args:
+        recipe: the recipe.
+        labels: the labels of all training images, on the device of the training.
+        classes: number of classes.
+    """
+    if recipe.loss is not None:
+        return recipe.loss
+    weights, smoothing = class_weights(recipe, labels.cpu().numpy(), classes), recipe.label_smoothing
+    weight = None if weights is None else torch.tensor(weights, dtype=torch.float32, device=labels.device)
+    return lambda logits, labels: cross_entropy(logits, labels, weight=weight, label_smoothing=smoothing)
+
+
+def class_weights(recipe: Recipe, labels: NDArray[np.int64], classes: int) -> list[float] | None:
+    """Return the weight of each class; None if all count equally. A class without training images has 0.
+
+    >>> class_weights(Recipe(class_weights="balanced"), np.array([0, 0, 0, 1]), 2)
+    [0.666..., 2.0]
+    """
+    if recipe.class_weights != "balanced":
+        return None if recipe.class_weights is None else [float(each) for each in recipe.class_weights]
+    counts = np.bincount(labels, minlength=classes)
+    present = int(np.count_nonzero(counts))
+    return [len(labels) / (present * count) if count else 0.0 for count in counts.tolist()]
+
+
+def transformed(recipe: Recipe, images: Tensor) -> Tensor:
+    """Change a training batch, float32 [B, C, H, W] in [0, 1], as the recipe's `transform` does.
+
+    Raises:
+        SettingError: the batch that comes back has another shape or type.
+    """
+    if recipe.transform is None:
+        return images
+    shape = images.shape  # it may be changed in place
+    after = recipe.transform(images)
+    found = f"{after.dtype} {list(after.shape)}" if isinstance(after, Tensor) else f"a {type(after).__name__}"
+    if not isinstance(after, Tensor) or after.shape != shape or after.dtype != torch.float32:
+        raise SettingError(
+            f"transform {recipe.recipe()['transform']!r} returned {found}: expected torch.float32 {list(shape)}, the "
+            "shape of its batch"
+        )
+    return after
+
+
+def limit_gradients(recipe: Recipe, model: nn.Module) -> None:
+    """Scale the gradients down if their norm is above the recipe's `clip_norm`."""
+    if recipe.clip_norm is not None:
+        torch.nn.utils.clip_grad_norm_(list(model.parameters()), recipe.clip_norm)
+
+
+def check_parts(recipe: Recipe, model: nn.Module, data: ImageData) -> None:
+    """Try the parts of a recipe that are the user's own, on two images; it may draw random numbers.
+
+    Raises:
+        SettingError: one of them fails or returns something else than expected, or the number of class weights is not
+            that of the classes.
+    """
+    weights, classes = recipe.class_weights, len(data.classes)
+    if weights is not None and weights != "balanced" and len(weights) != classes:
+        raise SettingError(f"{len(weights)} class weights for {classes} classes: expected one for each class")
+    optimizer_of(recipe, model, torch.device("cpu"))
+    if recipe.transform is not None:
+        try:
+            transformed(recipe, to_float(data.train.images[:2]))
+        except SettingError:
+            raise
+        except Exception as error:
+            raise SettingError(f"transform {recipe.recipe()['transform']!r} fails: {describe(error)}") from error
+    if recipe.loss is not None:
+        name = f"loss {recipe.recipe()['loss']!r}"
+        labels = data.train.labels[:2].clone()
+        try:
+            loss = recipe.loss(torch.zeros(len(labels), classes, requires_grad=True), labels)
+        except Exception as error:
+            raise SettingError(f"{name} fails on logits [{len(labels)}, {classes}]: {describe(error)}") from error
+        found = f"a tensor of shape {list(loss.shape)}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
+        if not isinstance(loss, Tensor) or loss.ndim or not loss.requires_grad:
+            without = " without gradient" if isinstance(loss, Tensor) and not loss.requires_grad else ""
+            raise SettingError(f"{name} returned {found}{without}: expected a scalar tensor with a gradient")
+
+
+def state_of(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, Tensor]:
+    """Return what an optimizer remembers from step to step, by name.
+
+    These are the tensors and numbers that it keeps for each weight, and the numbers of each of its groups.
+    """
+    state = {}
+    for name, parameter in model.named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            if isinstance(value, Tensor):
+                state[f"{_MOMENTUM}.{name}" if key == "momentum_buffer" else f"{_STATE}.{key}.{name}"] = value
+            elif isinstance(value, int | float):
+                state[f"{_NUMBER}.{key}.{name}"] = _as_tensor(value)
+    if not isinstance(optimizer, SGD | AdamW):  # whose groups have the settings of the recipe only
+        for place, group in enumerate(optimizer.param_groups):
+            for key, value in group.items():
+                if isinstance(value, int | float):
+                    state[f"{_GROUP}.{place}.{key}"] = _as_tensor(value)
+    return state
+
+
+def put_back_state(state: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
+    """Restore what `state_of` returned."""
+    parameters = dict(model.named_parameters())
+    of_group = {parameter: group for group in optimizer.param_groups for parameter in group["params"]}
+    for name, tensor in state.items():
+        kind, _, rest = name.partition(".")
+        if kind == _MOMENTUM:
+            kind, rest = _STATE, f"momentum_buffer.{rest}"
+        key, _, where = rest.partition(".")
+        if kind == _STATE:
+            parameter = parameters[where]
+            group = of_group.get(parameter, {})
+            # As torch does it: the number of steps stays on the CPU, unless it is counted on the device.
+            on_cpu = key == "step" and not (group.get("capturable") or group.get("fused"))
+            optimizer.state[parameter][key] = tensor if on_cpu else tensor.to(parameter.device)
+        elif kind == _NUMBER:
+            optimizer.state[parameters[where]][key] = tensor.item()
+        elif kind == _GROUP:
+            optimizer.param_groups[int(key)][where] = tensor.item()
+
+
+def _as_tensor(number: float) -> Tensor:
+    return torch.tensor(number, dtype=torch.float64 if isinstance(number, float) else None)
