@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,24 @@ def test_numbers_do_not_depend_on_the_number_of_workers(digits):
     for other in others:
         assert other.keys() == first.keys()
         assert all(torch.equal(other[cell], first[cell]) for cell in first)
+
+
+@pytest.mark.parametrize("kind", ["threads", "processes"])
+def test_recipes_of_ones_own_climb_on_any_executor(digits, kind):
+    """With functions that cannot be imported, of which some keep rungs from the kernel; as in a single training."""
+    rungs = [
+        "majority",
+        mz.Rung("darker", make=lambda: linear(), epochs=2, transform=lambda images: images / 2, clip_norm=1.0),
+        mz.Rung("adam", make="softmax", epochs=2, optimizer=lambda weights: torch.optim.AdamW(weights, lr=0.01)),
+        mz.Rung("stopped", make="softmax", epochs=3, early_stopping=0.2, class_weights="balanced", schedule="cosine"),
+    ]
+    pool = ThreadPoolExecutor(2) if kind == "threads" else ProcessPoolExecutor(1, get_context("spawn"))
+    with pool as executor:
+        ladder = mz.climb(digits, rungs, seeds=2, executor=executor, audit=False)
+    assert not ladder.left_out
+    for rung in rungs[1:]:
+        alone = mz.train(digits, rung, seed=43, threads=1)
+        assert torch.equal(alone.test_logits, logits_of(ladder)[rung.name, 43])
 
 
 def test_a_cell_equals_a_single_training(digits):

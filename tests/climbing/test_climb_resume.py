@@ -172,6 +172,25 @@ def test_rungs_of_ones_own_and_pictures_from_memory_have_to_be_given(digits, ref
     assert [len(run.history) for run in ladder.runs] == [1, 2, 2]
 
 
+def test_code_of_a_recipe_has_to_be_given_again(digits, refuses):
+    """Also where the model is a built-in one, which alone has to be the same."""
+
+    def doubled(logits, labels):
+        return 2 * nn.functional.cross_entropy(logits, labels)
+
+    mine = mz.Rung("mine", "softmax", epochs=2, loss=doubled)
+    path = cut_off(digits, ["majority", mine], count=2, seeds=2)
+    with refuses(mz.ModelError, "'mine' is trained with code of your own", "rungs"):
+        resume_climb(path)
+    with refuses(mz.ModelError, "'mine' was trained with loss", "doubled", "'cross-entropy'"):
+        resume_climb(path, rungs=[mz.Rung("mine", "softmax")])
+    with refuses(mz.ModelError, "'mine'", "expected 'softmax'"):
+        resume_climb(path, rungs=[mz.Rung("mine", "mlp", loss=doubled)])
+    ladder = resume_climb(path, rungs=[mine])
+    assert len(ladder.runs) == 3
+    assert all(run.record.recipe["loss"].endswith("doubled") for run in ladder.runs[1:])
+
+
 def test_a_rung_of_another_size_is_refused(digits, refuses):
     """Its seeds would be those of two models."""
     mine = mz.Rung("mine", make=linear, epochs=1)

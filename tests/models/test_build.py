@@ -1,10 +1,14 @@
 """From a factory to a checked module."""
 
 import functools
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from modelzero.errors import ModelError
@@ -200,3 +204,104 @@ def test_model_that_returns_a_tuple():
 def test_nothing_to_train(make):
     """A frozen model, or one without parameters, is refused before the training."""
     assert message_of(make) == "the model has no trainable parameter: expected at least one"
+
+
+class FunctionalSoftmax(Linear):
+    """A softmax in the code, not in a layer."""
+
+    def forward(self, images):
+        return super().forward(images)[:, :, None].softmax(1).squeeze(2)
+
+
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (lambda: flat(nn.Linear(64, 10), nn.Softmax(1)), "softmax"),
+        (lambda: nn.Sequential(flat(nn.Linear(64, 10), nn.Sequential(nn.Sigmoid()))), "sigmoid"),
+        (FunctionalSoftmax, "softmax"),
+    ],
+)
+def test_model_that_returns_probabilities(make, what):
+    """The error names the last step and says how to mend it."""
+    assert message_of(make) == (
+        f"the model ends in a {what}, so it returns probabilities: expected logits, as the loss applies a softmax "
+        "itself; leave out the last layer"
+    )
+
+
+@pytest.mark.parametrize("last", [nn.LogSoftmax(1), nn.Identity(), nn.ReLU(), nn.Flatten()])
+def test_model_that_returns_logits(last):
+    """A log softmax is unchanged by another one."""
+    build(lambda: flat(nn.Linear(64, 10), last), SHAPE, 10)
+
+
+class Auxiliary(Linear):
+    """As GoogLeNet and Inception: more outputs, but in training mode only; it counts what passes."""
+
+    def __init__(self, kind=lambda first, second: (first, second)):
+        super().__init__()
+        self.norm, self.kind, self.passed = nn.BatchNorm1d(64), kind, 0
+
+    def forward(self, images):
+        self.passed += 1
+        logits = self.layer(self.norm(images.flatten(1)))
+        return self.kind(logits, logits) if self.training else logits
+
+
+class Outputs(NamedTuple):
+    logits: torch.Tensor
+    aux: torch.Tensor
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (lambda a, b: (a, b), "tuple"),
+        (lambda a, b: [a, b], "list"),
+        (Outputs, "Outputs"),
+        (lambda a, b: {"logits": a, "aux": b}, "dict"),
+    ],
+)
+def test_auxiliary_outputs_in_training_mode(kind, name):
+    message = message_of(lambda: Auxiliary(kind))
+    assert f"for 2 images in training mode the model returned a {name}: expected logits of shape [2, 10]" in message
+    assert message.endswith("aux_logits=False")
+
+
+def test_trial_in_training_mode_leaves_the_model_alone():
+    """Its statistics, its counter, and the random numbers that come next."""
+    before = torch.get_rng_state()
+    model = build(lambda: flat(nn.Dropout(), Auxiliary(lambda a, _: a)), SHAPE, 10)
+    assert (model[2].passed, model[2].norm.num_batches_tracked, model[2].norm.running_var.min()) == (1, 0, 1)
+    assert all(each.grad is None for each in model.parameters())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_model_that_fails_in_training_mode_is_left_to_the_training():
+    """Some take more than two images, or cannot be copied."""
+
+    class Picky(Linear):
+        def forward(self, images):
+            if self.training and len(images) < 3:
+                raise ValueError("three at least")
+            return super().forward(images)
+
+    build(Picky, SHAPE, 10)
+
+
+@pytest.mark.parametrize("make", [LinearRegression, lambda: make_pipeline(StandardScaler(), Ridge())])
+def test_regressors(make):
+    assert "a regressor of scikit-learn, which predicts numbers: expected a classifier" in message_of(make)
+
+
+@pytest.mark.parametrize(("package", "name"), [("keras.src.models", "Keras"), ("flax.linen.module", "Flax")])
+def test_models_of_other_packages(package, name):
+    """Recognised by the module of one of their classes: an object, what a factory returns, and a class."""
+    base = type("Base", (), {"__module__": package, "fit": lambda *_: None, "predict": lambda *_: None})
+    own = type("Own", (base,), {"__module__": "mine"})
+    for make in (own(), own, lambda: own()):
+        assert message_of(make) == (
+            f"Own is a model of {name}: expected a torch.nn.Module or a scikit-learn classifier; write it with PyTorch"
+        )
+    both = type("Both", (base, Linear), {"__module__": "mine"})
+    build(both, SHAPE, 10)

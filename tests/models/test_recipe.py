@@ -1,13 +1,16 @@
 """The recipe: settings, their limits, and what follows from them."""
 
 import math
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
-from torch.optim.lr_scheduler import LambdaLR
+from torch import nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR
 
 from modelzero.errors import SettingError
-from modelzero.models.recipe import Recipe
+from modelzero.models.recipe import Recipe, missing_code, settings_of
 
 
 def test_defaults_are_the_chapters():
@@ -18,7 +21,7 @@ def test_defaults_are_the_chapters():
     assert (recipe.schedule, recipe.nesterov, recipe.flip, recipe.least_steps) == ("constant", False, False, 1)
 
 
-@pytest.mark.parametrize("name", ["epochs", "batch_size", "least_steps"])
+@pytest.mark.parametrize("name", ["epochs", "batch_size", "least_steps", "patience"])
 @pytest.mark.parametrize("value", [0, -1, 2.5, 2.0, True, "3", None, math.nan])
 def test_counts_are_whole_numbers_of_at_least_one(name, value):
     """The error names the setting in words, the value and what is expected."""
@@ -63,6 +66,23 @@ def test_learning_rate_beyond_every_float():
         ("second_chance", None, "True or False"),
         ("nesterov", 1, "True or False"),
         ("flip", "yes", "True or False"),
+        ("optimizer", "adam", "did you mean 'adamw'?"),
+        ("optimizer", 3, "'sgd', 'adamw', or a function of the parameters"),
+        ("loss", "mse", "a function of logits and labels"),
+        ("transform", 3, "a function of a batch"),
+        ("class_weights", "equal", "'balanced', or one number for each class"),
+        ("class_weights", [1, 0], "one finite number above 0 for each class"),
+        ("class_weights", [1, math.inf], "one finite number above 0 for each class"),
+        ("class_weights", [1, True], "one finite number above 0 for each class"),
+        ("class_weights", [], "one finite number above 0 for each class"),
+        ("class_weights", {1: 2.0}, "one finite number above 0 for each class"),
+        ("class_weights", 3, "one finite number above 0 for each class"),
+        ("clip_norm", 0, "a finite number above 0, or None"),
+        ("clip_norm", math.inf, "a finite number above 0, or None"),
+        ("clip_norm", "much", "a finite number above 0, or None"),
+        ("early_stopping", 0, "a share above 0 and up to 0.5, or None"),
+        ("early_stopping", 0.51, "a share above 0 and up to 0.5, or None"),
+        ("early_stopping", True, "a share above 0 and up to 0.5, or None"),
     ],
 )
 def test_other_settings_have_limits(name, value, needed, refuses):
@@ -83,10 +103,72 @@ def test_unknown_schedule(refuses):
         Recipe(schedule="triangel")
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"optimizer": "adamw", "momentum": 0.9}, ["momentum 0.9", "'adamw'", "expected 0"]),
+        ({"optimizer": nn.Linear, "momentum": 0.9}, ["momentum 0.9", "Linear", "expected 0"]),
+        ({"optimizer": nn.Linear, "weight_decay": 0.1}, ["weight decay 0.1", "Linear", "expected 0"]),
+        ({"loss": math.dist, "label_smoothing": 0.1}, ["label smoothing 0.1", "'math:dist'", "expected none"]),
+        ({"loss": math.dist, "class_weights": "balanced"}, ["class weights given", "'math:dist'", "expected none"]),
+    ],
+)
+def test_settings_that_another_one_rules_out(settings, words, refuses):
+    """What would have no effect is refused, not ignored."""
+    with refuses(SettingError, *words):
+        Recipe(**settings)
+
+
+@pytest.mark.parametrize("weights", [[1, 2], (1.0, 2.0), np.array([1, 2]), torch.tensor([1.0, 2.0])])
+def test_class_weights_are_stored_as_numbers(weights):
+    assert Recipe(class_weights=weights).recipe()["class_weights"] == [1.0, 2.0]
+
+
+def test_code_is_recorded_by_its_name():
+    """Of a partial function that of the function, of an object that of its class."""
+    recipe = Recipe(optimizer=partial(torch.optim.Adam, lr=1), loss=nn.CrossEntropyLoss(), transform=lambda x: x)
+    stored = recipe.recipe()
+    assert (stored["optimizer"], stored["loss"]) == ("torch.optim.adam:Adam", "torch.nn.modules.loss:CrossEntropyLoss")
+    assert stored["transform"].endswith("test_recipe:test_code_is_recorded_by_its_name.<locals>.<lambda>")
+
+
+def test_stored_recipe_comes_back_with_the_code_of_another():
+    """All settings of the record, and code only where the record has its name."""
+    before = Recipe(epochs=2, loss=math.dist, class_weights=None, early_stopping=0.2, transform=math.hypot)
+    given = Recipe(epochs=9, loss=math.dist, transform=math.hypot)
+    assert missing_code(before.recipe(), given) is None
+    assert Recipe(**settings_of(before.recipe(), given)) == before
+    assert missing_code(before.recipe(), Recipe(loss=math.dist)) == "transform 'math:hypot', not None"
+    assert Recipe(**settings_of(Recipe(class_weights=[1, 2]).recipe(), given)) == Recipe(class_weights=[1, 2])
+    assert Recipe(**settings_of({"epochs": 4}, Recipe(loss=math.dist))) == Recipe(epochs=4)
+
+
+def test_code_of_a_script_may_have_moved_to_a_module():
+    """What was defined in `__main__` is found under its name in a module; another name is another function."""
+    stored = {"loss": "__main__:dist"}
+    assert missing_code(stored, Recipe(loss=math.dist)) is None
+    assert missing_code(stored, Recipe(loss=math.hypot)) == "loss '__main__:dist', not 'math:hypot'"
+    assert missing_code({"loss": "other:dist"}, Recipe(loss=math.dist)) == "loss 'other:dist', not 'math:dist'"
+
+
+def test_cosine_falls_as_torchs():
+    """After the rise of the triangle, the rates are those of CosineAnnealingLR."""
+    recipe, steps, rising = Recipe(schedule="cosine", learning_rate=0.2), 50, 10
+    triangle = Recipe(schedule="triangle", learning_rate=0.2)
+    assert all(recipe.learning_rate_at(k, steps) == triangle.learning_rate_at(k, steps) for k in range(rising))
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.2)
+    torchs = CosineAnnealingLR(optimizer, steps - rising + 1)
+    for step in range(rising - 1, steps):
+        assert recipe.learning_rate_at(step, steps) == pytest.approx(torchs.get_last_lr()[0])
+        optimizer.step()
+        torchs.step()
+
+
+@pytest.mark.parametrize("schedule", ["triangle", "cosine"])
 @pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 10, 1000])
-def test_triangle_rises_and_falls(steps):
+def test_schedule_rises_and_falls(schedule, steps):
     """It is positive in each step, reaches the highest rate exactly once, and ends near zero."""
-    recipe = Recipe(schedule="triangle", learning_rate=0.5)
+    recipe = Recipe(schedule=schedule, learning_rate=0.5)
     rates = [recipe.learning_rate_at(step, steps) for step in range(steps)]
     top = rates.index(max(rates))
     assert max(rates) == 0.5

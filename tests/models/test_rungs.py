@@ -15,12 +15,19 @@ CHAPTERS = {
     "epochs": 3,
     "batch_size": 32,
     "learning_rate": 0.1,
+    "optimizer": "sgd",
     "momentum": 0.0,
     "nesterov": False,
     "weight_decay": 0.0,
     "schedule": "constant",
+    "loss": "cross-entropy",
+    "class_weights": None,
     "label_smoothing": 0.0,
     "flip": False,
+    "transform": None,
+    "clip_norm": None,
+    "early_stopping": None,
+    "patience": 5,
     "least_steps": 1,
     "standardise": False,
     "full_rate_power": None,
@@ -164,3 +171,12 @@ def test_a_built_in_rung_is_one_of_the_ladder(name):
     """Nothing is imported to find it."""
     with pytest.raises(ModelError, match="no model named"):
         built_in_rung(name)
+
+
+def test_model_of_a_rung_by_its_name(refuses):
+    """With the chapter's recipe unless another is given, not with that of the rung."""
+    rung = Rung("mine", "mlp", epochs=4)
+    assert (rung.make, rung.built_in) == (rung_named("mlp").make, "mlp")
+    assert rung.recipe() == CHAPTERS | {"epochs": 4}
+    with refuses(ModelError, "no model named 'mpl'"):
+        Rung("mine", "mpl")

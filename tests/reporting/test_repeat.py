@@ -85,3 +85,29 @@ def test_what_no_command_can_say(digits):
     for make in (model0, lambda: model0((1, 8, 8), 10)):
         run = mz.train(digits, mz.Rung("model0", make, epochs=1, momentum=0.9))
         assert gather([run], images=False).as_dict()["repeat"][1:] == [{"words": "model0 needs your code."}]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": "adamw", "schedule": "cosine", "early_stopping": 0.25},
+        {"optimizer": "adamw", "learning_rate": 0.002, "class_weights": "balanced", "clip_norm": 0.5},
+        {"schedule": "constant"},
+    ],
+)
+def test_recipe_that_options_can_say(digits, settings):
+    """It is typed with those that differ from the model's own recipe, and no code is asked for."""
+    run = mz.train(digits, "mlp", epochs=2, threads=1, **settings)
+    assert repeated(run) == []
+    (again,) = read_runs("again")[0]
+    assert again.record.recipe == run.record.recipe
+    assert again.record.files == run.record.files
+
+
+def test_recipe_that_only_code_can_say(digits):
+    """The command says what it can; a list of weights or a function is named."""
+    for settings in ({"class_weights": [1.0] * 9 + [2.0]}, {"transform": lambda images: images}):
+        run = mz.train(digits, "mlp", epochs=1, clip_norm=1.0, **settings)
+        command, note = gather([run], images=False).as_dict()["repeat"]
+        assert "--clip-norm 1.0" in command["command"]
+        assert note == {"words": "mlp needs your code."}

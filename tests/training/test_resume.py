@@ -86,6 +86,67 @@ def test_mirrored_pictures_go_on_too(digits):
     assert same(mz.resume(cut_off(digits, rung, 800), model=rung, progress=False), whole)
 
 
+def focal(logits, labels):
+    losses = nn.functional.cross_entropy(logits, labels, reduction="none")
+    return ((1 - (-losses).exp()) ** 2 * losses).mean()
+
+
+def noisy(images):
+    return images + 0.1 * torch.randn_like(images)
+
+
+def in_two_groups(parameters):
+    """NAdam keeps a product in a tensor, ASGD would keep numbers; the groups have different rates."""
+    return torch.optim.NAdam([{"params": parameters[:2]}, {"params": parameters[2:], "lr": 0.004}], lr=0.002)
+
+
+OWN = {
+    "adamw": {"optimizer": "adamw", "learning_rate": 0.002, "weight_decay": 0.01},
+    "own optimizer": {"optimizer": in_two_groups, "schedule": "triangle"},
+    "cosine": {"schedule": "cosine", "momentum": 0.9},
+    "class weights": {"class_weights": "balanced"},
+    "own loss": {"loss": focal},
+    "transform": {"transform": noisy, "flip": True},
+    "clip": {"clip_norm": 0.1, "momentum": 0.9},
+    # Early on its best weights are those of an earlier epoch, which the checkpoint has to hold.
+    "early stopping": {"early_stopping": 0.2, "patience": 2, "optimizer": "adamw", "learning_rate": 0.03, "epochs": 20},
+}
+
+
+@pytest.mark.parametrize("case", OWN)
+def test_a_recipe_of_ones_own_goes_on_too(digits, case):
+    """Again and again; the state of the optimizer, the random numbers of a transform, and the best weights."""
+    rung = mz.Rung("mine", make=Dropping, **{"epochs": 2, "second_chance": False, **OWN[case]})
+    whole = mz.train(digits, rung, threads=1, progress=False)
+    seen = len(whole.history) * (len(digits.train) - (whole.record.held_out or 0))
+    path = cut_off(digits, rung, 800)
+    for after in (700, seen - 300):
+        with pytest.raises(KeyboardInterrupt):
+            mz.resume(path, model=rung, progress=Stops(after))
+    run = mz.resume(path, model=rung, progress=False)
+    assert len(run.record.resumed) == 3
+    assert same(run, whole)
+    assert run.record.test_reads == whole.record.test_reads
+    assert run.record.derived == whole.record.derived
+    assert case != "early stopping" or whole.kept.epoch < run.record.resumed[-1].epoch <= len(whole.history) < 20
+
+
+def test_code_of_ones_own_has_to_be_given_again(digits, refuses):
+    """For a built-in model too; by its name, and only to train: the finished model needs none of it."""
+    path = cut_off(digits, "mlp", 500, loss=focal, epochs=2)
+    with refuses(mz.ModelError, "loss 'tests.training.test_resume:focal', not 'cross-entropy'", "mz.Rung("):
+        mz.resume(path)
+    with refuses(mz.ModelError, "loss", "noisy"):
+        mz.resume(path, model=mz.Rung("mlp", "mlp", loss=noisy))
+    run = mz.resume(path, model=mz.Rung("mlp", "mlp", loss=focal), progress=False)
+    assert run.status == "finished"
+    assert run.record.recipe["loss"].endswith(":focal")
+    assert mz.Run.read(run.path).model is not None
+    with refuses(mz.ModelError, "mz.replay(", "focal"):
+        mz.replay(run.path)
+    assert mz.replay(run.path, model=mz.Rung("mlp", "mlp", loss=focal)).identical
+
+
 @pytest.mark.parametrize("model", ["knn", "forest"])
 def test_what_is_fitted_in_one_go_begins_anew(digits, model, monkeypatch):
     """In the same folder."""

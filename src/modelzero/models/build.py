@@ -22,13 +22,10 @@ _LONGEST_MESSAGE = 300
 # Packages of models that this one cannot train, by the first part of a module's name.
 _OTHER_PACKAGES = {"keras": "Keras", "tf_keras": "Keras", "tensorflow": "TensorFlow", "flax": "Flax"}
 # The last operation of a model whose outputs are no logits, by the name that autograd gives it.
-_NO_LOGITS = {"SoftmaxBackward0": "softmax", "SigmoidBackward0": "sigmoid"}
+_NO_LOGITS = {"Softmax": "softmax", "Sigmoid": "sigmoid"}
 # Operations that leave every number as it is.
-_SHAPING = {
-    f"{name}Backward0"
-    for name in ("View", "Reshape", "ReshapeAlias", "UnsafeView", "Squeeze", "Unsqueeze", "Clone", "Alias", "T",
-                 "Transpose", "Permute", "Slice", "Expand", "ToCopy")
-}  # fmt: skip
+_SHAPING = ("View", "Reshape", "ReshapeAlias", "UnsafeView", "Squeeze", "Unsqueeze", "Clone", "Alias", "T", "Transpose",
+            "Permute", "Slice", "Select", "Expand", "ToCopy")  # fmt: skip
 
 
 def build(
@@ -155,10 +152,7 @@ def _check_logits(logits: object, classes: int, when: str) -> None:
         return
     mend = ""
     if isinstance(logits, tuple | list | Mapping):
-        found += f" of {len(logits)}"
-        mend = (
-            "; return the main output only, or switch the auxiliary ones off, as aux_logits=False does in torchvision"
-        )
+        mend = "; return the main output alone: torchvision's models with auxiliary outputs take aux_logits=False"
     raise ModelError(
         f"for 2 images{when} the model returned {found}: expected logits of shape [2, {classes}], one for each class"
         f"{mend}"
@@ -189,9 +183,12 @@ def _last_operation(logits: Tensor) -> str | None:
     ('softmax', None)
     """
     operation = logits.grad_fn
-    while operation is not None and operation.name() in _SHAPING:
+    while operation is not None:
+        name = operation.name().partition("Backward")[0]  # as in SqueezeBackward1
+        if name not in _SHAPING:
+            return _NO_LOGITS.get(name)
         operation = operation.next_functions[0][0]
-    return None if operation is None else _NO_LOGITS.get(operation.name())
+    return None
 
 
 def _check_package(model: object) -> None:

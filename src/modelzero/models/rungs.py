@@ -28,13 +28,16 @@ class Rung(Recipe):
     >>> from torch import nn
     >>> Rung("mine", make=lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), epochs=3).epochs
     3
+    >>> Rung("mlp with AdamW", make="mlp", optimizer="adamw", learning_rate=0.001).built_in
+    'mlp'
 
     Args:
         name: its name in tables and records.
         make: builds the model for each training: a function or class that returns a `torch.nn.Module` which maps
             [B, C, H, W] in [0, 1] to logits [B, classes], or a scikit-learn classifier, which is fitted on images as
             rows of numbers in [0, 1] and ignores the recipe. It gets `image_shape`, `classes` and `hidden_units` if
-            its signature names them, and no other argument.
+            its signature names them, and no other argument. Or the name of a rung, whose model is taken without its
+            recipe.
         adds: what it adds to the rung below, in one line.
         random: whether another seed gives another model. None uses what is known about the model; for scikit-learn
             and similar classifiers a climb measures it: if the first two seeds give equal predictions, the others
@@ -43,16 +46,19 @@ class Rung(Recipe):
 
     Raises:
         SettingError: a setting outside its range.
+        ModelError: `make` is a name, but not of a rung.
     """
 
     name: str
-    make: Callable[..., Any]
+    make: Any  # a factory; a name is replaced by its factory
     adds: str = ""
     random: bool | None = None
     second_chance: bool = field(default=True, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if isinstance(self.make, str):
+            object.__setattr__(self, "make", rung_named(self.make).make)
         if self.random is not None and not isinstance(self.random, bool):
             raise SettingError(f"random {repr(self.random)[:40]}: expected True, False or None")
 

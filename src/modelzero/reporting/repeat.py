@@ -72,7 +72,7 @@ def _train(run: Run) -> list[dict[str, str]]:
     record, recipe = run.record, run.record.recipe
     data, words = _data(record.data)
     given = {} if recipe["model"] is None else _given(recipe)
-    if recipe["model"] is None or _is_altered(recipe, given):
+    if recipe["model"] != record.model or _is_altered(recipe, given):
         words.append({"words": f"{record.model} needs your code."})
     options = ["--model", record.model, "--seed", str(run.seed)]
     if "optimizer" in recipe:
