@@ -2,7 +2,6 @@
 
 import json
 import math
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -130,8 +129,13 @@ def test_record_has_the_recipe(record):
         "nesterov": False,
         "weight_decay": 0.0,
         "schedule": "constant",
+        "class_weights": None,
         "label_smoothing": 0.0,
         "flip": False,
+        "transform": None,
+        "clip_norm": None,
+        "early_stopping": None,
+        "patience": 5,
         "least_steps": 1,
         "standardise": False,
         "full_rate_power": None,
@@ -154,7 +158,7 @@ def test_record_has_the_data(record, digits):
 
 def test_record_has_the_history(record, run):
     """A list with the fields of the interface."""
-    assert record["history"] == [asdict(epoch) for epoch in run.history]
+    assert record["history"] == [epoch.as_dict() for epoch in run.history]
 
 
 def test_record_has_the_environment(record):
