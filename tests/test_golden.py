@@ -19,6 +19,7 @@ import golden_sets
 import modelzero as mz
 from modelzero.cli import app
 from modelzero.runs.record import Environment
+from modelzero.runs.spec import Spec
 
 GOLDEN = Path(__file__).parent / "golden"
 INDEX = json.loads((GOLDEN / "index.json").read_text())
@@ -80,10 +81,12 @@ def test_replay_repeats_finished_run(key, sets):
 
 @pytest.mark.parametrize("key", [key for key in INDEX if key.split("-")[0] in ("mlp", "convnet")])
 def test_training_gives_recorded_checksums(key, tmp_path):
-    """Their weights are too large to be kept: the record has their checksums."""
+    """Their weights are too large to be kept: the record has their checksums, and the recipe of that time."""
     before = golden_run(key).record
     data = mz.load("digits", share=0.1)
-    run = mz.train(data, before.model, epochs=2, engine=before.engine, runs_dir=tmp_path)
+    run = mz.train(
+        data, Spec.of(before).rung, engine=before.engine, threads=before.environment.threads, runs_dir=tmp_path
+    )
     if same_machine():
         assert run.record.files == before.files
     assert run.history[-1].test_loss == pytest.approx(before.history[-1].test_loss, rel=1e-3)

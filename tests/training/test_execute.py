@@ -132,13 +132,15 @@ def test_record_has_the_recipe(record):
         "class_weights": None,
         "label_smoothing": 0.0,
         "flip": False,
+        "shift": 0.0,
         "transform": None,
         "clip_norm": None,
         "early_stopping": None,
         "patience": 5,
         "least_steps": 1,
         "standardise": False,
-        "full_rate_power": None,
+        "full_rate_power": 400,
+        "precision": "fp32",
         "second_chance": False,  # epochs were given
     }
 

@@ -27,8 +27,9 @@ from modelzero.errors import DataError, ModelError, RunError, SettingError
 from modelzero.io.cores import available_cores
 from modelzero.models.learner import learner_of
 from modelzero.models.randomness import DECLARED
-from modelzero.models.recipe import missing_code, settings_of
+from modelzero.models.recipe import AUTO, missing_code, settings_of
 from modelzero.models.rungs import LADDER, Rung, as_rung, built_in_rung
+from modelzero.models.standardise import inputs_settled
 from modelzero.results.ladder import Ladder
 from modelzero.results.leaks import look_for_leaks
 from modelzero.runs.folder import claimed, create_folder, refuse_while_written, write_record
@@ -93,6 +94,7 @@ def climb(
     *,
     seed: int = ClimbOptions.seed,
     device: str = ClimbOptions.device,
+    precision: str = ClimbOptions.precision,
     margin: float = ClimbOptions.margin,
     runs_dir: str | Path = "runs",
     data_dir: str | Path | None = None,
@@ -124,6 +126,7 @@ def climb(
             must have access to `runs_dir`. Threads of one process train one after the other.
         seed: the first seed; the others follow it.
         device: device of each cell: cpu, cuda or mps.
+        precision: `auto`, `fp32` or `bf16`, for rungs whose recipe has `auto`; see `Recipe`.
         margin: differences below this fraction count as practically none.
         runs_dir: the folder in which the folders of the ladder and its runs are created.
         data_dir: the folder that `load` searches first.
@@ -146,7 +149,14 @@ def climb(
     """
     began = time.monotonic()
     options = ClimbOptions(
-        seeds=seeds, budget=budget, workers=workers, seed=seed, device=device, margin=margin, audit=audit
+        seeds=seeds,
+        budget=budget,
+        workers=workers,
+        seed=seed,
+        device=device,
+        precision=precision,
+        margin=margin,
+        audit=audit,
     )
     with contextlib.ExitStack() as claim:
         if progress is None or isinstance(progress, bool):
@@ -221,6 +231,8 @@ def _begun(
     """Load the data of a new climb, build its models, and create its folder."""
     chosen = [as_rung(rung) for rung in (LADDER if rungs is None else rungs)]
     _check_names(chosen)
+    if options.precision != AUTO:
+        chosen = [replace(rung, precision=options.precision) if rung.precision == AUTO else rung for rung in chosen]
     if not isinstance(data, ImageData):
         data = data() if callable(data) else load(data, data_dir=data_dir)
     built = _build_each(chosen, data, options.device)
@@ -341,14 +353,15 @@ def _build_each(rungs: list[Rung], data: ImageData, device: str) -> _Built:
     options = TrainOptions(device=device, threads=1)
     for rung in rungs:
         try:
-            learner = learner_of(rung, data.image_shape, len(data.classes))
+            settled = inputs_settled(rung, data.train)
+            learner = learner_of(settled, data.image_shape, len(data.classes))
         except ModelError as error:
             errors.append(error)
             failed = rung.built_in is None  # a built-in model only rejects unsuitable images
             built.left_out.append(LeftOut(rung.name, str(error), failed=failed))
             continue
         built.rungs.append(rung)
-        built.specs[rung.name] = settle(rung, learner, data, options)
+        built.specs[rung.name] = settle(settled, learner, data, options)
     if not built.rungs:
         raise errors[0]
     return built

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from modelzero.climbing.budget import parse_budget
 from modelzero.data.options import option
 from modelzero.errors import SettingError, check_count, check_margin, check_seed
+from modelzero.models.recipe import PRECISIONS
 from modelzero.statistics.margin import MARGIN
 from modelzero.training.options import DEVICES, TrainOptions
 
@@ -31,6 +32,9 @@ class ClimbOptions:
     workers: int | None = option(None, "Parallel trainings.  [default: one per core]", kind=int)
     seed: int = option(TrainOptions.seed, "The first seed; the others follow it.")
     device: str = option("cpu", "cpu, cuda or mps, the same for every training.")
+    precision: str = option(
+        "auto", "auto, fp32 or bf16, for rungs whose recipe leaves it open; auto: bf16 where it is much faster."
+    )
     margin: float = option(MARGIN, "Differences below this fraction count as none.")
     audit: bool | None = option(
         None,
@@ -45,6 +49,8 @@ class ClimbOptions:
         _ = self.seconds
         if self.workers is not None:
             object.__setattr__(self, "workers", check_count("workers", self.workers, _MOST_WORKERS))
+        if self.precision not in PRECISIONS:
+            raise SettingError(f"precision {self.precision!r}: expected one of {', '.join(PRECISIONS)}")
         if self.device not in DEVICES[1:]:
             raise SettingError(
                 f"device {self.device!r}: expected one of {', '.join(DEVICES[1:])}, the same for every training"

@@ -15,6 +15,8 @@ from modelzero.errors import SettingError, as_number, check_count, nearest
 
 SCHEDULES = ("constant", "triangle", "cosine")
 OPTIMIZERS = ("sgd", "adamw")
+AUTO = "auto"
+PRECISIONS = (AUTO, "fp32", "bf16")
 CROSS_ENTROPY = "cross-entropy"  # what records call the loss of None
 # The settings that can be code of the user's own, of which a record has only the name.
 _CODE = ("optimizer", "loss", "transform")
@@ -61,9 +63,12 @@ class Recipe:
             all epochs on the whole split.
         patience: epochs without a lower loss on the held-out images after which early stopping ends the training.
         least_steps: minimum number of steps: small datasets get more passes than `epochs`.
-        standardise: subtract each channel's mean and divide by its standard deviation, both of the training split.
+        standardise: subtract each channel's mean and divide by its standard deviation, both of the training split. None
+            does so only for images whose inputs have a mean sum of squares above `full_rate_power`.
         full_rate_power: mean sum of squares of an image's inputs up to which the learning rate is used as it is. For
             larger ones it falls in proportion (see `rate_for`). None never changes it.
+        precision: of the numbers in a training step: `fp32`; `bf16` for bfloat16 in matrix products and convolutions,
+            with weights and evaluation in float32; or `auto`, bf16 where a short trial shows it to be much faster.
         second_chance: repeat a training that does not learn once, with a third of the learning rate. Not if a setting
             of the recipe was given to `train`.
 
@@ -89,8 +94,9 @@ class Recipe:
     early_stopping: float | None = None
     patience: int = 5
     least_steps: int = 1
-    standardise: bool = False
+    standardise: bool | None = False
     full_rate_power: float | None = None
+    precision: str = "fp32"
     second_chance: bool = False
 
     def __post_init__(self) -> None:
@@ -102,13 +108,17 @@ class Recipe:
         power = self.full_rate_power
         if power is not None and not 0 < as_number(power) < math.inf:
             raise SettingError(f"full rate power {repr(power)[:40]}: expected a finite number above 0, or None")
-        for name in ("nesterov", *([] if self.flip is None else ["flip"]), "standardise", "second_chance"):
-            if not isinstance(getattr(self, name), bool):
-                raise SettingError(f"{name.replace('_', ' ')} {repr(getattr(self, name))[:40]}: expected True or False")
+        for name, or_none in (("nesterov", False), ("flip", True), ("standardise", True), ("second_chance", False)):
+            value = getattr(self, name)
+            if not isinstance(value, bool) and not (or_none and value is None):
+                expected = "True, False or None" if or_none else "True or False"
+                raise SettingError(f"{name.replace('_', ' ')} {repr(value)[:40]}: expected {expected}")
         if self.nesterov and not self.momentum:
             raise SettingError("nesterov without momentum: expected a momentum above 0, such as 0.9")
         if self.schedule not in SCHEDULES:
             raise SettingError(f"no schedule named {self.schedule!r}: {nearest(str(self.schedule), SCHEDULES)}")
+        if self.precision not in PRECISIONS:
+            raise SettingError(f"precision {repr(self.precision)[:40]}: expected one of {', '.join(PRECISIONS)}")
         self._check_optimizer()
         self._check_loss()
         if self.transform is not None and not callable(self.transform):

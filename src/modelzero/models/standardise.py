@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from modelzero.data.dataset import Split
+from modelzero.models.rungs import Rung
 
 _FEW = 256  # images from which the power of the inputs is estimated
 _BLOCK = 4096  # images converted to floats at once
@@ -83,6 +85,21 @@ def input_power(split: Split, *, standardised: bool) -> float:
         return float(pixels)
     few = split.images[:: max(1, len(split) // _FEW)]
     return few.int().square_().sum().item() / len(few) / 255**2
+
+
+def inputs_settled(rung: Rung, split: Split) -> Rung:
+    """Return the rung that standardises its inputs or not, as follows from the images if its recipe leaves it open.
+
+    >>> from modelzero.models.rungs import Rung, rung_named
+    >>> rung = Rung("mine", "model0", standardise=None, full_rate_power=200)
+    >>> dark, bright = (Split(torch.full((1, 3, 20, 20), grey).byte(), torch.zeros(1).long()) for grey in (50, 250))
+    >>> inputs_settled(rung, dark).standardise, inputs_settled(rung, bright).standardise
+    (False, True)
+    """
+    if rung.standardise is not None:
+        return rung
+    most = rung.full_rate_power
+    return replace(rung, standardise=most is not None and input_power(split, standardised=False) > most)
 
 
 def standardised(model: nn.Module, channels: int) -> nn.Sequential:

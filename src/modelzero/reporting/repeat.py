@@ -12,7 +12,7 @@ from modelzero.data.description import DataDescription
 from modelzero.data.load import NAMES
 from modelzero.data.options import LoadOptions
 from modelzero.models.defaults import HIDDEN_UNITS
-from modelzero.models.recipe import Recipe
+from modelzero.models.recipe import AUTO, Recipe
 from modelzero.models.rungs import built_in_rung
 from modelzero.results.ladder import Ladder
 from modelzero.runs.record import LadderRecord, RungRecord
@@ -21,9 +21,11 @@ from modelzero.statistics.margin import MARGIN
 from modelzero.training.options import TrainOptions
 
 # Set or ruled out by options that are always given.
-_SETTINGS = ("epochs", "batch_size", "learning_rate", "least_steps", "full_rate_power", "second_chance")
+_SETTINGS = ("epochs", "batch_size", "learning_rate", "least_steps", "full_rate_power", "precision", "second_chance")
 # Set by options where they differ from the model's own recipe.
-_OPTIONAL = ("optimizer", "schedule", "class_weights", "clip_norm", "early_stopping")
+_OPTIONAL = ("optimizer", "schedule", "class_weights", "clip_norm", "early_stopping", "precision")
+# Decided from the images where the model's own recipe has None.
+_LEFT_OPEN = ("flip", "standardise")
 _OWN_DATA = "Load the images with the original options; the notes on the data list them."
 
 
@@ -58,6 +60,8 @@ def _climb(record: LadderRecord) -> list[dict[str, str]]:
         options += ["--margin", str(record.margin)]
     if record.device != "cpu":
         options += ["--device", record.device]
+    if precision := _precision(record):
+        options += ["--precision", precision]
     return [{"command": shlex.join(["modelzero", "climb", *data, *options])}, *words]
 
 
@@ -65,7 +69,15 @@ def _is_own(rung: RungRecord) -> bool:
     """Return whether a rung differs from the built-in one of its name."""
     if rung.model is None or rung.name != rung.model:
         return True
-    return built_in_rung(rung.model).recipe() != Recipe.recorded(rung.recipe or {})
+    own, recorded = built_in_rung(rung.model).recipe(), Recipe.recorded(rung.recipe or {})
+    return any(own[name] != recorded[name] for name in own if name != "precision")
+
+
+def _precision(record: LadderRecord) -> str | None:
+    """Return the precision of the rungs whose own recipes leave it open; None if it was left open."""
+    rungs = [rung for rung in record.rungs if rung.model is not None and built_in_rung(rung.model).precision == AUTO]
+    found = {Recipe.recorded(rung.recipe or {})["precision"] for rung in rungs} - {AUTO}
+    return next(iter(sorted(found)), None)
 
 
 def _train(run: Run) -> list[dict[str, str]]:
@@ -101,10 +113,14 @@ def _is_plain(value: Any) -> bool:
 
 
 def _is_altered(recipe: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
-    """Return whether the built-in rung with the given settings differs in one that has no option."""
+    """Return whether the built-in rung with the given settings differs in one that has no option.
+
+    What it leaves open follows from the images.
+    """
     rung, recorded = built_in_rung(recipe["model"]), Recipe.recorded(recipe)
     own = replace(rung, **TrainOptions(**given).recipe()).recipe()
-    return any(own[name] != recorded[name] for name in own if name not in _SETTINGS)
+    open_ = {name for name in _LEFT_OPEN if own[name] is None}
+    return any(own[name] != recorded[name] for name in own if name not in _SETTINGS and name not in open_)
 
 
 def _data(described: DataDescription) -> tuple[list[str], list[dict[str, str]]]:

@@ -20,7 +20,7 @@ from modelzero.models.recipe import Recipe
 from modelzero.runs.record import Epoch
 from modelzero.training.bars import Progress
 from modelzero.training.checkpoint import Checkpoints
-from modelzero.training.device import Stopwatch, seed_device
+from modelzero.training.device import Stopwatch, in_precision, seed_device
 from modelzero.training.early import Best
 from modelzero.training.objective import (
     limit_gradients,
@@ -115,7 +115,9 @@ def train_epochs(
             rate = recipe.learning_rate_at((epoch - 1) * steps + step, recipe.epochs * steps)
             for group, share in zip(optimizer.param_groups, relative, strict=True):
                 group["lr"] = rate * share
-            logits = model(lay_out(seen))
+            with in_precision(recipe, device):
+                logits = model(lay_out(seen))
+            logits = logits.float()
             loss = objective(logits, labels)
             optimizer.zero_grad()
             loss.backward()

@@ -9,6 +9,7 @@ from typing import Any
 from modelzero.data.options import option
 from modelzero.errors import SettingError, check_count, check_seed
 from modelzero.models.defaults import HIDDEN_UNITS
+from modelzero.models.recipe import PRECISIONS
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 ENGINES = ("auto", "torch", "fused")
@@ -53,6 +54,10 @@ class TrainOptions:
     )
     seed: int = option(42, "Seed for weights and batch order.")
     hidden_units: int = option(HIDDEN_UNITS, "Width of the chapter's models.")
+    precision: str | None = option(
+        None,
+        "fp32; bf16 for steps with bfloat16; auto: where that is much faster.  [default: from the model's recipe]",
+    )
     device: str = option("auto", "auto, cpu, cuda or mps; auto picks the faster one in a short trial.")
     threads: int | None = option(None, "CPU threads.  [default: 1 for small models, else one per core]", kind=int)
     engine: str = option(
@@ -64,8 +69,8 @@ class TrainOptions:
         object.__setattr__(self, "hidden_units", check_count("hidden_units", self.hidden_units))
         if self.threads is not None:
             object.__setattr__(self, "threads", check_count("threads", self.threads, _MOST_THREADS))
-        for name, known in (("device", DEVICES), ("engine", ENGINES)):
-            if getattr(self, name) not in known:
+        for name, known in (("device", DEVICES), ("engine", ENGINES), ("precision", PRECISIONS)):
+            if getattr(self, name) not in known and not (name == "precision" and self.precision is None):
                 raise SettingError(f"{name} {getattr(self, name)!r}: expected one of {', '.join(known)}")
 
     def given(self) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from modelzero.training.device import (
     FUSED_THREADS_WORTH_IT,
     THREADS_WORTH_IT,
     choose_device,
+    choose_precision,
     default_threads,
     use_threads,
 )
@@ -61,7 +62,8 @@ def settle(rung: Rung, learner: Learner, data: ImageData, options: TrainOptions,
         ladder=ladder,
     )
     if not learner.by_steps:
-        needless = sorted(names | ({"engine"} if options.engine != "auto" else set()))
+        others = {"engine": options.engine != "auto", "precision": options.precision not in (None, "auto")}
+        needless = sorted(names | {name for name, is_given in others.items() if is_given})
         if needless:
             raise SettingError(
                 f"{' and '.join(needless).replace('_', ' ')} given: {rung.name} is fitted in one go and has no such "
@@ -75,6 +77,8 @@ def settle(rung: Rung, learner: Learner, data: ImageData, options: TrainOptions,
     rate = None if "learning_rate" in names else _rate_of_optimizer(spec.rung, rung, learner)
     if rate is not None:
         spec = replace(spec, rung=replace(spec.rung, learning_rate=rate[0]), derived={"learning_rate": rate[1]})
+    if options.precision is not None:
+        spec = replace(spec, rung=replace(spec.rung, precision=options.precision))
     return _settled_by_steps(spec, learner, data, options)
 
 
@@ -103,7 +107,7 @@ def _settled_by_steps(spec: Spec, learner: Learner, data: ImageData, options: Tr
         derived["epochs"] = f"{epochs}: {steps} steps each, to reach at least {rung.least_steps} steps"
         rung = replace(rung, epochs=epochs)
     if rung.full_rate_power is not None:
-        power = input_power(data.train, standardised=rung.standardise)
+        power = input_power(data.train, standardised=bool(rung.standardise))
         rate = rung.rate_for(power)
         if rate != rung.learning_rate:
             derived["learning_rate"] = (
@@ -131,10 +135,14 @@ def _settled_by_steps(spec: Spec, learner: Learner, data: ImageData, options: Tr
         derived["threads"] = f"{threads}: as requested"
     if engine == "fused":
         device, derived["device"] = "cpu", "cpu: the fused kernel computes there"
+        rung = replace(rung, precision="fp32")
     else:
         with own_random_numbers(engine), use_threads(threads):
             chosen, derived["device"] = choose_device(options.device, module, data, rung)
             device = str(chosen)
+            if rung.precision != "fp32":
+                precision, derived["precision"] = choose_precision(rung.precision, module, data, rung, chosen)
+                rung = replace(rung, precision=precision)
     return replace(spec, rung=rung, engine=engine, threads=threads, device=device, derived=derived, mirror_trial=trial)
 
 

@@ -11,6 +11,7 @@ from modelzero.data.dataset import ImageData
 from modelzero.data.load import load
 from modelzero.models.learner import learner_of
 from modelzero.models.rungs import Rung, as_rung
+from modelzero.models.standardise import inputs_settled
 from modelzero.runs.run import Run
 from modelzero.training.bars import Progress
 from modelzero.training.checkpoint import EVERY_SECONDS, check_every
@@ -35,6 +36,7 @@ def train(
     early_stopping: float | None = TrainOptions.early_stopping,
     seed: int = TrainOptions.seed,
     hidden_units: int = TrainOptions.hidden_units,
+    precision: str | None = TrainOptions.precision,
     device: str = TrainOptions.device,
     threads: int | None = TrainOptions.threads,
     engine: str = TrainOptions.engine,
@@ -74,6 +76,8 @@ def train(
             it no longer falls, and the best weights are kept (`run.kept`); likewise. See `Rung` for all of these.
         seed: seed of weights, batch order and dropout, 0 to 2**63 - 1.
         hidden_units: width of the chapter's models.
+        precision: `fp32`, `bf16` for steps with bfloat16, or `auto` for bf16 where it is much faster in a short trial;
+            None means the rung's recipe.
         device: `auto`, `cpu`, `cuda` or `mps`; `auto` uses the accelerator only if it is faster in a short trial.
         threads: CPU threads; None means one for small models and all cores for larger ones.
         engine: `torch` is the plain loop; `fused` is one compiled kernel for stacks of linear layers, many times as
@@ -109,6 +113,7 @@ def train(
         early_stopping=early_stopping,
         seed=seed,
         hidden_units=hidden_units,
+        precision=precision,
         device=device,
         threads=threads,
         engine=engine,
@@ -117,6 +122,7 @@ def train(
     checkpoint_every = None if checkpoint_every is None else check_every(checkpoint_every)
     if not isinstance(data, ImageData):
         data = data() if callable(data) else load(data, data_dir=data_dir)
+    rung = inputs_settled(rung, data.train)
     learner = learner_of(
         rung, data.image_shape, len(data.classes), hidden_units=options.hidden_units, seed=options.seed
     )

@@ -54,6 +54,8 @@ def what_hinders(model: nn.Module, recipe: Recipe) -> str | None:
     """
     if recipe.flip or recipe.shift:
         return f"its recipe {'mirrors' if recipe.flip else 'moves'} images"
+    if recipe.precision == "bf16":
+        return "its recipe computes with bfloat16"
     if recipe.optimizer != "sgd":
         return f"its optimizer is {recipe.recipe()['optimizer']}, not sgd"
     for name, words in _NOT_COMPILED.items():
