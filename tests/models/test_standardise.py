@@ -9,6 +9,7 @@ import modelzero as mz
 from modelzero.data.dataset import ImageData, Split
 from modelzero.models.perceptron import mlp
 from modelzero.models.recipe import Recipe
+from modelzero.models.rungs import rung_named
 from modelzero.models.standardise import Standardise, channel_figures, input_power, standardised
 
 
@@ -101,3 +102,27 @@ def test_the_rate_follows_from_the_inputs(coloured):
     expected = np.square(coloured.train.images[::2].numpy() / 255).sum((1, 2, 3)).mean()  # some 256 images
     assert input_power(coloured.train, standardised=False) == pytest.approx(expected)
     assert Recipe(learning_rate=0.1, full_rate_power=expected).rate_for(expected) == 0.1
+
+
+@pytest.mark.parametrize(("most", "expected"), [(10, True), (1000, False)])
+def test_images_decide_whether_they_are_standardised(coloured, tmp_path, most, expected):
+    """If the recipe leaves it open: by the power of the inputs, in a training and in a climb."""
+    assert 20 < input_power(coloured.train, standardised=False) < 60
+    rung = mz.Rung("mine", "model0", epochs=2, standardise=None, full_rate_power=most)
+    run = mz.train(coloured, rung, runs_dir=tmp_path, progress=False)
+    assert run.record.recipe["standardise"] is expected
+    assert [type(layer) for layer in run.model.children()].count(Standardise) == expected
+    rate = 0.1 * 10 / 90 if expected else 0.1  # 90 inputs, each with a mean square of 1
+    assert run.record.learning_rate == pytest.approx(rate, rel=0.05)
+    ladder = mz.climb(coloured, [rung], seeds=1, audit=False, runs_dir=tmp_path)
+    assert ladder.runs[0].record.recipe["standardise"] is expected
+    assert ladder.record.rungs[0].recipe["standardise"] is None
+    assert ladder.runs[0].record.files == run.record.files
+
+
+def test_the_chapters_images_are_of_the_chapters_kind(fashion_mnist, digits):
+    """So that its models keep its recipe there."""
+    limit = rung_named("model0").full_rate_power
+    assert input_power(fashion_mnist.train, standardised=False) == pytest.approx(161, abs=10)
+    assert input_power(fashion_mnist.train, standardised=False) < limit / 2
+    assert input_power(digits.train, standardised=False) < limit / 2
