@@ -349,7 +349,7 @@ def test_the_dearest_rung_is_trained_before_second_seeds_and_the_time_is_used(di
     assert [run.seed for run in unfinished] == [43]
     (comparison,) = [each for each in ladder.comparisons if each.rung == "slow"]
     assert comparison.of == "these trained models"
-    assert "Trained once: slow; what is said applies to the trained model, not the method." in ladder.table()
+    assert "Trained once: slow; these statements apply to the trained model, not the method." in ladder.table()
 
 
 def test_the_expected_time_is_said_to_whoever_listens(digits):

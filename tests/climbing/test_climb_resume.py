@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import Executor
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -340,3 +341,51 @@ def test_without_its_pictures_no_other_ladder_is_climbed(digits, monkeypatch):
     assert answer.exit_code == 2
     assert "it is not there" in answer.stderr
     assert len(list(path.parent.glob("*ladder*"))) == 1
+
+
+def test_no_time_is_no_error(digits):
+    """A resumed ladder without a second to spend ends as one whose budget ended, and can be resumed again."""
+    path = cut_off(digits, seeds=2)
+    ladder = mz.climb(resume=path, budget=1, workers=1, audit=False)
+    assert ladder.record.status == "finished"
+    assert any(cell.status == "cut off" for cell in ladder.record.cells)
+    assert all(cell.status == "finished" for cell in resume_climb(path).record.cells)
+
+
+def test_a_resumed_climb_takes_the_longest_first(digits):
+    """With a budget: what its finished trainings took is known, and the others are tried out."""
+    path = cut_off(digits, ["majority", "softmax", "mlp"], count=5, seeds=3)
+    heard = []
+
+    def listen(ladder):
+        heard.append(ladder.record)
+
+    ladder = mz.climb(resume=path, budget="60s", workers=1, audit=False, progress=listen)
+    assert heard[0].expected_seconds > 0
+    assert all(cell.status == "finished" for cell in ladder.record.cells)
+
+
+def test_what_a_trial_decided_stays_decided(digits):
+    """Seeds of one rung must differ in nothing else, although a trial on another day may come out otherwise."""
+    rung = mz.Rung("mine", linear, flip=None, precision="auto", epochs=1)
+    path = cut_off(digits, [rung], count=1, seeds=2)
+    (done,) = [run for run in read_runs("runs")[0] if run.record.ladder == path.name]
+    recipe = {**done.record.recipe, "flip": True, "precision": "bf16"}
+    rewrite(done.path, recipe=recipe, derived={**done.record.derived, "flip": "yes: as it was"})
+    ladder = resume_climb(path, digits, [rung])
+    assert [run.record.recipe["flip"] for run in ladder.runs] == [True, True]
+    assert [run.record.recipe["precision"] for run in ladder.runs] == ["bf16", "bf16"]
+    assert ladder.runs[1].record.derived["flip"] == "yes: as it was"
+
+
+def test_an_interruption_before_anything_is_planned_leaves_nothing(digits):
+    """There is nothing to resume, so no folder to resume is named."""
+
+    class Interrupts(Executor):
+        def submit(self, function, /, *args, **kwargs):
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted) as caught:
+        mz.climb(digits, ["majority", "knn"], budget="60s", executor=Interrupts())
+    assert caught.value.folder is None
+    assert not list(Path("runs").glob("*"))

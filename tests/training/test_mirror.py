@@ -5,7 +5,6 @@ import torch
 
 import modelzero as mz
 from modelzero.data.dataset import Split
-from modelzero.runs.record import MirrorTrial
 from modelzero.training.mirror import may_mirror, mirror_trial
 
 
@@ -14,6 +13,12 @@ def noise(count, *, bright_left=0):
     images = torch.randint(0, 150, (count, 1, 10, 10), generator=torch.Generator().manual_seed(0))
     images[..., :5] += bright_left
     return Split(images.byte(), torch.arange(count) % 2)
+
+
+def grouped(count, *, groups):
+    """Images in groups of the same size."""
+    split = noise(count)
+    return Split(split.images, split.labels, groups=torch.arange(count) * groups // count)
 
 
 def test_images_that_all_point_one_way_are_told_from_their_mirror_images():
@@ -31,16 +36,17 @@ def test_images_without_a_direction_are_not():
     assert may_mirror(trial)
 
 
-def test_too_few_pairs_decide_nothing():
-    """What cannot be shown is not assumed."""
-    assert not may_mirror(MirrorTrial(20, 10, 0.5, 1.0))
-    assert mirror_trial(noise(2)).told_apart == 0.5
-    assert mirror_trial(noise(1)).pairs <= 1
+@pytest.mark.parametrize("split", [noise(1), noise(2), noise(80), grouped(90, groups=1), grouped(9000, groups=3)])
+def test_too_few_images_decide_nothing(split):
+    """What cannot be shown is not assumed; also where one group fills the trial."""
+    trial = mirror_trial(split)
+    assert trial.told_apart is None
+    assert not may_mirror(trial)
 
 
 def test_the_decision_does_not_depend_on_what_was_drawn_before():
     """Nor does it change what is drawn afterwards; and it is made once for a split."""
-    one, other = noise(120), noise(120)
+    one, other = noise(150), noise(150)
     torch.manual_seed(1)
     expected = torch.rand(1)
     torch.manual_seed(1)
@@ -52,9 +58,7 @@ def test_the_decision_does_not_depend_on_what_was_drawn_before():
 
 def test_groups_are_not_divided():
     """Frames of one video would be told apart because the same scene was learned."""
-    split = noise(120)
-    grouped = Split(split.images, split.labels, groups=torch.arange(120) // 40)
-    assert mirror_trial(grouped).pairs in (40, 80)
+    assert mirror_trial(grouped(240, groups=3)).pairs in (80, 160)
 
 
 def test_the_decision_and_its_figures_are_recorded(digits, tmp_path):

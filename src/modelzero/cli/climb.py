@@ -107,7 +107,8 @@ def climb(
     except Interrupted as stopped:
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)  # ending now: another signal must not prevent the table
-        _show(out, stopped.ladder, json)
+        if json or stopped.ladder.record.cells:
+            _show(out, stopped.ladder, json)
         raise
     _show(out, ladder, json)
     trained = {rung.name for rung in ladder.rungs}

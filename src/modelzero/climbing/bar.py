@@ -52,7 +52,7 @@ class Bar:
         for run in ladder.runs:
             if run.id not in self._shown:
                 self._shown.add(run.id)
-                accuracy = f"{run.history[-1].test_accuracy:.2%}"
+                accuracy = f"{(run.kept or run.history[-1]).test_accuracy:.2%}"
                 last = f"{plain(run.record.model, _LABEL_LETTERS)} seed {run.seed}: {accuracy}"
                 self._bar.set_postfix_str(last, refresh=False)
         self._bar.refresh()

@@ -64,6 +64,10 @@ class Forecast:
         """Note how long a training took."""
         self._seen.setdefault(rung, []).append(seconds)
 
+    def knows(self, rung: str) -> bool:
+        """Return whether a trial or a training of a rung has been timed."""
+        return rung in self.tried or rung in self._seen
+
     def seconds(self, rung: str) -> float:
         """Predict, with caution, how long the next training of a rung takes; 0 if nothing is known about it.
 
@@ -85,9 +89,9 @@ class Forecast:
 def in_rounds(counts: Mapping[str, int], seconds: Mapping[str, float], budget: float) -> list[tuple[str, int]]:
     """Return the trainings (rung, number) in the order in which a budget is spent on them.
 
-    One training of every rung comes first, then a second one of every rung, and so on. In each round those come first
-    that take less than a hundredth of the budget, the simplest first; then the others, the longest first. The order
-    does not depend on any result.
+    One training of every rung comes first, then a second one of every rung, and so on. Within a round, trainings that
+    take less than a hundredth of the budget come first, the simplest first; then the others, the longest first. The
+    order does not depend on any result.
 
     >>> in_rounds({"softmax": 2, "tinyvgg": 1, "convnet": 2}, {"tinyvgg": 90, "convnet": 200}, budget=600)
     [('softmax', 0), ('convnet', 0), ('tinyvgg', 0), ('softmax', 1), ('convnet', 1)]
@@ -97,7 +101,7 @@ def in_rounds(counts: Mapping[str, int], seconds: Mapping[str, float], budget: f
         seconds: predicted seconds of one of them; unknown means cheap.
         budget: total seconds.
     """
-    dear = [name for name in counts if seconds.get(name, 0.0) >= _CHEAP * budget]
+    dear = [name for name in counts if name in seconds and seconds[name] >= _CHEAP * budget]
     names = [name for name in counts if name not in dear]
     names += sorted(dear, key=lambda name: -seconds[name])  # equal ones stay in ladder order
     return [(name, k) for k in range(max(counts.values(), default=0)) for name in names if k < counts[name]]

@@ -7,6 +7,7 @@ import math
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,8 @@ _ONE_AT_A_TIME = threading.Lock()
 _TRIAL_BATCH = 512  # test images
 # Training images of the two fits from which the time of the full fit is predicted, and number of test images.
 _TRIAL_FITS, _TRIAL_QUESTIONS = (1000, 4000), 500
+# Share of the training images that these two fits use at most, so that a trial takes less than a training.
+_TRIAL_SHARES = (0.25, 0.5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +131,8 @@ def ready() -> None:
 
 def try_out(job: Job, stopped: Callable[[], bool] | None = None) -> float | CellFailure:  # noqa: ARG001
     """Predict the seconds that a cell takes to train and evaluate, from a short trial on one thread."""
-    with _ONE_AT_A_TIME, use_threads(1), seeded(job.seed):
+    with _ONE_AT_A_TIME, use_threads(1), seeded(job.seed), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they will be recorded in the training
         try:
             spec, data = job.spec, job.open_data()
             learner = spec.learner(data.image_shape, len(data.classes))
@@ -176,7 +180,7 @@ def _seconds_fused(rung: Rung, model: nn.Sequential, data: ImageData) -> float:
 def _seconds_in_one_go(learner: Learner, data: ImageData) -> float:
     """Fit a small and a larger part of the training split, and extrapolate."""
     order = epoch_order(0, 0, len(data.train))
-    sizes = [min(size, len(order)) for size in _TRIAL_FITS]
+    sizes = [min(size, math.ceil(share * len(order))) for size, share in zip(_TRIAL_FITS, _TRIAL_SHARES, strict=True)]
     asked = data.test.images[:_TRIAL_QUESTIONS]
     times = []
     for size in sizes:

@@ -54,7 +54,7 @@ class Interrupted(Interruption):
     """
 
     def __init__(self, ladder: Ladder, number: int = signal.SIGINT) -> None:
-        super().__init__(number, ladder.path)
+        super().__init__(number, ladder.path if ladder.record.cells else None)
         self.ladder = ladder
 
 
@@ -185,20 +185,25 @@ def climb(
 
 def _carry_out(session: Session, began: float, options: ClimbOptions) -> None:
     """Train the cells of a session, and record them."""
-    path, data, deadline = session.path, session.data, None
+    path, data, charged, deadline = session.path, session.data, began, None
     try:
         if {rung.name for rung in session.rungs} - session.in_process:
             share(data, path / SHARED)
         if options.seconds is not None:
             preparing = time.monotonic()
             session.prepare()
-            deadline = began + options.seconds + (time.monotonic() - preparing) - _RESERVE_SECONDS
+            charged = began + time.monotonic() - preparing
+            deadline = charged + options.seconds - _RESERVE_SECONDS
         with use_threads(1):  # for the cells that are trained in this process
-            session.declare(began, deadline)
+            session.declare(charged, deadline)
             session.train(deadline)
     except KeyboardInterrupt as interrupt:
         with ignored():  # a second Ctrl-C must not lose the results so far
-            session.end("interrupted", began)
+            if session.cells:
+                session.end("interrupted", began)
+            else:  # nothing to resume: leave nothing behind
+                session.workers.stop()
+                shutil.rmtree(path, ignore_errors=True)
         raise Interrupted(session.ladder, exit_code(interrupt) - 128) from None
     except BaseException:
         with ignored():

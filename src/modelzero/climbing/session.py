@@ -21,6 +21,7 @@ from modelzero.climbing.workers import Workers
 from modelzero.data.dataset import ImageData
 from modelzero.errors import SettingError, TrainingError
 from modelzero.models.randomness import ASSUMED
+from modelzero.models.recipe import Recipe
 from modelzero.models.rungs import Rung
 from modelzero.results.account import are_enough, came_out_equal
 from modelzero.results.ladder import Ladder
@@ -84,7 +85,8 @@ class Session:
 
     def prepare(self) -> None:
         """Start the processes and compile the kernel, which a budget does not pay for."""
-        starting = self.workers.start(len(self.specs) - len(self.in_process), ready)
+        outside = self.specs.keys() - self.in_process
+        starting = self.workers.start(len(self.specs) * len(self.record.seeds) if outside else 0, ready)
         for spec in self.specs.values():
             if spec.engine == "fused":
                 compile_kernel(spec.rung)
@@ -95,8 +97,7 @@ class Session:
         if not self.cells:
             seeds = self.record.seeds
             wanted = {rung.name: len(seeds) if self.specs[rung.name].random else 1 for rung in self.rungs}
-            if deadline is not None or self.progress is not None:
-                self._predict(deadline)
+            self._predict(deadline, {name for name, count in wanted.items() if count})
             if deadline is not None:
                 wanted = self._fitting(wanted, began, deadline)
             names = [name for name, count in wanted.items() if count]
@@ -108,8 +109,10 @@ class Session:
                 rungs=tuple(self._declared(rung, wanted[rung.name]) for rung in self.rungs),
                 family=tuple(Declared(name, below=names[:place]) for place, name in enumerate(names) if place),
                 not_planned=tuple(self.left_out),
-                expected_seconds=self._expected_seconds(),
             )
+        else:
+            self._predict(deadline, {name for (name, _), cell in self.cells.items() if cell.status == "planned"})
+        self.record = replace(self.record, expected_seconds=self._expected_seconds())
         self._save()
         self._tell()
 
@@ -131,9 +134,14 @@ class Session:
             if run.status == "finished" and spec is not None and spec.second(run.record):
                 continue  # killed before its second training began: both are trained again
             if run.status == "finished" and self.cells[key].run in (None, run.id):
+                self._time(run)
                 self._finished(key, run)
             elif run.status != "finished":
                 self.unfinished[key] = run.path
+            else:
+                continue
+            if spec is not None and spec.engine is not None:
+                self.specs[key[0]] = _settled_as(run, spec)
         known = {run.id for run in self.runs}
         for key, cell in self.cells.items():
             if cell.run not in known:
@@ -146,7 +154,7 @@ class Session:
         """
         order = list(self.cells)
         if deadline is not None:
-            seconds = {name: self.forecast.seconds(name) for name in self.forecast.tried}
+            seconds = {rung.name: self.forecast.seconds(rung.name) for rung in self.rungs}
             counts = {rung.name: len(self._cells_of(rung.name)) for rung in self.rungs}
             order = [
                 (name, self._cells_of(name)[k].seed)
@@ -158,7 +166,7 @@ class Session:
         for job, answer in self.workers.run(train_cell, lambda: self._next(waiting, deadline), deadline):
             if isinstance(answer, Path):
                 run = Run.read(answer)
-                self.forecast.add(job.rung, run.all_train_seconds + sum(epoch.test_seconds for epoch in run.history))
+                self._time(run)
                 self._finished((job.rung, job.seed), run)
             else:
                 self._failed(job, answer)
@@ -166,6 +174,11 @@ class Session:
             if time.monotonic() - self._saved > _SAVE_EVERY_SECONDS:
                 self._save()
             self._tell()
+
+    def _time(self, run: Run) -> None:
+        """Note how long a finished training took, with its evaluations."""
+        seconds = run.all_train_seconds + sum(epoch.test_seconds for epoch in run.history)
+        self.forecast.add(run.record.model, seconds)
 
     def _next(self, waiting: deque[tuple[str, int]], deadline: float | None) -> Job | None:
         """Return the job of the next cell; None if there is none at present.
@@ -257,7 +270,7 @@ class Session:
         shutil.rmtree(self.path / SHARED, ignore_errors=True)
         for key, cell in self.cells.items():
             if cell.status == "planned":
-                why = "interrupted" if status == "interrupted" else "the budget ended"
+                why = {"interrupted": "interrupted", "failed": "the climb failed"}.get(status, "the budget ended")
                 self._set(key, status="cut off", why=why)
         rungs = {rung.name: rung for rung in self.record.rungs}  # none if a signal came before they were declared
         for rung in self.rungs:
@@ -266,12 +279,14 @@ class Session:
                 rungs[rung.name] = replace(rungs[rung.name], random=self._differ(own))
             missing = [cell for cell in own if cell.status not in ("finished", NOT_NEEDED)]
             if missing:
-                failed = [cell for cell in missing if cell.status == "failed"]
-                first = (failed or missing)[0]
-                why = f"{first.status}: {first.why}"
-                if len(own) > 1:
-                    why = f"{len(missing)} of {len(own)} trainings {why}"
-                self._leave_out(rung.name, why, self.forecast.tried.get(rung.name), failed=bool(failed))
+                whys = []
+                for kind in ("failed", "cut off"):
+                    same = [cell for cell in missing if cell.status == kind]
+                    if same:
+                        number = f"{len(same)} of {len(own)} trainings " if len(own) > 1 else ""
+                        whys.append(f"{number}{kind}: {same[0].why}")
+                failed = any(cell.status == "failed" for cell in missing)
+                self._leave_out(rung.name, "; ".join(whys), self.forecast.tried.get(rung.name), failed=failed)
         self.record = replace(
             self.record,
             rungs=tuple(rungs.values()),
@@ -280,8 +295,8 @@ class Session:
         )
         self.update_record(seconds=time.monotonic() - began)
         if not self.runs and status == "finished":
-            whys = "; ".join(f"{each.name} {each.why}" for each in self.left_out)
-            raise TrainingError(f"no rung could be trained: {whys}", self.path)
+            reasons = "; ".join(f"{each.name} {each.why}" for each in self.left_out)
+            raise TrainingError(f"no rung could be trained: {reasons}", self.path)
 
     def update_record(self, **fields: Any) -> None:
         """Write fields of the record."""
@@ -289,9 +304,18 @@ class Session:
         self._save()
         self._refresh()
 
-    def _predict(self, deadline: float | None) -> None:
-        """Predict the time of a cell of each rung in a trial; a rung that fails in it will fail in its training."""
-        jobs = deque(self._job(rung.name, self.record.seeds[0]) for rung in self.rungs if not rung.is_light)
+    def _predict(self, deadline: float | None, names: set[str]) -> None:
+        """Predict the time of a cell of some rungs in a trial, if a budget or somebody who listens needs it.
+
+        A rung that fails in its trial will fail in its training.
+        """
+        if deadline is None and (self.progress is None or not self.workers.are_own):
+            return
+        jobs = deque(
+            self._job(rung.name, self.record.seeds[0])
+            for rung in self.rungs
+            if rung.name in names and not rung.is_light and not self.forecast.knows(rung.name)
+        )
         for job, answer in self.workers.run(try_out, lambda: jobs.popleft() if jobs else None, deadline):
             if isinstance(answer, float):
                 self.forecast.tried[job.rung] = answer
@@ -320,10 +344,11 @@ class Session:
         return fitting
 
     def _expected_seconds(self) -> float | None:
-        """Predict how long the declared cells take without a budget, on own workers; None if not predicted."""
-        if not self.forecast.tried or not self.workers.are_own:
+        """Predict how long the planned cells take without a budget, on own workers; None if not predicted."""
+        planned = [name for (name, _), cell in self.cells.items() if cell.status == "planned"]
+        if not self.workers.are_own or not any(map(self.forecast.knows, planned)):
             return None
-        return duration([self.forecast.seconds(name) for name, _ in self.cells], self.record.workers or 1)
+        return duration(map(self.forecast.seconds, planned), self.record.workers or 1)
 
     def _leave_out(self, name: str, why: str, predicted: float | None = None, *, failed: bool = False) -> None:
         self.left_out.append(LeftOut(name, why, predicted, failed))
@@ -354,6 +379,16 @@ class Session:
         self.record = replace(self.record, cells=tuple(self.cells.values()), left_out=tuple(self.left_out))
         write_record(self.path, self.record, LADDER_RECORD)
         self._saved = time.monotonic()
+
+
+def _settled_as(run: Run, spec: Spec) -> Spec:
+    """Return the spec with what trials decided before an earlier training of its rung, which may come out otherwise."""
+    recipe, derived = Recipe.recorded(run.record.recipe), {**spec.derived}
+    for name in ("flip", "precision"):
+        if name in run.record.derived:
+            derived[name] = run.record.derived[name]
+    rung = replace(spec.rung, flip=recipe["flip"], precision=recipe["precision"])
+    return replace(spec, rung=rung, derived=derived, mirror_trial=run.record.mirror_trial)
 
 
 def _ended(run: Run, deadline: float) -> Run:

@@ -16,7 +16,7 @@ from modelzero.models.forest import Forest
 from modelzero.models.linear import model0, softmax
 from modelzero.models.neighbours import NearestNeighbours
 from modelzero.models.perceptron import mlp, model1
-from modelzero.models.recipe import Recipe
+from modelzero.models.recipe import AUTO, Recipe
 from modelzero.models.tinyvgg import tinyvgg
 from modelzero.models.trivial import Centroid, Majority
 
@@ -130,6 +130,9 @@ LADDER = [
         epochs=4,
         learning_rate=0.2,
         least_steps=200,
+        standardise=True,
+        flip=None,
+        precision=AUTO,
         **_MODERN,
     ),
 ]

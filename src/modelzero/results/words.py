@@ -136,7 +136,7 @@ def sentences(ladder: Findings) -> list[str]:
     said += _failures(ladder)
     single = [_named(rung.name) for rung in ladder.rungs if rung.random and rung.learned == 1 and rung.all_learned]
     if single and len(ladder.record.seeds) > 1:
-        said.append(f"Trained once: {', '.join(single)}; what is said applies to the trained model, not the method.")
+        said.append(f"Trained once: {', '.join(single)}; these statements apply to the trained model, not the method.")
     said += [
         f"Repeated: {counted(rung.second_chances, 'training')} of {_named(rung.name)} did not learn at first, and "
         f"{'was' if rung.second_chances == 1 else 'were'} repeated with a third of the learning rate; their times "

@@ -424,13 +424,14 @@ class MirrorTrial:
     Args:
         images: training images that a small network learned from.
         pairs: other training images, each with its mirror image, that it was asked about.
-        told_apart: share of the pairs of which it takes the mirrored one for that; 0.5 is guessing.
+        told_apart: share of the pairs in which it identified the mirrored image, where 0.5 is guessing; None if there
+            were too few images for a trial.
         seconds: duration.
     """
 
     images: int
     pairs: int
-    told_apart: float
+    told_apart: float | None
     seconds: float
 
 

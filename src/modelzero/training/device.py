@@ -165,7 +165,10 @@ def choose_precision(
         return precision, f"{precision}: as requested"
     if device.type != "cpu" or not has_bfloat16():
         return "fp32", f"fp32: no bfloat16 units known on this {'processor' if device.type == 'cpu' else 'device'}"
-    full, short = (step_seconds(device, model, data, replace(recipe, precision=each)) for each in ("fp32", "bf16"))
+    try:
+        full, short = (step_seconds(device, model, data, replace(recipe, precision=each)) for each in ("fp32", "bf16"))
+    except Exception as error:  # some models cannot be copied, or lack an operation in bfloat16
+        return "fp32", f"fp32: the trial of bf16 failed: {describe(error)}"
     chosen = "bf16" if full >= WORTH_BFLOAT16 * short else "fp32"
     return chosen, f"{chosen}: {1000 * full:.1f} ms a step in fp32, {1000 * short:.1f} ms in bf16, in a short trial"
 

@@ -22,7 +22,7 @@ from modelzero.training.sgd import SGD
 # Share of pairs told apart up to which images may be mirrored. Measured (benchmarks/mirror.py): CIFAR-10 and ants and
 # bees 0.48 to 0.52; Fashion-MNIST, digits and sign-language digits 0.81 to 1.
 MOST_TOLD_APART = 0.6
-_FEWEST_PAIRS = 30
+_FEWEST_IMAGES, _FEWEST_PAIRS = 60, 30
 _IMAGES, _SIDE, _CHANNELS = 3000, 24, (16, 32, 64)
 _RECIPE = Recipe(batch_size=128, learning_rate=0.1, momentum=0.9, nesterov=True, schedule="triangle", epochs=1)
 _STEPS = 100
@@ -54,19 +54,19 @@ def tried_out(split: Split, seed: int = 0) -> MirrorTrial:
     began = time.perf_counter()
     with use_threads(1), seeded(seed):
         train, asked = _cut(split)
-        told_apart = 0.5
-        if len(asked) >= _FEWEST_PAIRS:  # fewer decide nothing
+        told_apart = None
+        if len(train) >= _FEWEST_IMAGES and len(asked) >= _FEWEST_PAIRS:
             told_apart = _told_apart(_reduced(split.images[train]), _reduced(split.images[asked]))
     return MirrorTrial(len(train), len(asked), told_apart, time.perf_counter() - began)
 
 
 def may_mirror(trial: MirrorTrial) -> bool:
-    """Return whether a trial allows mirroring: too few pairs do not.
+    """Return whether a trial allows mirroring; if there were too few images for a trial, it does not.
 
     >>> may_mirror(MirrorTrial(2000, 1000, 0.51, 5.0)), may_mirror(MirrorTrial(2000, 1000, 0.83, 5.0))
     (True, False)
     """
-    return trial.pairs >= _FEWEST_PAIRS and trial.told_apart <= MOST_TOLD_APART
+    return trial.told_apart is not None and trial.told_apart <= MOST_TOLD_APART
 
 
 def _cut(split: Split) -> tuple[Tensor, Tensor]:
@@ -88,7 +88,7 @@ def _reduced(images: Tensor) -> Tensor:
 
 
 def _told_apart(train: Tensor, asked: Tensor) -> float:
-    """Return the share of pairs of which the network takes the right one for the mirrored one; 0.5 if it guesses."""
+    """Return the share of pairs in which the network identifies the mirrored image; 0.5 if it guesses."""
     mean, std = train.mean((0, 2, 3), keepdim=True), train.std((0, 2, 3), keepdim=True).clamp_min(1 / 255)
     train, asked = (train - mean) / std, (asked - mean) / std
     _, channels, height, width = train.shape

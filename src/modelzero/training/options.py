@@ -56,7 +56,7 @@ class TrainOptions:
     hidden_units: int = option(HIDDEN_UNITS, "Width of the chapter's models.")
     precision: str | None = option(
         None,
-        "fp32; bf16 for steps with bfloat16; auto: where that is much faster.  [default: from the model's recipe]",
+        "fp32; bf16 for steps with bfloat16; auto: bf16 where it is much faster.  [default: from the model's recipe]",
     )
     device: str = option("auto", "auto, cpu, cuda or mps; auto picks the faster one in a short trial.")
     threads: int | None = option(None, "CPU threads.  [default: 1 for small models, else one per core]", kind=int)

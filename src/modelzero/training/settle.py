@@ -121,10 +121,12 @@ def _settled_by_steps(spec: Spec, learner: Learner, data: ImageData, options: Tr
     if rung.flip is None:
         trial = mirror_trial(whole)
         rung = replace(rung, flip=may_mirror(trial))
-        derived["flip"] = (
-            f"{'yes' if rung.flip else 'no'}: a small network tells images from their mirror images in "
-            f"{trial.told_apart:.0%} of {trial.pairs:,} pairs"
-        )
+        derived["flip"] = f"no: {len(whole):,} training images are too few to decide"
+        if trial.told_apart is not None:
+            derived["flip"] = (
+                f"{'yes' if rung.flip else 'no'}: a small network tells images from their mirror images in "
+                f"{trial.told_apart:.0%} of {trial.pairs:,} pairs"
+            )
     engine, derived["engine"] = choose_engine(options.engine, module, rung, options.device)
     threads = options.threads
     if threads is None:
