@@ -242,7 +242,7 @@ def step_seconds(device: torch.device, model: nn.Module, data: ImageData, recipe
             with in_precision(recipe, device):
                 logits = trial(lay_out(transformed(recipe, images)))
             loss = objective(logits.float(), labels)
-            optimizer.zero_grad()
+            trial.zero_grad()
             loss.backward()
             limit_gradients(recipe, trial)
             optimizer.step()

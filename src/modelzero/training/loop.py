@@ -119,7 +119,7 @@ def train_epochs(
                 logits = model(lay_out(seen))
             logits = logits.float()
             loss = objective(logits, labels)
-            optimizer.zero_grad()
+            model.zero_grad()  # also what an optimizer of the user's own leaves out: it counts for `clip_norm`
             loss.backward()
             limit_gradients(recipe, model)
             optimizer.step()
