@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from modelzero.data.batches import to_float
 from modelzero.data.dataset import ImageData
-from modelzero.errors import SettingError
+from modelzero.errors import RunError, SettingError
 from modelzero.models.build import describe
 from modelzero.models.recipe import Recipe
 from modelzero.training.sgd import SGD, AdamW
@@ -28,7 +29,8 @@ def optimizer_of(recipe: Recipe, model: nn.Module, device: torch.device) -> torc
     """Create the optimizer of a recipe for a model.
 
     Raises:
-        SettingError: a function of the user's own does not return an optimizer, or one without a learning rate.
+        SettingError: a function of the user's own does not return an optimizer of the model's parameters that has a
+            learning rate and a step without a closure.
     """
     # On a CPU, gathering the tensors into lists costs more time than it saves.
     settings: dict[str, Any] = {
@@ -45,9 +47,15 @@ def optimizer_of(recipe: Recipe, model: nn.Module, device: torch.device) -> torc
         raise SettingError(f"{name} cannot be created: {describe(error)}") from error
     if not isinstance(made, torch.optim.Optimizer):
         raise SettingError(f"{name} returned a {type(made).__name__}: expected a torch.optim.Optimizer")
-    if not all(float(group.get("lr", 0)) > 0 for group in made.param_groups):
+    if not all(float(group.get("lr") or 0) > 0 for group in made.param_groups):  # None: it finds its own steps
         raise SettingError(f"{name} has no learning rate: expected one above 0 in each of its groups")
+    if any(each.default is each.empty for each in _named(inspect.signature(made.step))):
+        raise SettingError(f"{name} has a step that needs a closure: expected one that is called without, as Adam's is")
     return made
+
+
+def _named(signature: inspect.Signature) -> list[inspect.Parameter]:
+    return [each for each in signature.parameters.values() if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
 
 
 def relative_rates(optimizer: torch.optim.Optimizer) -> list[float]:
@@ -124,7 +132,9 @@ def check_parts(recipe: Recipe, model: nn.Module, data: ImageData) -> None:
     weights, classes = recipe.class_weights, len(data.classes)
     if weights is not None and weights != "balanced" and len(weights) != classes:
         raise SettingError(f"{len(weights)} class weights for {classes} classes: expected one for each class")
-    optimizer_of(recipe, model, torch.device("cpu"))
+    optimizer = optimizer_of(recipe, model, torch.device("cpu"))
+    if not isinstance(recipe.optimizer, str):
+        _check_state(recipe, model, optimizer)
     if recipe.transform is not None:
         try:
             transformed(recipe, to_float(data.train.images[:2]))
@@ -149,7 +159,12 @@ def state_of(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, Te
     """Return what an optimizer remembers from step to step, by name.
 
     These are the tensors and numbers that it keeps for each weight, and the numbers of each of its groups.
+
+    Raises:
+        RunError: it remembers something else, without which a resumed training would differ.
     """
+    if lost := _lost(optimizer, set(model.parameters())):
+        raise RunError(f"the optimizer keeps {lost}: no checkpoint can hold that; choose another optimizer")
     state = {}
     for name, parameter in model.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
@@ -163,6 +178,39 @@ def state_of(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, Te
                 if isinstance(value, int | float):
                     state[f"{_GROUP}.{place}.{key}"] = _as_tensor(value)
     return state
+
+
+def _check_state(recipe: Recipe, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Try a step of an optimizer of the user's own on copies of the weights, and look at what it remembers then."""
+    name = f"optimizer {recipe.recipe()['optimizer']!r}"
+    weights = set(model.parameters())
+    if any(each not in weights for group in optimizer.param_groups for each in group["params"]):
+        raise SettingError(f"{name} changes tensors that are not weights of the model: expected those that it is given")
+    copies = nn.ParameterList(nn.Parameter(each.detach().clone(), each.requires_grad) for each in model.parameters())
+    for each in copies:
+        each.grad = torch.zeros_like(each) if each.requires_grad else None
+    trial = optimizer_of(recipe, copies, torch.device("cpu"))
+    try:
+        trial.step()
+    except Exception as error:
+        raise SettingError(f"{name} fails in its first step: {describe(error)}") from error
+    if lost := _lost(trial, set(copies)):
+        raise SettingError(
+            f"{name} keeps {lost}: expected tensors and numbers for each weight, as a checkpoint can hold nothing else"
+        )
+
+
+def _lost(optimizer: torch.optim.Optimizer, weights: set[nn.Parameter]) -> str | None:
+    """Return what an optimizer remembers that no checkpoint holds, in words; None if nothing."""
+    for weight, kept in optimizer.state.items():
+        if weight not in weights:
+            if isinstance(kept, Mapping) and not kept:  # only looked up
+                continue
+            return f"state of {weight!r}"[:60] if isinstance(weight, str) else "state of what is no weight of the model"
+        for key, value in kept.items():
+            if value is not None and not isinstance(value, Tensor | int | float):
+                return f"{key!r}, a {type(value).__name__}, for a weight"
+    return None
 
 
 def put_back_state(state: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
