@@ -61,9 +61,9 @@ def flat(*layers):
     return nn.Sequential(nn.Flatten(), *layers)
 
 
-def message_of(make):
+def message_of(make, **settings):
     with pytest.raises(ModelError) as caught:
-        build(make, SHAPE, 10)
+        build(make, SHAPE, 10, **settings)
     return str(caught.value)
 
 
@@ -223,16 +223,20 @@ class FunctionalSoftmax(Linear):
 )
 def test_model_that_returns_probabilities(make, what):
     """The error names the last step and says how to mend it."""
-    assert message_of(make) == (
+    assert message_of(make, needs_logits="the loss applies a softmax itself") == (
         f"the model ends in a {what}, so it returns probabilities: expected logits, as the loss applies a softmax "
         "itself; leave out the last layer"
     )
 
 
+def test_what_was_trained_with_probabilities_can_be_built_again():
+    build(FunctionalSoftmax, SHAPE, 10)
+
+
 @pytest.mark.parametrize("last", [nn.LogSoftmax(1), nn.Identity(), nn.ReLU(), nn.Flatten()])
 def test_model_that_returns_logits(last):
     """A log softmax is unchanged by another one."""
-    build(lambda: flat(nn.Linear(64, 10), last), SHAPE, 10)
+    build(lambda: flat(nn.Linear(64, 10), last), SHAPE, 10, needs_logits="it is to be trained")
 
 
 class Auxiliary(Linear):

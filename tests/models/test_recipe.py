@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR
 
+import modelzero as mz
 from modelzero.errors import SettingError
 from modelzero.models.recipe import Recipe, missing_code, settings_of
 
@@ -30,7 +31,7 @@ def test_counts_are_whole_numbers_of_at_least_one(name, value):
         Recipe(**{name: value})
 
 
-@pytest.mark.parametrize("rate", [0, 0.0, -0.1, math.nan, math.inf, -math.inf, "x", None, True, [0.1]])
+@pytest.mark.parametrize("rate", [0, 0.0, -0.1, math.nan, math.inf, -math.inf, "x", True, [0.1]])
 def test_learning_rate_is_finite_and_positive(rate):
     """The error names the value, what is expected and an example."""
     with pytest.raises(SettingError) as caught:
@@ -126,6 +127,17 @@ def test_class_weights_are_stored_as_numbers(weights):
     assert Recipe(class_weights=weights).recipe()["class_weights"] == [1.0, 2.0]
 
 
+def test_rate_follows_from_the_optimizer_unless_given():
+    """A number at once, except with an optimizer of one's own, which has its own rate."""
+    assert [Recipe(optimizer=each).learning_rate for each in ("sgd", "adamw")] == [0.1, 0.001]
+    assert mz.Rung("mine", "mlp", optimizer="adamw").recipe()["learning_rate"] == 0.001
+    assert Recipe(optimizer="adamw", learning_rate=0.1).learning_rate == 0.1
+    assert [Recipe(optimizer=torch.optim.Adam, **rate).learning_rate for rate in ({}, {"learning_rate": 1})] == [
+        None,
+        1,
+    ]
+
+
 def test_code_is_recorded_by_its_name():
     """Of a partial function that of the function, of an object that of its class."""
     recipe = Recipe(optimizer=partial(torch.optim.Adam, lr=1), loss=nn.CrossEntropyLoss(), transform=lambda x: x)
@@ -140,7 +152,7 @@ def test_stored_recipe_comes_back_with_the_code_of_another():
     given = Recipe(epochs=9, loss=math.dist, transform=math.hypot)
     assert missing_code(before.recipe(), given) is None
     assert Recipe(**settings_of(before.recipe(), given)) == before
-    assert missing_code(before.recipe(), Recipe(loss=math.dist)) == "transform 'math:hypot', not None"
+    assert missing_code(before.recipe(), Recipe(loss=math.dist)) == ("transform", "math:hypot", None)
     assert Recipe(**settings_of(Recipe(class_weights=[1, 2]).recipe(), given)) == Recipe(class_weights=[1, 2])
     assert Recipe(**settings_of({"epochs": 4}, Recipe(loss=math.dist))) == Recipe(epochs=4)
 
@@ -149,8 +161,8 @@ def test_code_of_a_script_may_have_moved_to_a_module():
     """What was defined in `__main__` is found under its name in a module; another name is another function."""
     stored = {"loss": "__main__:dist"}
     assert missing_code(stored, Recipe(loss=math.dist)) is None
-    assert missing_code(stored, Recipe(loss=math.hypot)) == "loss '__main__:dist', not 'math:hypot'"
-    assert missing_code({"loss": "other:dist"}, Recipe(loss=math.dist)) == "loss 'other:dist', not 'math:dist'"
+    assert missing_code(stored, Recipe(loss=math.hypot)) == ("loss", "__main__:dist", "math:hypot")
+    assert missing_code({"loss": "other:dist"}, Recipe(loss=math.dist)) == ("loss", "other:dist", "math:dist")
 
 
 def test_cosine_falls_as_torchs():

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, TensorDataset
 
 import modelzero as mz
-from modelzero.errors import SettingError
+from modelzero.errors import RunError, SettingError
 from modelzero.models.recipe import Recipe
 from modelzero.models.rungs import rung_named
 from modelzero.training.learned import Steps, not_learned
@@ -171,6 +171,53 @@ def test_learning_rates_come_with_the_optimizer(digits):
     assert (run.record.learning_rate, run.record.derived.get("learning_rate")) == (0.02, None)
 
 
+def test_rate_of_a_rung_counts(digits):
+    """Beside an optimizer of one's own too, as if given to `train`: all of its groups are scaled."""
+    rung = mz.Rung("mine", make, epochs=1, optimizer=two_groups, learning_rate=0.02)
+    run, same = mz.train(digits, rung), mz.train(digits, make, epochs=1, optimizer=two_groups, learning_rate=0.02)
+    assert (run.record.learning_rate, run.record.derived.get("learning_rate")) == (0.02, None)
+    assert torch.equal(run.test_logits, same.test_logits)
+    own = mz.train(digits, mz.Rung("mine", make, epochs=1, optimizer=two_groups))
+    assert (own.record.learning_rate, own.record.recipe["learning_rate"]) == (0.002, 0.002)
+    assert not torch.equal(own.test_logits, run.test_logits)
+
+
+def without_rate(parameters):
+    """As of an optimizer that finds its own steps."""
+    optimizer = torch.optim.SGD(parameters, lr=0.1)
+    optimizer.param_groups[0]["lr"] = None
+    return optimizer
+
+
+class Lists(torch.optim.SGD):
+    """Keeps a list for each weight, as no checkpoint can."""
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for weight in group["params"]:
+                self.state[weight].setdefault("past", []).append(weight.clone())
+        return super().step(closure)
+
+
+class Counts(torch.optim.SGD):
+    """Keeps a number that belongs to no weight."""
+
+    def step(self, closure=None):
+        self.state["all"]["steps"] = 1
+        return super().step(closure)
+
+
+@pytest.mark.parametrize(("kind", "words"), [(Lists, ["'past', a list"]), (Counts, ["state of 'all'"])])
+def test_no_checkpoint_loses_state(kind, words, refuses):
+    model = nn.Linear(2, 2)
+    optimizer = kind(model.parameters(), lr=0.1)
+    model(torch.rand(1, 2)).sum().backward()
+    optimizer.step()
+    with refuses(RunError, "the optimizer keeps", *words):
+        state_of(optimizer, model)
+
+
 def test_transform_is_for_training_only_and_comes_after_mirroring(digits):
     """It sees each training image once in an epoch, and no other."""
     seen = []
@@ -204,6 +251,14 @@ def test_transform_is_for_training_only_and_comes_after_mirroring(digits):
         ({"optimizer": lambda _: None}, ["returned a NoneType", "torch.optim.Optimizer"]),
         ({"optimizer": lambda _: 1 / 0}, ["cannot be created", "ZeroDivisionError"]),
         ({"optimizer": partial(torch.optim.SGD, lr=0.0)}, ["no learning rate"]),
+        ({"optimizer": without_rate}, ["no learning rate", "above 0"]),
+        ({"optimizer": torch.optim.LBFGS}, ["needs a closure"]),
+        (
+            {"optimizer": lambda _: torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)},
+            ["not weights of the model"],
+        ),
+        ({"optimizer": partial(Lists, lr=0.1)}, ["keeps 'past', a list", "checkpoint"]),
+        ({"optimizer": partial(Counts, lr=0.1)}, ["keeps state of 'all'"]),
     ],
 )
 def test_what_does_not_fit_is_refused_before_training(digits, tmp_path, settings, words, refuses):

@@ -95,6 +95,10 @@ def noisy(images):
     return images + 0.1 * torch.randn_like(images)
 
 
+def first_layer(parameters):
+    return torch.optim.SGD(parameters[:2], lr=0.1)
+
+
 def in_two_groups(parameters):
     """NAdam keeps a product in a tensor, ASGD would keep numbers; the groups have different rates."""
     return torch.optim.NAdam([{"params": parameters[:2]}, {"params": parameters[2:], "lr": 0.004}], lr=0.002)
@@ -103,6 +107,7 @@ def in_two_groups(parameters):
 OWN = {
     "adamw": {"optimizer": "adamw", "learning_rate": 0.002, "weight_decay": 0.01},
     "own optimizer": {"optimizer": in_two_groups, "schedule": "triangle"},
+    "optimizer of some weights": {"optimizer": first_layer, "clip_norm": 0.5},
     "cosine": {"schedule": "cosine", "momentum": 0.9},
     "class weights": {"class_weights": "balanced"},
     "own loss": {"loss": focal},
@@ -134,9 +139,9 @@ def test_a_recipe_of_ones_own_goes_on_too(digits, case):
 def test_code_of_ones_own_has_to_be_given_again(digits, refuses):
     """For a built-in model too; by its name, and only to train: the finished model needs none of it."""
     path = cut_off(digits, "mlp", 500, loss=focal, epochs=2)
-    with refuses(mz.ModelError, "loss 'tests.training.test_resume:focal', not 'cross-entropy'", "mz.Rung("):
+    with refuses(mz.ModelError, "your own loss 'tests.training.test_resume:focal', but no rung was given", "mz.Rung("):
         mz.resume(path)
-    with refuses(mz.ModelError, "loss", "noisy"):
+    with refuses(mz.ModelError, "but the rung given has 'tests.training.test_resume:noisy'", "with that loss"):
         mz.resume(path, model=mz.Rung("mlp", "mlp", loss=noisy))
     run = mz.resume(path, model=mz.Rung("mlp", "mlp", loss=focal), progress=False)
     assert run.status == "finished"

@@ -331,7 +331,10 @@ def _chosen_again(record: LadderRecord, given: dict[str, Rung]) -> list[Rung]:
             raise ModelError(f"{described.name!r} in rungs has another model: expected {described.model!r}")
         missing = missing_code(described.recipe or {}, rung)
         if missing is not None:
-            raise ModelError(f"{described.name!r} was trained with {missing}: pass the rung that has it in rungs")
+            raise ModelError(
+                f"{described.name!r} was trained with your own {missing.setting} {missing.name!r}, but the rung given "
+                f"has {missing.instead!r}: pass a rung with that {missing.setting} in rungs"
+            )
         recipe = settings_of(described.recipe, rung) if described.recipe else {}
         if described.randomness is not None:  # what was declared at the beginning counts
             recipe["random"] = described.random if described.randomness == DECLARED else None

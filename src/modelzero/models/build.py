@@ -35,6 +35,7 @@ def build(
     *,
     hidden_units: int = HIDDEN_UNITS,
     seed: int = 42,
+    needs_logits: str | None = None,
 ) -> nn.Module | Classifier:
     """Build the model, with the weights that it gets after `torch.manual_seed(seed)`.
 
@@ -51,6 +52,8 @@ def build(
         classes: the expected number of logits.
         hidden_units: width, for factories with this parameter.
         seed: of the generators.
+        needs_logits: why a network that ends in a softmax or sigmoid is refused, as a clause. None allows it: what was
+            trained once can always be built again.
 
     Raises:
         ModelError: the factory cannot be called or returns no model that can be trained here, or the module fails on
@@ -78,7 +81,7 @@ def build(
                 f"the factory returned {type(model).__name__}: expected a torch.nn.Module or a scikit-learn classifier"
             )
         elif not isinstance(model, Fitted):  # which runs only after fitting
-            _check_fits(model, image_shape, classes)
+            _check_fits(model, image_shape, classes, needs_logits)
     made: nn.Module | Classifier = model
     return made
 
@@ -124,7 +127,7 @@ def _arguments(make: Callable[..., Any], known: dict[str, Any]) -> dict[str, Any
     return {name: value for name, value in known.items() if name in by_name}
 
 
-def _check_fits(model: nn.Module, image_shape: tuple[int, int, int], classes: int) -> None:
+def _check_fits(model: nn.Module, image_shape: tuple[int, int, int], classes: int, needs_logits: str | None) -> None:
     """Run two black images through the model, in evaluation mode so that nothing in it changes."""
     try:
         with torch.enable_grad(), evaluating(model):
@@ -132,11 +135,11 @@ def _check_fits(model: nn.Module, image_shape: tuple[int, int, int], classes: in
     except Exception as error:
         raise ModelError(f"the model fails on images of shape [2, {_shape(image_shape)}]: {describe(error)}") from error
     _check_logits(logits, classes, "")
-    last = _last_operation(logits)
+    last = None if needs_logits is None else _last_operation(logits)
     if last is not None:
         raise ModelError(
-            f"the model ends in a {last}, so it returns probabilities: expected logits, as the loss applies a softmax "
-            "itself; leave out the last layer"
+            f"the model ends in a {last}, so it returns probabilities: expected logits, as {needs_logits}; leave out "
+            "the last layer"
         )
     odd = [name for name, value in model.state_dict().items() if not isinstance(value, Tensor)]
     if odd:

@@ -241,19 +241,43 @@ def learner_from(content: bytes, classes: int, seed: int, trusted: Sequence[str]
     """
     model = skops_file.from_file(content, trusted)
     if not is_classifier(model):
-        raise ValueError(f"it holds a {type(model).__name__}, no classifier")
+        raise ValueError(f"it holds a {type(model).__name__}, not a classifier")
     return _Estimator(model, classes, seed)
 
 
 def learner_of(
-    rung: Rung, image_shape: tuple[int, int, int], classes: int, *, hidden_units: int = HIDDEN_UNITS, seed: int = 42
+    rung: Rung,
+    image_shape: tuple[int, int, int],
+    classes: int,
+    *,
+    hidden_units: int = HIDDEN_UNITS,
+    seed: int = 42,
+    is_new: bool = True,
 ) -> Learner:
     """Build a rung's model, with the weights that follow from the seed.
+
+    Args:
+        rung: the rung.
+        image_shape: channels, height and width of the images.
+        classes: number of classes.
+        hidden_units: width of the chapter's models.
+        seed: of the weights.
+        is_new: whether a training of it may be begun, so that a network that returns probabilities is refused.
 
     Raises:
         ModelError: see `build`.
     """
-    model = build(rung.make, image_shape, classes, hidden_units=hidden_units, seed=seed)
+    why = "the loss applies a softmax itself"
+    if rung.loss is not None:
+        why = "modelzero's test loss and probabilities need them, whatever your loss does"
+    model = build(
+        rung.make,
+        image_shape,
+        classes,
+        hidden_units=hidden_units,
+        seed=seed,
+        needs_logits=why if is_new else None,
+    )
     if rung.standardise and isinstance(model, nn.Module) and not isinstance(model, Fitted):
         model = standardised(model, image_shape[0])
     if isinstance(model, Fitted):

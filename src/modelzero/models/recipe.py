@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from modelzero.errors import SettingError, as_number, check_count, nearest
 
 SCHEDULES = ("constant", "triangle", "cosine")
-OPTIMIZERS = ("sgd", "adamw")
+# The learning rate of each optimizer if none is given; of AdamW it is torch's.
+RATES = {"sgd": 0.1, "adamw": 0.001}
+OPTIMIZERS = tuple(RATES)
 AUTO = "auto"
 PRECISIONS = (AUTO, "fp32", "bf16")
 CROSS_ENTROPY = "cross-entropy"  # what records call the loss of None
@@ -33,7 +35,8 @@ class Recipe:
     Args:
         epochs: passes over the training split.
         batch_size: images in one step.
-        learning_rate: step size; the highest one if the schedule changes it.
+        learning_rate: step size; the highest one if the schedule changes it. By default 0.1 with `sgd`, 0.001 with
+            `adamw`, and with an optimizer of your own the one that it has.
         optimizer: `sgd`, stochastic gradient descent; `adamw`, as `torch.optim.AdamW` with its own default betas; or a
             function that takes the list of parameters and returns a `torch.optim.Optimizer`. Its learning rate is then
             that of its first group, and other groups keep their proportion to it.
@@ -78,7 +81,8 @@ class Recipe:
 
     epochs: int = 3
     batch_size: int = 32
-    learning_rate: float = 0.1
+    # None is replaced: by a number of `RATES` at once, or by the rate of the user's optimizer when that is created.
+    learning_rate: float = None  # type: ignore[assignment]
     optimizer: str | Callable[[list[Any]], Any] = "sgd"
     momentum: float = 0.0
     nesterov: bool = False
@@ -102,7 +106,6 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "least_steps", "patience"):
             object.__setattr__(self, name, check_count(name, getattr(self, name)))
-        object.__setattr__(self, "learning_rate", _learning_rate(self.learning_rate))
         for name, limit in (("momentum", 1), ("label_smoothing", 1), ("shift", 0.5), ("weight_decay", math.inf)):
             object.__setattr__(self, name, _share(name, getattr(self, name), limit))
         power = self.full_rate_power
@@ -120,6 +123,10 @@ class Recipe:
         if self.precision not in PRECISIONS:
             raise SettingError(f"precision {repr(self.precision)[:40]}: expected one of {', '.join(PRECISIONS)}")
         self._check_optimizer()
+        rate = self.learning_rate
+        if rate is None and isinstance(self.optimizer, str):
+            rate = RATES[self.optimizer]
+        object.__setattr__(self, "learning_rate", None if rate is None else _learning_rate(rate))
         self._check_loss()
         if self.transform is not None and not callable(self.transform):
             raise SettingError(f"transform {repr(self.transform)[:40]}: expected a function of a batch, or None")
@@ -282,19 +289,34 @@ def settings_of(stored: Mapping[str, Any], own: Recipe) -> dict[str, Any]:
     return settings
 
 
-def missing_code(stored: Mapping[str, Any], own: Recipe) -> str | None:
-    """Return which of the user's own code a stored recipe used that a given recipe lacks, in words; None if none.
+class MissingCode(NamedTuple):
+    """Code of the user's own that a stored recipe used and a given recipe lacks.
 
-    Code is recognised by its name. What was defined in a script may have been moved to a module.
+    Args:
+        setting: the setting that it is, such as `loss`.
+        name: its name in the record.
+        instead: what the given recipe has as this setting, as a record would have it.
+    """
+
+    setting: str
+    name: str
+    instead: str | None
+
+
+def missing_code(stored: Mapping[str, Any], own: Recipe) -> MissingCode | None:
+    """Return the first of the user's own code that a stored recipe used and a given recipe lacks; None if none.
+
+    Code is recognised by its name alone; arguments are not compared. What was defined in a script may have been moved
+    to a module.
 
     >>> missing_code(Recipe(loss=math.dist).recipe(), Recipe(loss=math.hypot))
-    "loss 'math:dist', not 'math:hypot'"
+    MissingCode(setting='loss', name='math:dist', instead='math:hypot')
     >>> missing_code(Recipe(loss=math.dist).recipe(), Recipe(loss=math.dist))
     """
     before, given = Recipe.recorded(stored), own.recipe()
     for name in _CODE:
         if _is_code(before[name]) and not _are_same(before[name], str(given[name])):
-            return f"{name} {before[name]!r}, not {given[name]!r}"
+            return MissingCode(name, before[name], given[name])
     return None
 
 

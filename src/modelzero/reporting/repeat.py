@@ -87,7 +87,7 @@ def _train(run: Run) -> list[dict[str, str]]:
     if recipe["model"] != record.model or _is_altered(recipe, given):
         words.append({"words": f"{record.model} needs your code."})
     options = ["--model", record.model, "--seed", str(run.seed)]
-    if "optimizer" in recipe:
+    if record.engine:
         if recipe.get("hidden_units", HIDDEN_UNITS) != HIDDEN_UNITS:
             options += ["--hidden-units", str(recipe["hidden_units"])]
         for name in ("epochs", "batch_size", "learning_rate"):
@@ -95,8 +95,7 @@ def _train(run: Run) -> list[dict[str, str]]:
         for name, value in given.items():
             options += [f"--{name.replace('_', '-')}", str(value)]
         options += ["--threads", str(record.environment.threads), "--device", record.environment.device]
-        if record.engine:
-            options += ["--engine", record.engine]
+        options += ["--engine", record.engine]
     return [{"command": shlex.join(["modelzero", "train", *data, *options])}, *words]
 
 

@@ -82,8 +82,9 @@ class Spec:
         missing = missing_code(recipe, rung) if record.engine and to_train else None
         if missing is not None:
             raise ModelError(
-                f"run {record.id} was trained with code of your own, {missing}: pass a rung that has it with --model, "
-                f"or as {by}(..., model=mz.Rung(...))"
+                f"run {record.id} was trained with your own {missing.setting} {missing.name!r}, but "
+                f"{'no rung was given' if model is None else f'the rung given has {missing.instead!r}'}: pass a rung "
+                f"with that {missing.setting}, as --model module:rung or {by}(..., model=mz.Rung(...))"
             )
         settled = settings_of(recipe, rung) if record.engine else {}
         return cls(
@@ -94,7 +95,7 @@ class Spec:
             threads=record.environment.threads,
             device=record.environment.device,
             engine=record.engine,
-            hidden_units=recipe.get("hidden_units", HIDDEN_UNITS),
+            hidden_units=recipe.get("hidden_units", HIDDEN_UNITS) if record.engine else HIDDEN_UNITS,
             derived=record.derived,
             ladder=record.ladder,
             mirror_trial=record.mirror_trial,
@@ -124,7 +125,7 @@ class Spec:
         Raises:
             ModelError: see `modelzero.models.build.build`.
         """
-        return learner_of(self.rung, image_shape, classes, hidden_units=self.hidden_units, seed=self.seed)
+        return learner_of(self.rung, image_shape, classes, hidden_units=self.hidden_units, seed=self.seed, is_new=False)
 
     def record(self, data: ImageData, learner: Learner) -> RunRecord:
         """Return the record of a run that is about to begin; creating its folder sets the id."""
@@ -132,7 +133,10 @@ class Spec:
         if learner.by_steps:
             recipe |= {"hidden_units": self.hidden_units, **self.rung.recipe()}
         else:
-            recipe |= {"kind": learner.kind, **learner.settings()}
+            recipe["kind"] = learner.kind
+            # A classifier may have parameters of these names.
+            own = {"model", "kind", "hidden_units"}
+            recipe |= {f"its {name}" if name in own else name: value for name, value in learner.settings().items()}
         return RunRecord(
             id="",
             status="running",

@@ -14,8 +14,6 @@ from modelzero.models.recipe import PRECISIONS
 DEVICES = ("auto", "cpu", "cuda", "mps")
 ENGINES = ("auto", "torch", "fused")
 _MOST_THREADS = 1024
-# The learning rate of `adamw` if it is given without one.
-ADAMW_RATE = 0.001
 # The settings that replace those of the rung's recipe.
 _OF_THE_RECIPE = (
     "epochs", "batch_size", "learning_rate", "optimizer", "schedule", "loss", "class_weights", "transform", "clip_norm",

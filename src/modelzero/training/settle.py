@@ -12,6 +12,7 @@ from modelzero.data.dataset import ImageData
 from modelzero.errors import SettingError
 from modelzero.models.learner import Learner
 from modelzero.models.randomness import randomness_of
+from modelzero.models.recipe import RATES
 from modelzero.models.rungs import Rung
 from modelzero.models.standardise import input_power
 from modelzero.runs.spec import Spec
@@ -27,7 +28,7 @@ from modelzero.training.early import hold_out
 from modelzero.training.fused.stack import choose_engine
 from modelzero.training.mirror import may_mirror, mirror_trial
 from modelzero.training.objective import check_parts, class_weights, optimizer_of
-from modelzero.training.options import ADAMW_RATE, TrainOptions
+from modelzero.training.options import TrainOptions
 
 
 def settle(rung: Rung, learner: Learner, data: ImageData, options: TrainOptions, *, ladder: str | None = None) -> Spec:
@@ -85,10 +86,12 @@ def settle(rung: Rung, learner: Learner, data: ImageData, options: TrainOptions,
 def _rate_of_optimizer(rung: Rung, before: Rung, learner: Learner) -> tuple[float, str] | None:
     """Return the learning rate that comes with an optimizer, and why; None if the recipe has it."""
     if not isinstance(rung.optimizer, str):
+        if rung.optimizer is before.optimizer and before.learning_rate is not None:
+            return None
         made = optimizer_of(rung, learner.model, torch.device("cpu"))
         return float(made.param_groups[0]["lr"]), f"{made.param_groups[0]['lr']:g}: that of your optimizer"
     if rung.optimizer == "adamw" != before.optimizer:
-        return ADAMW_RATE, f"{ADAMW_RATE:g}: torch's default for AdamW, as none was given"
+        return RATES["adamw"], f"{RATES['adamw']:g}: torch's default for AdamW, as none was given"
     return None
 
 
@@ -96,7 +99,7 @@ def _settled_by_steps(spec: Spec, learner: Learner, data: ImageData, options: Tr
     """Choose epochs, engine, threads and device."""
     rung, module, derived, whole = spec.rung, learner.model, dict(spec.derived), data.train
     if rung.early_stopping is not None:
-        derived["early_stopping"] = f"{rung.early_stopping:g} of the training split held out, by the seed"
+        derived["early_stopping"] = f"{rung.early_stopping:g} of the training split held out, drawn with the seed"
         data, _ = hold_out(data, rung.early_stopping, spec.seed)
     if rung.class_weights == "balanced":
         weights = class_weights(rung, data.train.labels.numpy(), len(data.classes)) or [1.0]

@@ -124,7 +124,11 @@ def train(
         data = data() if callable(data) else load(data, data_dir=data_dir)
     rung = inputs_settled(rung, data.train)
     learner = learner_of(
-        rung, data.image_shape, len(data.classes), hidden_units=options.hidden_units, seed=options.seed
+        replace(rung, **options.recipe()),
+        data.image_shape,
+        len(data.classes),
+        hidden_units=options.hidden_units,
+        seed=options.seed,
     )
     spec = settle(rung, learner, data, options, ladder=ladder)
     return carry_out(spec, data, learner, runs_dir, checkpoint_every=checkpoint_every, progress=progress)
