@@ -68,6 +68,17 @@ def test_too_few_images_or_groups(digits, tmp_path, refuses):
     assert not (tmp_path / "runs").exists()
 
 
+def test_every_class_is_left_to_train_on(digits, tmp_path, refuses):
+    """A class whose images are all in one group may be drawn as a whole: refused before training."""
+    images, labels = digits.train.images, digits.train.labels
+    groups = (torch.arange(len(labels)) >= 300).long()
+    kept = (labels != 3) | (groups == 0)
+    alone = replace(digits, train=mz.Split(images[kept], labels[kept], groups=groups[kept]))
+    with refuses(SettingError, "early stopping 0.2", "of class '3'", "held out"):
+        mz.train(alone, make, early_stopping=0.2)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_training_ends_when_nothing_is_gained(run):
     """After two epochs in a row without a lower loss, and not before."""
     found = losses(run)
@@ -106,8 +117,8 @@ def test_record_says_what_happened(few, run):
     assert (record.held_out, record.epochs) == (52, 40)
     assert record.test_reads == len(record.history) + 1
     assert record.derived["early_stopping"] == (
-        f"weights of epoch {run.kept.epoch}, with the lowest loss on 52 of 200 training images held out; ended after "
-        f"epoch {len(run.history)} of 40, 2 without a lower one"
+        f"weights of epoch {run.kept.epoch}, with the lowest loss on the 52 of 200 training images that were held out; "
+        f"stopped after epoch {len(run.history)} of 40, because 2 epochs brought no lower loss"
     )
     run.check()
     assert mz.replay(run.path, few, rung()).identical
@@ -138,6 +149,8 @@ def test_options_of_the_command():
     assert [recipe[name] for name in names] == ["adamw", "cosine", "balanced", 1.0, 0.1, 0.001]
     shown = CliRunner().invoke(app, shlex.split(f"train digits --model softmax {words}")).output
     assert "held-out loss" in shown
-    assert "of 1,437 training images held out" in " ".join(shown.split())
+    assert " ".join(shown.split()).count("of 1,437 training images that were held out") == 1
+    (line,) = (each for each in shown.splitlines() if each.startswith("early stopping"))
+    assert line.startswith("early stopping  weights of epoch")
     wrong = CliRunner().invoke(app, shlex.split("train digits --early-stopping 0.9"))
     assert (wrong.exit_code, "early stopping 0.9" in wrong.output) == (2, True)

@@ -84,9 +84,9 @@ def _show(run: Run, json: bool) -> None:
     record, data = run.record, run.record.data
     out.print(f"{plain(record.model, None)} on {plain(data.name)} ({plain(data.source, None)}), seed {run.seed}")
     for note in notes_of(data):
-        out.print(f"note          {plain(note, SENTENCE_LETTERS)}")
+        out.print(f"{'note':15} {plain(note, SENTENCE_LETTERS)}")
     for name, why in record.derived.items():
-        out.print(f"{name.replace('_', ' '):13} {plain(why, SENTENCE_LETTERS)}")
+        out.print(f"{name.replace('_', ' '):15} {plain(why, SENTENCE_LETTERS)}")
     out.print()
     table = Table(box=None, pad_edge=False)
     held_out = record.held_out is not None
@@ -104,8 +104,6 @@ def _show(run: Run, json: bool) -> None:
             f"{epoch.test_seconds:.2f}",
         )
     out.print(table)
-    if held_out:
-        out.print(f"early stopping: {record.derived['early_stopping']}")
     right, n = (run.kept or run.history[-1]).test_correct, data.test_images
     found = account(record.model, "", [run])
     out.print(

@@ -57,7 +57,7 @@ class Run:
         path: its folder.
         record: the content of its `run.json`.
         trained: the model, if it is in memory; otherwise it is rebuilt from the stored weights.
-        logits: logits of the test images after the last epoch, if they are in memory.
+        logits: logits of the test images with the weights that are kept, if they are in memory.
         rung: the model, if it is the user's own and known in this session; a record does not contain it.
         trusted: names of the types of the user's own in a stored scikit-learn classifier that may be imported.
         fit_again: fits a classifier that is not stored again, in the session that trained it.
@@ -115,7 +115,7 @@ class Run:
 
         Raises:
             ModelError: `model` cannot be imported.
-            SettingError: `trusted` is no list of names.
+            SettingError: `trusted` is not a list of names.
         """
         if isinstance(trusted, str) or not all(isinstance(name, str) for name in trusted):
             raise SettingError(f"trusted {trusted!r}: expected a list of names of types, such as ['mine.Blur']")
@@ -157,7 +157,7 @@ class Run:
 
     @property
     def train_seconds(self) -> float:
-        """Time of the training steps of all epochs, without evaluation."""
+        """Time of the training steps of all epochs and of looks at held-out images, without the test."""
         return self.record.train_seconds
 
     @property
@@ -245,7 +245,7 @@ class Run:
 
     @cached_property
     def test_logits(self) -> Tensor:
-        """The logits of the test images after the last epoch, float32 [N, classes]."""
+        """The logits of the test images with the weights that are kept, float32 [N, classes]."""
         return self.tensors(PREDICTIONS)["logits"] if self.logits is None else self.logits
 
     @cached_property

@@ -37,7 +37,7 @@ def hold_out(data: ImageData, share: float, seed: int) -> tuple[ImageData, Split
         seed: determines the draw.
 
     Raises:
-        SettingError: there are too few images or groups to hold out any.
+        SettingError: there are too few images or groups to hold out any, or no image of a class would be left.
     """
     labels, groups = data.train.labels.numpy(), data.train.groups
     if groups is None:
@@ -49,6 +49,12 @@ def hold_out(data: ImageData, share: float, seed: int) -> tuple[ImageData, Split
         raise SettingError(
             f"early stopping {share:g}: {len(data.train):,} training images are too few, or in too few groups, to hold "
             "some out and train on at least two classes; leave it out"
+        )
+    gone = sorted(set(labels.tolist()) - set(labels[~chosen].tolist()))
+    if gone:
+        raise SettingError(
+            f"early stopping {share:g}: all training images of class {data.classes[gone[0]]!r} would be held out: "
+            "expected some of each class to train on; choose another share or seed, or leave it out"
         )
     return replace(data, train=_part(data.train, ~held)), _part(data.train, held)
 
@@ -104,14 +110,15 @@ def described(history: Sequence[Epoch], epochs: int, patience: int, held_out: in
     >>> losses = [0.5, 0.4, 0.6, 0.7]
     >>> history = [Epoch(n, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, loss) for n, loss in enumerate(losses, 1)]
     >>> described(history, epochs=9, patience=2, held_out=144, images=1437)
-    'weights of epoch 2, with the lowest loss on 144 of 1,437 training images held out; ended after epoch 4 of 9, 2 ...'
+    'weights of epoch 2, with the lowest loss on the 144 of 1,437 training images that were held out; stopped after ...'
     """
     kept = kept_of(history)
     assert kept is not None
     end = f"all {epochs} epochs were trained"
     if len(history) < epochs:
-        end = f"ended after epoch {len(history)} of {epochs}, {patience} without a lower one"
+        waited = "1 epoch" if patience == 1 else f"{patience} epochs"
+        end = f"stopped after epoch {len(history)} of {epochs}, because {waited} brought no lower loss"
     return (
-        f"weights of epoch {kept.epoch}, with the lowest loss on {held_out:,} of {images:,} training images held out; "
-        f"{end}"
+        f"weights of epoch {kept.epoch}, with the lowest loss on the {held_out:,} of {images:,} training images that "
+        f"were held out; {end}"
     )
