@@ -183,7 +183,7 @@ def test_code_of_a_recipe_has_to_be_given_again(digits, refuses):
     path = cut_off(digits, ["majority", mine], count=2, seeds=2)
     with refuses(mz.ModelError, "'mine' is trained with code of your own", "rungs"):
         resume_climb(path)
-    with refuses(mz.ModelError, "'mine' was trained with loss", "doubled", "'cross-entropy'"):
+    with refuses(mz.ModelError, "'mine' was trained with your own loss", "doubled", "'cross-entropy'"):
         resume_climb(path, rungs=[mz.Rung("mine", "softmax")])
     with refuses(mz.ModelError, "'mine'", "expected 'softmax'"):
         resume_climb(path, rungs=[mz.Rung("mine", "mlp", loss=doubled)])
