@@ -87,7 +87,7 @@ def seconds(value: float) -> str:
 def about(value: float) -> str:
     """Show a predicted time with one or two digits.
 
-    >>> about(4.2), about(75), about(750), about(9000)
+    >>> about(4.2), about(75), about(770), about(9000)
     ('4 s', '75 s', '13 min', '2.5 h')
     """
     if value < 100:

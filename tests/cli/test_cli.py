@@ -17,6 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from modelzero.cli import app
+from modelzero.cli.app import load_and_look
 from modelzero.results.ladder import Ladder
 from modelzero.runs.folder import write_record
 from modelzero.runs.record import LADDER_RECORD
@@ -291,3 +292,21 @@ def test_reproduce_is_exit_code_1_when_a_figure_differs(monkeypatch):
     shown = json.loads(answer.stdout)
     assert [figure["name"] for figure in shown["figures"] if not figure["matches"]] == ["model0, epoch 3: test_acc"]
     assert shown["matching"] == len(shown["figures"]) - 1
+
+
+@pytest.mark.parametrize(
+    ("others", "is_watched", "is_said"),
+    [(1.4, True, True), (0.3, True, False), (None, True, False), (1.4, False, False)],
+)
+def test_a_busy_machine_is_said_to_who_watches(monkeypatch, capsys, others, is_watched, is_said):
+    """In one line, after the data are loaded and before anything is trained."""
+
+    class Use:
+        def by_others(self):
+            return others
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_watched)
+    assert load_and_look(lambda: "data", Use()) == "data"
+    said = capsys.readouterr().err
+    assert ("other programs use about 1.4 of" in said) is is_said
+    assert said.count("\n") == is_said

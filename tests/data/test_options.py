@@ -42,7 +42,7 @@ def test_the_function_has_their_defaults(function, options):
 def test_the_command_has_an_option_for_each(command, options):
     """With the same default and a line of help."""
     known = {flag: each for each in get_command(app).commands[command].params for flag in each.opts}
-    for each in (field for kind in options for field in fields(kind)):
+    for each in (field for kind in options for field in fields(kind) if field.metadata):  # the others are code
         option = known[flag_of(each).partition("/")[0]]
         assert option.default == each.default, each.name
         assert option.help == each.metadata["help"]

@@ -88,7 +88,7 @@ def test_a_single_run_is_enough(ladder, read_page):
     assert report.ladder.comparisons == []
     tree = read_page(page(report))
     assert "one model" in tree.all("h1")[0].text()
-    assert "modelzero train digits --model model0 --seed 43 --epochs 3" in tree.text()
+    assert "modelzero train digits --model model0 --seed 43 --epochs 23" in tree.text()
 
 
 def test_runs_of_one_model_are_its_seeds(ladder, read_page):

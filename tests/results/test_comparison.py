@@ -15,8 +15,8 @@ def runs(digits, tmp_path_factory):
     """Trained once: model0 with three seeds, model0 with another rate, knn."""
     folder = tmp_path_factory.mktemp("runs")
     return {
-        **{f"seed{seed}": mz.train(digits, "model0", seed=seed, runs_dir=folder) for seed in (1, 2, 3)},
-        "slow": mz.train(digits, "model0", seed=1, learning_rate=0.01, runs_dir=folder),
+        **{f"seed{seed}": mz.train(digits, "model0", epochs=3, seed=seed, runs_dir=folder) for seed in (1, 2, 3)},
+        "slow": mz.train(digits, "model0", epochs=3, seed=1, learning_rate=0.01, runs_dir=folder),
         "knn": mz.train(digits, "knn", runs_dir=folder),
     }
 

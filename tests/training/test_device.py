@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from modelzero.errors import SettingError
+from modelzero.models.convnet import convnet
 from modelzero.models.linear import model0
 from modelzero.models.rungs import Recipe
 from modelzero.models.tinyvgg import tinyvgg
@@ -133,18 +134,19 @@ def test_model0_takes_one_thread(monkeypatch, cores):
 
 
 @pytest.mark.parametrize("cores", [1, 2, 64])
-def test_tinyvgg_takes_all_cores(monkeypatch, cores):
-    """36 million multiply-adds a step are worth sharing."""
+def test_convnet_takes_all_cores_and_tinyvgg_one(monkeypatch, cores):
+    """Waits of threads for each other are a small part of 700 million multiply-adds a step, but not of 36 million."""
     monkeypatch.setattr(device, "available_cores", lambda: cores)
-    threads, why = default_threads(tinyvgg(FASHION, 10), FASHION, 32)
+    threads, why = default_threads(convnet(FASHION, 10), FASHION, 128)
     assert (threads, why.partition(":")[0]) == (cores, str(cores))
+    assert default_threads(tinyvgg(FASHION, 10), FASHION, 32)[0] == 1
 
 
 def test_threads_depend_on_the_batch_size(monkeypatch):
-    """The rule looks at the work of one step: 7,940 multiply-adds an image reach 20 million at 2,519 images."""
+    """The rule looks at the work of one step: 7,940 multiply-adds an image reach 200 million at 25,189 images."""
     monkeypatch.setattr(device, "available_cores", lambda: 4)
     model = model0(FASHION, 10)
-    assert [default_threads(model, FASHION, batch_size)[0] for batch_size in (2518, 2519)] == [1, 4]
+    assert [default_threads(model, FASHION, batch_size)[0] for batch_size in (25188, 25189)] == [1, 4]
 
 
 def test_threads_do_not_depend_on_the_load():

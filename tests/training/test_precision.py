@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import modelzero as mz
+from helpers import Inline
 from modelzero.models.recipe import Recipe
 from modelzero.training import device as devices
 from modelzero.training.device import choose_precision, has_bfloat16
@@ -102,6 +103,6 @@ def test_linear_stacks_leave_the_kernel_for_it(few, tmp_path):
 def test_a_climb_gives_it_to_rungs_that_leave_it_open(few, tmp_path):
     """The others keep theirs; it is declared, and can be repeated."""
     rungs = [mz.Rung("open", small, epochs=1, precision="auto"), mz.Rung("fixed", small, epochs=1)]
-    ladder = mz.climb(few, rungs, seeds=1, precision="bf16", audit=False, runs_dir=tmp_path, workers=1)
+    ladder = mz.climb(few, rungs, seeds=1, precision="bf16", audit=False, runs_dir=tmp_path, executor=Inline())
     assert [run.record.recipe["precision"] for run in ladder.runs] == ["bf16", "fp32"]
     assert [rung.recipe["precision"] for rung in ladder.record.rungs] == ["bf16", "fp32"]

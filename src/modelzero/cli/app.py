@@ -109,14 +109,14 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def load_and_look(load: Callable[[], Any], use: CoreUse) -> Any:
-    """Load the data; then say, on standard error, if other programs keep the machine busy.
+    """Load the data; then say, to who watches the terminal, if other programs keep the machine busy.
 
     Args:
         load: loads the data.
         use: created when the command began.
     """
     data = load()
-    others = use.by_others()
+    others = use.by_others() if sys.stderr.isatty() else None
     if others is not None and others >= _BUSY:
         cores = available_cores()
         print(

@@ -46,11 +46,11 @@ class Forecast:
     """Predicted times of the trainings of a climb, corrected as trainings end.
 
     >>> forecast = Forecast({"mlp": 10.0, "tinyvgg": 100.0})
-    >>> forecast.seconds("tinyvgg")
-    115.0
+    >>> round(forecast.seconds("tinyvgg"))
+    115
     >>> forecast.add("mlp", 20.0)
-    >>> forecast.seconds("mlp"), forecast.seconds("tinyvgg")
-    (21.0, 230.0)
+    >>> round(forecast.seconds("mlp")), round(forecast.seconds("tinyvgg"))
+    (21, 230)
 
     Args:
         tried: the seconds of one training of each rung, training and evaluation, as predicted by a trial.

@@ -25,9 +25,10 @@ from modelzero.data.dataset import ImageData
 from modelzero.data.load import load, load_again
 from modelzero.errors import DataError, ModelError, RunError, SettingError
 from modelzero.io.cores import available_cores
+from modelzero.models.defaults import AUTO
 from modelzero.models.learner import learner_of
 from modelzero.models.randomness import DECLARED
-from modelzero.models.recipe import AUTO, missing_code, settings_of
+from modelzero.models.recipe import missing_code, settings_of
 from modelzero.models.rungs import LADDER, Rung, as_rung, built_in_rung
 from modelzero.models.standardise import inputs_settled
 from modelzero.results.ladder import Ladder
@@ -204,6 +205,7 @@ def _carry_out(session: Session, began: float, options: ClimbOptions) -> None:
             else:  # nothing to resume: leave nothing behind
                 session.workers.stop()
                 shutil.rmtree(path, ignore_errors=True)
+                session.ladder.update(replace(session.record, status="interrupted", process=None), [])
         raise Interrupted(session.ladder, exit_code(interrupt) - 128) from None
     except BaseException:
         with ignored():
@@ -296,7 +298,7 @@ def _taken_up(
             f"{data.name} has the fingerprint {data.fingerprint[:12]}, but the ladder was climbed on "
             f"{record.data.fingerprint[:12]}: expected the same images, labels and class names"
         )
-    built = _build_each(chosen, data, record.device)
+    built = _build_each(chosen, data, record.device, is_new=False)
     if built.left_out:  # all of them could be built when the ladder was begun
         raise ModelError(f"{built.left_out[0].name}: {built.left_out[0].why}")
     record = replace(record, status="running", process=Process.this(), left_out=tuple(record.not_planned or ()))
@@ -354,7 +356,7 @@ def _check_names(rungs: list[Rung]) -> None:
         )
 
 
-def _build_each(rungs: list[Rung], data: ImageData, device: str) -> _Built:
+def _build_each(rungs: list[Rung], data: ImageData, device: str, *, is_new: bool = True) -> _Built:
     """Build each model once and settle its training; models that cannot be built are left out with the reason."""
     built = _Built([], {}, [])
     errors = []
@@ -362,7 +364,7 @@ def _build_each(rungs: list[Rung], data: ImageData, device: str) -> _Built:
     for rung in rungs:
         try:
             settled = inputs_settled(rung, data.train)
-            learner = learner_of(settled, data.image_shape, len(data.classes))
+            learner = learner_of(settled, data.image_shape, len(data.classes), is_new=is_new)
         except ModelError as error:
             errors.append(error)
             failed = rung.built_in is None  # a built-in model only rejects unsuitable images

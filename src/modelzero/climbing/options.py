@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from modelzero.climbing.budget import parse_budget
 from modelzero.data.options import option
 from modelzero.errors import SettingError, check_count, check_margin, check_seed
-from modelzero.models.recipe import PRECISIONS
+from modelzero.models.defaults import PRECISIONS
 from modelzero.statistics.margin import MARGIN
 from modelzero.training.options import DEVICES, TrainOptions
 

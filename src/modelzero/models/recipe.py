@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelzero.errors import SettingError, as_number, check_count, nearest
+from modelzero.models.defaults import PRECISIONS
 
 SCHEDULES = ("constant", "triangle", "cosine")
 # The learning rate of each optimizer if none is given; of AdamW it is torch's.
 RATES = {"sgd": 0.1, "adamw": 0.001}
 OPTIMIZERS = tuple(RATES)
-AUTO = "auto"
-PRECISIONS = (AUTO, "fp32", "bf16")
 CROSS_ENTROPY = "cross-entropy"  # what records call the loss of None
 # The settings that can be code of the user's own, of which a record has only the name.
 _CODE = ("optimizer", "loss", "transform")

@@ -12,11 +12,12 @@ from typing import Any
 
 from modelzero.errors import ModelError, SettingError, nearest
 from modelzero.models.convnet import convnet
+from modelzero.models.defaults import AUTO
 from modelzero.models.forest import Forest
 from modelzero.models.linear import model0, softmax
 from modelzero.models.neighbours import NearestNeighbours
 from modelzero.models.perceptron import mlp, model1
-from modelzero.models.recipe import AUTO, Recipe
+from modelzero.models.recipe import Recipe
 from modelzero.models.tinyvgg import tinyvgg
 from modelzero.models.trivial import Centroid, Majority
 

@@ -11,8 +11,8 @@ from typing import Any
 from modelzero.data.description import DataDescription
 from modelzero.data.load import NAMES
 from modelzero.data.options import LoadOptions
-from modelzero.models.defaults import HIDDEN_UNITS
-from modelzero.models.recipe import AUTO, Recipe
+from modelzero.models.defaults import AUTO, HIDDEN_UNITS
+from modelzero.models.recipe import Recipe
 from modelzero.models.rungs import built_in_rung
 from modelzero.results.ladder import Ladder
 from modelzero.runs.record import LadderRecord, RungRecord

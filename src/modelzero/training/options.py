@@ -8,8 +8,7 @@ from typing import Any
 
 from modelzero.data.options import option
 from modelzero.errors import SettingError, check_count, check_seed
-from modelzero.models.defaults import HIDDEN_UNITS
-from modelzero.models.recipe import PRECISIONS
+from modelzero.models.defaults import HIDDEN_UNITS, PRECISIONS
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 ENGINES = ("auto", "torch", "fused")
