@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import math
 import re
-import statistics
 from collections.abc import Iterable, Mapping
 
 from modelzero.errors import SettingError, as_number
@@ -74,6 +73,8 @@ class Forecast:
         From its own trainings, otherwise from its trial, corrected by how far the trials of the other rungs were off
         (the median; never downwards, because trainings run in parallel and other programs may begin).
         """
+        import statistics  # imported here: it takes 10 ms, and every --help imports this module
+
         if rung in self._seen:
             return _CAUTION_SEEN * statistics.mean(self._seen[rung])
         if rung not in self.tried:
