@@ -1,36 +1,50 @@
-"""Claim: one thread is faster for model 0 and two for TinyVGG (as `default_threads` decides).
+"""Claim: TinyVGG gains from a second thread on an idle machine, and loses by it on a busy one (see `default_threads`).
 
-python benchmarks/threads.py [--repeats 3]
+Each is trained for an epoch in a process of its own, in turn, as a command does it, beside so many processes that keep
+a core busy.
+
+    python benchmarks/threads.py [--busy 0,1,4] [--repeats 3]
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
+import subprocess
+import sys
 import tempfile
 
-import modelzero as mz
+BUSY = "while True: pass"
+
+
+def seconds_of_an_epoch(threads, folder):
+    command = [sys.executable, "-m", "modelzero", "train", "fashion-mnist", "--model", "tinyvgg", "--epochs", "1"]
+    command += ["--threads", str(threads), "--device", "cpu", "--runs-dir", folder, "--json"]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    return json.loads(done.stdout)["train_seconds"]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--busy", default="0,1,4")
     parser.add_argument("--repeats", type=int, default=3)
-    repeats = parser.parse_args().repeats
-    data = mz.load("fashion-mnist")
-    with tempfile.TemporaryDirectory() as runs_dir:
-        for model in ("model0", "tinyvgg"):
-            seconds = {1: [], 2: []}
-            for _ in range(repeats):
-                for threads, values in seconds.items():
-                    run = mz.train(data, model, epochs=1, threads=threads, device="cpu", runs_dir=runs_dir)
-                    values.append(run.train_seconds)
-            ratio = [one / two for one, two in zip(seconds[1], seconds[2], strict=True)]
-            print(
-                f"{model:8} one epoch: 1 thread {statistics.median(seconds[1]):.2f} s, 2 threads "
-                f"{statistics.median(seconds[2]):.2f} s, ratio {statistics.median(ratio):.2f} "
-                f"({min(ratio):.2f} to {max(ratio):.2f})",
-                flush=True,
-            )
+    arguments = parser.parse_args()
+    print("| busy processes beside it | 1 thread | 2 threads |\n| ---: | ---: | ---: |")
+    for count in map(int, arguments.busy.split(",")):
+        others = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(count)]
+        taken = {1: [], 2: []}
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                for _ in range(arguments.repeats):
+                    for threads, values in taken.items():
+                        values.append(seconds_of_an_epoch(threads, folder))
+        finally:
+            for other in others:
+                other.kill()
+                other.wait()
+        shown = [f"{statistics.median(each):.1f} s ({min(each):.1f} to {max(each):.1f})" for each in taken.values()]
+        print(f"| {count} | {' | '.join(shown)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def main():
         return seconds
 
     def ours():
-        figures, seconds = same_training(data, runs_dir, rung)
+        figures, seconds = same_training(data, runs_dir, rung, threads=torch.get_num_threads())
         accuracies["modelzero"].append(figures[-1][2])
         return seconds
 

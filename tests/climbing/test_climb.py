@@ -261,6 +261,25 @@ def test_bad_input_ends_before_anything_is_made(digits, settings, words, refuses
     assert not Path("runs").exists()
 
 
+def slow(seconds):
+    """Return a factory of a linear model whose training steps take so long; sent to processes as it is."""
+
+    def make():
+        class Slow(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.layer = nn.Linear(64, 10)
+
+            def forward(self, images):
+                if self.training:
+                    __import__("time").sleep(seconds)
+                return self.layer(images.flatten(1))
+
+        return Slow()
+
+    return make
+
+
 def test_a_budget_that_fits_nothing(digits, refuses):
     """It says what starting took, and leaves nothing behind."""
     with refuses(mz.SettingError, "budget 0.5 s fits no rung", "increase --budget"):
@@ -271,22 +290,9 @@ def test_a_budget_that_fits_nothing(digits, refuses):
 def test_what_does_not_fit_is_left_out_by_name_with_its_predicted_time(digits):
     """A model that sleeps is tried out, not trained; the others are, within the budget."""
 
-    def slow():
-        class Slow(nn.Module):
-            def __init__(self):
-                super().__init__()
-                self.layer = nn.Linear(64, 10)
-
-            def forward(self, images):
-                if self.training:
-                    __import__("time").sleep(0.2)
-                return self.layer(images.flatten(1))
-
-        return Slow()
-
     began = time.monotonic()
     ladder = mz.climb(
-        digits, ["majority", mz.Rung("slow", make=slow, epochs=10), "centroid"], seeds=3, budget="60s", workers=2
+        digits, ["majority", mz.Rung("slow", make=slow(0.2), epochs=10), "centroid"], seeds=3, budget="60s", workers=2
     )
     assert time.monotonic() - began < 60 + 25  # starting the processes is not charged
     assert [rung.name for rung in ladder.rungs] == ["majority", "centroid"]
@@ -328,20 +334,7 @@ def test_what_outruns_its_prediction_is_cut_off(digits):
 def test_the_dearest_rung_is_trained_before_second_seeds_and_the_time_is_used(digits):
     """One of its trainings fits; the next is begun and cut off, and could be resumed; all cheap ones are done."""
 
-    def slow():
-        class Slow(nn.Module):
-            def __init__(self):
-                super().__init__()
-                self.layer = nn.Linear(64, 10)
-
-            def forward(self, images):
-                if self.training:
-                    __import__("time").sleep(0.08)
-                return self.layer(images.flatten(1))
-
-        return Slow()
-
-    rungs = ["majority", "softmax", mz.Rung("slow", make=slow, second_chance=False)]
+    rungs = ["majority", "softmax", mz.Rung("slow", make=slow(0.08), second_chance=False)]
     ladder = mz.climb(digits, rungs, seeds=3, budget=23, workers=1, audit=False)
     assert [rung.seeds for rung in ladder.rungs] == [1, 3, 1]
     assert ladder.record.seconds > 0.9 * 23
@@ -352,6 +345,22 @@ def test_the_dearest_rung_is_trained_before_second_seeds_and_the_time_is_used(di
     (comparison,) = [each for each in ladder.comparisons if each.rung == "slow"]
     assert comparison.of == "these trained models"
     assert "Trained once: slow; these statements apply to the trained model, not the method." in ladder.table()
+
+
+def test_starting_and_compiling_are_not_charged(digits, monkeypatch):
+    """A budget that they would use up leaves its whole time to the trainings, as on the first day after installing."""
+    from modelzero.climbing import session
+
+    compiled = session.compile_kernel
+
+    def slowly(recipe):
+        time.sleep(5)
+        compiled(recipe)
+
+    monkeypatch.setattr(session, "compile_kernel", slowly)
+    ladder = mz.climb(digits, ["majority", "softmax"], seeds=2, budget=5, audit=False)
+    assert [rung.seeds for rung in ladder.rungs] == [1, 2]
+    assert not ladder.left_out
 
 
 def test_the_expected_time_is_said_to_whoever_listens(digits):

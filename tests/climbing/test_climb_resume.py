@@ -352,7 +352,7 @@ def test_no_time_is_no_error(digits):
     assert all(cell.status == "finished" for cell in resume_climb(path).record.cells)
 
 
-def test_a_resumed_climb_takes_the_longest_first(digits):
+def test_a_resumed_climb_predicts_what_is_left(digits):
     """With a budget: what its finished trainings took is known, and the others are tried out."""
     path = cut_off(digits, ["majority", "softmax", "mlp"], count=5, seeds=3)
     heard = []

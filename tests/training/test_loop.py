@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import modelzero as mz
 from modelzero.models.asking import predict_logits
 from modelzero.models.rungs import rung_named
-from modelzero.training.loop import NonFiniteLossError, mirror_half, score
+from modelzero.training.loop import NonFiniteLossError, mirror_half, score, shift_each
 
 # Half a unit of the last printed digit, and a little for the last bits of another processor.
 FOURTH_DECIMAL, FIFTH_DECIMAL = 0.52e-4, 0.52e-5
@@ -516,6 +516,33 @@ def test_flips_mirror_about_half_and_are_a_function_of_the_seed():
     assert mirror_half(images, 1, 2, 3).equal(found)
     for other in [(2, 2, 3), (1, 3, 3), (1, 2, 4)]:
         assert not mirror_half(images, *other).equal(found)
+
+
+def test_shifts_move_each_image_by_its_own_few_pixels():
+    """By at most the share of each side, the edge fills the gap, and they are a function of seed, epoch and step."""
+    images = torch.arange(40 * 2 * 8 * 12.0).view(40, 2, 8, 12)
+    found = shift_each(images, 0.25, 1, 2, 3)
+    offsets = set()
+    for image, moved in zip(images, found, strict=True):
+        padded = nn.functional.pad(image[None], (3, 3, 2, 2), mode="replicate")[0]
+        same = [
+            (down, right)
+            for down in range(5)
+            for right in range(7)
+            if moved.equal(padded[:, down : down + 8, right : right + 12])
+        ]
+        assert len(same) == 1
+        offsets |= set(same)
+    assert len(offsets) > 15
+    assert shift_each(images, 0.25, 1, 2, 3).equal(found)
+    for other in ((2, 2, 3), (1, 3, 3), (1, 2, 4)):
+        assert not shift_each(images, 0.25, *other).equal(found)
+
+
+def test_shifts_change_the_training(digits):
+    """And only where the recipe has them."""
+    plain, moved = (mz.train(digits, mz.Rung("m", plain_factory, epochs=1, shift=shift)) for shift in (0.0, 0.25))
+    assert not plain.test_logits.equal(moved.test_logits)
 
 
 def test_flips_change_the_training(digits):

@@ -125,7 +125,7 @@ def train_cell(job: Job, stopped: Callable[[], bool] | None = None) -> Path | Ce
         return CellFailure(describe(error), hopeless=False)
 
 
-def ready() -> None:
+def ready(_: None) -> None:
     """Do nothing: a process that can call this has loaded all that a training needs."""
 
 

@@ -204,12 +204,12 @@ class Session:
         return self._job(*chosen)
 
     def _must_wait(self, key: tuple[str, int]) -> bool:
-        """Return whether the first two cells of its rung decide whether a cell is needed."""
+        """Return whether a cell has to wait for the first two of its rung, because they may make it superfluous."""
         name, seed = key
         return name in self._undecided and seed not in self.record.seeds[:2]
 
     def _decide(self, name: str) -> None:
-        """Once the first two cells of a rung have ended, decide whether the others are needed."""
+        """Once the first two cells of a rung have ended, drop the others if both gave the same predictions."""
         own = self._cells_of(name)
         if name not in self._undecided or any(cell.status == "planned" for cell in own[:2]):
             return

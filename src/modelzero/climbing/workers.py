@@ -58,14 +58,14 @@ class Workers(Generic[Job]):
         self._free = [_Worker() for _ in range(count if executor is None else 0)]
         self._running: dict[Future[Any], tuple[Job, int, _Worker | None]] = {}
 
-    def start(self, count: int, ready: Callable[[], object]) -> list[Future[Any]]:
+    def start(self, count: int, ready: Callable[[None], object]) -> list[Future[Any]]:
         """Start up to so many processes; return a future of each that ends once it can work.
 
         Args:
             count: number of processes.
-            ready: importable; importing it loads what jobs need.
+            ready: called once in each, with None; importing it loads what jobs need.
         """
-        return [worker.submit(_call, ready) for worker in self._free[max(0, len(self._free) - count) :]]
+        return [worker.submit(ready, None) for worker in self._free[max(0, len(self._free) - count) :]]
 
     def run(
         self, function: Callable[..., Any], take: Callable[[], Job | None], deadline: float | None = None
@@ -159,7 +159,7 @@ class _Worker:
             self._thread = ThreadPoolExecutor(1)
         return self._thread.submit(function, job, stopped)
 
-    def submit(self, function: Callable[[Job], Any], job: Job) -> Future[Any]:
+    def submit(self, function: Callable[[Any], Any], job: object) -> Future[Any]:
         with held_back(), _interrupt_blocked():  # a partly started process could never be ended
             return self._process.submit(_do, function, job)
 
@@ -172,10 +172,6 @@ class _Worker:
             self._thread.shutdown(wait=False)
             self._thread = None
         self._process.end()
-
-
-def _call(ready: Callable[[], object]) -> None:
-    ready()
 
 
 def _answer(future: Future[Any]) -> Any:

@@ -64,7 +64,7 @@ class Spec:
             record: the record of a run.
             model: the model, if it or code of its recipe is the user's own; None for a built-in one.
             by: the function that takes `model`, for messages.
-            to_train: False if only the model is needed, not what trains it.
+            to_train: False builds only the model, without the code that trains it.
 
         Raises:
             ModelError: a model or other code of the user's own is missing, or `model` is a different one.
