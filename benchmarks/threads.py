@@ -1,4 +1,4 @@
-"""Claim: TinyVGG gains from a second thread on an idle machine, and loses by it on a busy one (see `default_threads`).
+"""Claim: TinyVGG gains little from a second thread, and beside other programs it loses by it (see `default_threads`).
 
 Each is trained for an epoch in a process of its own, in turn, as a command does it, beside so many processes that keep
 a core busy.

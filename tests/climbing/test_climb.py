@@ -347,6 +347,19 @@ def test_the_dearest_rung_is_trained_before_second_seeds_and_the_time_is_used(di
     assert "Trained once: slow; these statements apply to the trained model, not the method." in ladder.table()
 
 
+def test_a_bar_shows_how_many_trainings_have_ended(digits, capsys):
+    """If that is asked for, with the last one; by default only to a terminal or a notebook."""
+    mz.climb(digits, ["majority", "softmax"], seeds=2, audit=False, progress=True)
+    shown = capsys.readouterr().err
+    assert "digits, about" in shown
+    assert "0/3" in shown
+    last = shown.split("\r")[-1]
+    assert "3/3" in last
+    assert "seed 4" in last
+    mz.climb(digits, ["majority", "softmax"], seeds=2, audit=False)
+    assert capsys.readouterr().err == ""
+
+
 def test_starting_and_compiling_are_not_charged(digits, monkeypatch):
     """A budget that they would use up leaves its whole time to the trainings, as on the first day after installing."""
     from modelzero.climbing import session

@@ -541,11 +541,15 @@ def test_shifts_move_each_image_by_its_own_few_pixels():
 
 def test_shifts_change_the_training(digits):
     """And only where the recipe has them."""
-    plain, moved = (mz.train(digits, mz.Rung("m", plain_factory, epochs=1, shift=shift)) for shift in (0.0, 0.25))
+    plain, moved = (
+        mz.train(digits, mz.Rung("m", plain_factory, epochs=1, shift=shift), engine="torch") for shift in (0.0, 0.25)
+    )
     assert not plain.test_logits.equal(moved.test_logits)
 
 
 def test_flips_change_the_training(digits):
     """With them the same seed ends elsewhere."""
-    plain, flipped = (mz.train(digits, mz.Rung("m", plain_factory, epochs=1, flip=flip)) for flip in (False, True))
+    plain, flipped = (
+        mz.train(digits, mz.Rung("m", plain_factory, epochs=1, flip=flip), engine="torch") for flip in (False, True)
+    )
     assert not plain.test_logits.equal(flipped.test_logits)

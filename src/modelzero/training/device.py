@@ -129,10 +129,10 @@ def default_threads(
     """Choose the number of threads that train a model on the CPU; return it with the reason.
 
     By a rule, not by timing: the number of threads decides the last bits of the results, so it must not depend on
-    how busy the machine is. With batches of 32, TinyVGG takes 36 million multiply-adds per step: on an idle machine a
-    second thread saves a third of the time, but threads wait for each other at every layer, and beside other programs
-    each wait can take a time slice. So the work between two waits must be long enough to make up for it.
-    `benchmarks/threads.py` measures both.
+    how busy the machine is. Threads wait for each other at every layer, and beside other programs each wait can take a
+    time slice, so the work between two waits must be long enough to make up for it. With batches of 32, TinyVGG takes
+    36 million multiply-adds per step: a second thread gained nothing on an idle machine, and beside one other program
+    an epoch took 1.2 times as long with it (`benchmarks/threads.py`, 2 cores of an AMD EPYC without AVX-512).
     """
     work = multiply_adds(model, image_shape) * batch_size
     cores = available_cores()
