@@ -118,5 +118,5 @@ def test_damaged_and_compressed_files(rows):
     for bad in (b"nonsense", content[:-100], packed.getvalue()):
         with pytest.raises(ValueError, match=r"BadZipFile|compressed"):
             from_file(bad)
-    with pytest.raises(ValueError, match="StandardScaler, no classifier"):
+    with pytest.raises(ValueError, match="StandardScaler, not a classifier"):
         learner_from(as_file(StandardScaler().fit(rows[0])), 10, 42)
