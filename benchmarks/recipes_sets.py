@@ -42,6 +42,7 @@ CANDIDATES = {
         {"standardise": True, "flip": None, "shift": 0.0},
         {"standardise": True, "flip": None, "shift": 1 / 16},
     ],
+    "resnet": [{}, {"reduced": 0.0}],
 }
 CANDIDATES["model1"] = CANDIDATES["model0"]
 

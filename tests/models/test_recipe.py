@@ -68,6 +68,7 @@ def test_learning_rate_beyond_every_float():
         ("nesterov", 1, "True or False"),
         ("flip", "yes", "True, False or None"),
         ("shift", 0.5, "a number from 0 to below 0.5"),
+        ("reduced", 1, "a number from 0 to below 1"),
         ("precision", "fp16", "one of auto, fp32, bf16"),
         ("optimizer", "adam", "did you mean 'adamw'?"),
         ("optimizer", 3, "'sgd', 'adamw', or a function of the parameters"),

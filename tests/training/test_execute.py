@@ -133,6 +133,7 @@ def test_record_has_the_recipe(record):
         "label_smoothing": 0.0,
         "flip": False,
         "shift": 0.0,
+        "reduced": 0.0,
         "transform": None,
         "clip_norm": None,
         "early_stopping": None,

@@ -9,11 +9,15 @@ import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.functional import cross_entropy, interpolate
 from torch.utils.data import DataLoader, TensorDataset
 
 import modelzero as mz
+from modelzero.data.batches import epoch_order
+from modelzero.data.dataset import ImageData, Split
 from modelzero.models.asking import predict_logits
 from modelzero.models.rungs import rung_named
+from modelzero.models.seeding import seeded
 from modelzero.training.loop import NonFiniteLossError, mirror_half, score, shift_each
 
 # Half a unit of the last printed digit, and a little for the last bits of another processor.
@@ -545,6 +549,58 @@ def test_shifts_change_the_training(digits):
         mz.train(digits, mz.Rung("m", plain_factory, epochs=1, shift=shift), engine="torch") for shift in (0.0, 0.25)
     )
     assert not plain.test_logits.equal(moved.test_logits)
+
+
+class SizesSeen(nn.Module):
+    """A linear model of an image's mean rows, which takes any size and notes those of its training."""
+
+    def __init__(self):
+        super().__init__()
+        self.inside = nn.Sequential(nn.AdaptiveAvgPool2d(6), nn.Flatten(), nn.Linear(36, 10))
+        self.seen = []
+
+    def forward(self, images):
+        """Return the logits."""
+        if self.training and torch.is_grad_enabled():
+            self.seen.append(tuple(images.shape[2:]))
+        return self.inside(images)
+
+
+def test_the_first_steps_see_reduced_images(digits):
+    """Three quarters of the height and width, for the given share of all steps, and never in an evaluation."""
+    made = []
+    rung = mz.Rung("m", lambda: made.append(SizesSeen()) or made[-1], epochs=2, batch_size=200, reduced=0.3)
+    steps = 2 * -(-len(digits.train) // 200)
+    mz.train(digits, rung, engine="torch")
+    seen = max((model.seen for model in made), key=len)[-steps:]
+    reduced = math.ceil(0.3 * steps)
+    assert seen == [(6, 6)] * reduced + [(8, 8)] * (steps - reduced)
+
+
+def test_reduced_images_are_those_of_torchs_interpolation(digits):
+    """A training whose steps are all but the last on reduced images, against a plain loop of torch."""
+    images, labels = digits.train.images[:96] / 255, digits.train.labels[:96]
+    small = ImageData("small", Split(digits.train.images[:96], labels), digits.test, digits.classes)
+    rung = mz.Rung("m", SizesSeen, epochs=1, batch_size=32, reduced=0.6)
+    run = mz.train(small, rung, engine="torch", threads=1, seed=7)
+    with seeded(7):
+        model = SizesSeen()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for step, batch in enumerate(epoch_order(7, 0, 96).split(32)):
+        inputs = images[batch] if step == 2 else interpolate(images[batch], size=(6, 6), mode="bilinear")
+        optimizer.zero_grad()
+        cross_entropy(model(inputs), labels[batch]).backward()
+        optimizer.step()
+    with torch.no_grad():
+        torch.testing.assert_close(run.test_logits, model.eval()(digits.test.images / 255))
+
+
+def test_reduced_images_need_a_model_for_images_of_any_size(digits):
+    """A network that flattens its images has one size only, which is said before training begins."""
+    with pytest.raises(
+        mz.SettingError, match=r"reduced 0\.5: expected a model that takes images of any size, but on \["
+    ):
+        mz.train(digits, mz.Rung("m", plain_factory, reduced=0.5))
 
 
 def test_flips_change_the_training(digits):

@@ -51,6 +51,7 @@ SMALL = {
     "mlp": {"epochs": 2, "batch_size": 64},
     "convnet": {"epochs": 2, "batch_size": 64},
     "tinyvgg": {"epochs": 2, "batch_size": 64},
+    "resnet": {"epochs": 2, "batch_size": 64},
 }
 
 

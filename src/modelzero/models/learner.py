@@ -23,6 +23,7 @@ from modelzero.models.graphs import exportable
 from modelzero.models.rungs import Rung
 from modelzero.models.standardise import Standardise, standardised
 from modelzero.models.summary import Layer, layers, parameters
+from modelzero.models.whiten import Whiten
 
 Epoch = TypeVar("Epoch", covariant=True)
 
@@ -148,7 +149,7 @@ class _Stepped(Learner):
 
     def measure(self, split: Split) -> None:
         for layer in self.model.modules():
-            if isinstance(layer, Standardise):
+            if isinstance(layer, Standardise | Whiten):
                 layer.measure(split)
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:

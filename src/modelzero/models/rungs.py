@@ -18,6 +18,7 @@ from modelzero.models.linear import model0, softmax
 from modelzero.models.neighbours import NearestNeighbours
 from modelzero.models.perceptron import mlp, model1
 from modelzero.models.recipe import Recipe
+from modelzero.models.resnet import resnet
 from modelzero.models.tinyvgg import tinyvgg
 from modelzero.models.trivial import Centroid, Majority
 
@@ -135,6 +136,18 @@ LADDER = [
         flip=None,
         precision=AUTO,
         **_MODERN,
+    ),
+    Rung(
+        "resnet",
+        resnet,
+        "starts from whitened patches; residual blocks, twice the multiply-adds",
+        epochs=6,
+        learning_rate=0.2,
+        least_steps=200,
+        flip=None,
+        reduced=0.6,
+        precision=AUTO,
+        **{**_MODERN, "weight_decay": 1e-3},
     ),
 ]
 

@@ -28,6 +28,7 @@ from modelzero.training.objective import (
     optimizer_of,
     put_back_state,
     relative_rates,
+    smaller,
     state_of,
     transformed,
 )
@@ -112,6 +113,8 @@ def train_epochs(
             seen = mirror_half(images, seed, epoch, step) if recipe.flip else images
             seen = shift_each(seen, recipe.shift, seed, epoch, step) if recipe.shift else seen
             seen = transformed(recipe, seen)
+            if (epoch - 1) * steps + step < recipe.reduced * recipe.epochs * steps:
+                seen = smaller(seen)
             rate = recipe.learning_rate_at((epoch - 1) * steps + step, recipe.epochs * steps)
             for group, share in zip(optimizer.param_groups, relative, strict=True):
                 group["lr"] = rate * share

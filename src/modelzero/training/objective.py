@@ -10,16 +10,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, interpolate
 
 from modelzero.data.batches import to_float
 from modelzero.data.dataset import ImageData
 from modelzero.errors import RunError, SettingError
 from modelzero.models.build import describe
 from modelzero.models.recipe import Recipe
+from modelzero.models.summary import evaluating
 from modelzero.training.sgd import SGD, AdamW
 
 Objective = Callable[[Tensor, Tensor], Tensor]
+# Height and width of the images in the steps that are `reduced`.
+_REDUCED_TO = 0.75
 # Beginnings of the names of tensors in a checkpoint: the state of each weight, as tensors and as numbers, and numbers
 # of the groups of weights.
 _MOMENTUM, _STATE, _NUMBER, _GROUP = "momentum", "optimizer", "number", "group"
@@ -116,6 +119,16 @@ def transformed(recipe: Recipe, images: Tensor) -> Tensor:
     return after
 
 
+def smaller(images: Tensor) -> Tensor:
+    """Reduce images [B, C, H, W] to three quarters of their height and width, by bilinear interpolation.
+
+    >>> smaller(torch.zeros(2, 3, 32, 28)).shape
+    torch.Size([2, 3, 24, 21])
+    """
+    size = [max(1, round(_REDUCED_TO * side)) for side in images.shape[2:]]
+    return interpolate(images, size=size, mode="bilinear", align_corners=False)
+
+
 def limit_gradients(recipe: Recipe, model: nn.Module) -> None:
     """Scale the gradients down if their norm is above the recipe's `clip_norm`."""
     if recipe.clip_norm is not None:
@@ -142,6 +155,16 @@ def check_parts(recipe: Recipe, model: nn.Module, data: ImageData) -> None:
             raise
         except Exception as error:
             raise SettingError(f"transform {recipe.recipe()['transform']!r} fails: {describe(error)}") from error
+    if recipe.reduced:
+        images = smaller(to_float(data.train.images[:2]))
+        try:
+            with torch.no_grad(), evaluating(model):
+                model(images)
+        except Exception as error:
+            raise SettingError(
+                f"reduced {recipe.reduced:g}: expected a model that takes images of any size, but on "
+                f"{list(images.shape)} it fails: {describe(error)}"
+            ) from error
     if recipe.loss is not None:
         name = f"loss {recipe.recipe()['loss']!r}"
         labels = data.train.labels[:2].clone()

@@ -76,6 +76,8 @@ def test_what_it_cannot_train_is_left_to_torch(make, why):
 def test_mirrored_pictures_are_left_to_torch():
     assert what_hinders(good(), Recipe()) is None
     assert "mirrors" in what_hinders(good(), Recipe(flip=True))
+    assert "moves" in what_hinders(good(), Recipe(shift=0.1))
+    assert "reduces" in what_hinders(good(), Recipe(reduced=0.5))
 
 
 @pytest.mark.parametrize(

@@ -52,8 +52,9 @@ def what_hinders(model: nn.Module, recipe: Recipe) -> str | None:
     >>> what_hinders(nn.Sequential(nn.Flatten(), nn.Tanh()), Recipe())
     'it has a Tanh, expected a Linear or ReLU'
     """
-    if recipe.flip or recipe.shift:
-        return f"its recipe {'mirrors' if recipe.flip else 'moves'} images"
+    for name, does in (("flip", "mirrors"), ("shift", "moves"), ("reduced", "reduces")):
+        if getattr(recipe, name):
+            return f"its recipe {does} images"
     if recipe.precision == "bf16":
         return "its recipe computes with bfloat16"
     if recipe.optimizer != "sgd":
