@@ -9,7 +9,7 @@ from torch.nn.functional import conv2d
 from modelzero.data.dataset import Split
 
 # Patches from which the figures are computed, about, and how many of them at a time.
-_PATCHES, _BLOCK = 4_000_000, 400_000
+_PATCHES, _BLOCK = 1_000_000, 200_000
 # Added to the variance of each direction, of standardised inputs: noise is not enlarged to the size of a signal.
 _LEAST_VARIANCE = 5e-4
 
@@ -46,7 +46,7 @@ class Whiten(nn.Module):
         self.register_buffer("bias", torch.zeros(len(self.weight)))
 
     def measure(self, split: Split) -> None:
-        """Take the principal components of up to about 4 million patches, of images that are spread over the split."""
+        """Take the principal components of up to about a million patches, of images that are spread over the split."""
         channels, side = self.weight.shape[1:3]
         height, width = split.images.shape[2:]
         mean, covariance = patch_figures(split.images[:: max(1, len(split) * height * width // _PATCHES)], side)
