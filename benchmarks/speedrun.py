@@ -23,7 +23,7 @@ from modelzero.models.rungs import rung_named
 
 # Name of the set, accuracy in %, seconds, rung, channels of its blocks or None, settings that differ.
 TARGETS = [
-    ("fashion-mnist", 90, 10, "mlp", None, {"epochs": 14}),
+    ("fashion-mnist", 90, 10, "mlp", None, {"epochs": 13}),
     ("fashion-mnist", 92, 30, "resnet", (16, 48, 96), {"epochs": 2}),
     ("fashion-mnist", 93, 90, "resnet", (24, 64, 128), {"epochs": 3}),
     ("fashion-mnist", 94, 300, "resnet", (32, 64, 128), {"epochs": 9}),
