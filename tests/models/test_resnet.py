@@ -42,7 +42,7 @@ def test_a_residual_block_adds_to_its_input():
 
 
 def test_it_learns_digits(digits):
-    """With the rung's own recipe, on all seeds."""
+    """With the rung's own recipe and two seeds."""
     for seed in (0, 1):
         run = mz.train(digits, "resnet", seed=seed, threads=1, progress=False)
         assert run.history[-1].test_accuracy > 0.97

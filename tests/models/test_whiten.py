@@ -9,7 +9,7 @@ from torch.nn.functional import unfold
 import modelzero as mz
 from modelzero.data.dataset import Split
 from modelzero.models.whiten import Whiten, patch_figures
-from modelzero.training.device import use_threads
+from modelzero.training.device import PeakMemory, use_threads
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +28,8 @@ def test_the_features_are_those_of_scikit_learn(photos, side, stride):
     layer = Whiten(3, side, stride)
     layer.measure(photos)
     floats = photos.images / 255
-    pca = PCA(12, whiten=True).fit(unfold(floats.double(), side).transpose(1, 2).flatten(0, 1).numpy())
-    expected = pca.transform(unfold(floats, side, stride=stride).transpose(1, 2).flatten(0, 1).numpy())
+    patches = unfold(floats.double(), side, stride=stride).transpose(1, 2).flatten(0, 1).numpy()
+    expected = PCA(12, whiten=True).fit_transform(patches)
     features = layer(floats).permute(0, 2, 3, 1).flatten(0, 2)
     assert features.shape == (len(expected), 24)
     torch.testing.assert_close(features[:, :12].abs(), torch.from_numpy(expected).float().abs(), atol=0.02, rtol=0.02)
@@ -64,6 +64,17 @@ def test_images_without_contrast_give_finite_features(channels):
         layer.measure(Split(images, torch.zeros(4, dtype=torch.int64)))
         assert layer(images / 255).isfinite().all()
         assert layer(images / 255).abs().max() < 1e3
+
+
+def test_large_images_do_not_fill_the_memory():
+    """Only patches that the layer sees are counted: all of them would take 1.7 GB for each image here."""
+    layer = Whiten(3, 17, 16)
+    photos = Split(torch.randint(256, (4, 3, 512, 512), dtype=torch.uint8), torch.zeros(4, dtype=torch.int64))
+    before = PeakMemory()
+    held = before.bytes()
+    layer.measure(photos)
+    assert layer(photos.images[:1] / 255).isfinite().all()
+    assert held is None or before.bytes() - held < 2**30
 
 
 def test_a_stored_model_has_its_filters(digits):

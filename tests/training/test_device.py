@@ -3,6 +3,7 @@
 import os
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -222,3 +223,26 @@ def test_peak_memory_is_that_since_it_was_made():
     between = torch.ones(size, dtype=torch.uint8)
     del between
     assert 0.9 * size < peak.bytes() - low < 1.5 * size
+
+
+class AnySize(nn.Module):
+    """A linear model that notes the heights of the images that it and its copies are trained on."""
+
+    heights: ClassVar[list[int]] = []
+
+    def __init__(self):
+        super().__init__()
+        self.last = nn.Linear(1, 10)
+
+    def forward(self, images):
+        """Return the logits."""
+        self.heights.append(images.shape[2])
+        return self.last(images.mean((1, 2, 3))[:, None])
+
+
+@pytest.mark.parametrize(("reduced", "heights"), [(0.0, {8}), (0.4, {8, 6})])
+def test_a_trial_times_both_kinds_of_step(digits, reduced, heights):
+    """A prediction from steps on full images alone would be too high for a training that begins on reduced ones."""
+    AnySize.heights.clear()
+    assert device.step_seconds(CPU, AnySize(), digits, Recipe(reduced=reduced)) > 0
+    assert set(AnySize.heights) == heights

@@ -552,7 +552,7 @@ def test_shifts_change_the_training(digits):
 
 
 class SizesSeen(nn.Module):
-    """A linear model of an image's mean rows, which takes any size and notes those of its training."""
+    """A linear model of images pooled to 6x6, which takes any size and notes those of its training."""
 
     def __init__(self):
         super().__init__()

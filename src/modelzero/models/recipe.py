@@ -54,8 +54,8 @@ class Recipe:
             mirror images can be told apart.
         shift: move each image of a batch by up to this share of its height and width, at random; 0 to below 0.5. The
             pixels at the edge fill the gap.
-        reduced: share of the steps, from the first on, that train on images of three quarters of the height and width,
-            which takes about half the time a step; 0 to below 1. Only for models that take images of any size.
+        reduced: share of the steps, from the first on, that train on images reduced to three quarters of their height
+            and width, about half of the pixels; 0 to below 1. Only for models that take images of any size.
         transform: a function that changes the images of a training batch, float32 [B, C, H, W] in [0, 1], after `flip`
             and `shift`, and keeps their shape. If it draws random numbers from torch's default generator only, they are
             a function of seed, epoch and step. It must keep no state from one call to the next.

@@ -1,4 +1,4 @@
-"""A residual network for minutes on a processor: whitened patches, three widths, two residual blocks."""
+"""A small residual network on whitened patches, which a processor trains in minutes."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Residual(nn.Module):
 
 
 def resnet(image_shape: tuple[int, int, int], classes: int, channels: tuple[int, ...] = _CHANNELS) -> nn.Sequential:
-    """Build a fixed whitening of patches, then blocks of convolution, pooling, batch normalisation and residual block.
+    """Build blocks of 3x3 convolution, pooling, batch normalisation and GELU on whitened patches, then a linear layer.
 
-    The first block has no residual block, which would take most of the time there. Patches of larger images lie further
-    apart, so that about 32 are left along the smaller side; poolings halve that number until it is about 4. At the end
-    stand a global maximum and a linear layer.
+    A residual block follows each of them but the first. Patches of larger images lie further apart, so that about 32
+    are left along the smaller side; poolings halve that number until it is about 4. The linear layer gets the global
+    maximum of each channel.
 
     >>> resnet((3, 32, 32), 10)[-1]
     Linear(in_features=128, out_features=10, bias=True)

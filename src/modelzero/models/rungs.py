@@ -140,7 +140,7 @@ LADDER = [
     Rung(
         "resnet",
         resnet,
-        "starts from whitened patches; residual blocks, twice the multiply-adds",
+        "residual blocks on whitened patches, more layers",
         epochs=6,
         learning_rate=0.2,
         least_steps=200,

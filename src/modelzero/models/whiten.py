@@ -8,10 +8,11 @@ from torch.nn.functional import conv2d
 
 from modelzero.data.dataset import Split
 
-# Patches from which the figures are computed, about, and how many of them at a time.
-_PATCHES, _BLOCK = 1_000_000, 200_000
-# Added to the variance of each direction, of standardised inputs: noise is not enlarged to the size of a signal.
-_LEAST_VARIANCE = 5e-4
+# Pixels in all patches from which the figures are computed, about, and how many of them at a time.
+_PIXELS, _BLOCK = 12_000_000, 2_400_000
+# Added to the variance of each direction, as a share of the mean variance of the pixels, so that noise does not become
+# as large as a signal; and the least mean, because images may have one colour.
+_LEAST_VARIANCE, _LEAST_MEAN = 5e-4, 1e-4
 
 
 class Whiten(nn.Module):
@@ -46,11 +47,11 @@ class Whiten(nn.Module):
         self.register_buffer("bias", torch.zeros(len(self.weight)))
 
     def measure(self, split: Split) -> None:
-        """Take the principal components of up to about a million patches, of images that are spread over the split."""
+        """Take the principal components of the patches of images that are spread over the split."""
         channels, side = self.weight.shape[1:3]
-        height, width = split.images.shape[2:]
-        mean, covariance = patch_figures(split.images[:: max(1, len(split) * height * width // _PATCHES)], side)
-        least = _LEAST_VARIANCE * covariance.diagonal().mean().clamp_min(1e-4)
+        every = max(1, len(split) * _pixels(split.images, side, self.stride) // _PIXELS)
+        mean, covariance = patch_figures(split.images[::every], side, self.stride)
+        least = _LEAST_VARIANCE * covariance.diagonal().mean().clamp_min(_LEAST_MEAN)
         variances, directions = torch.linalg.eigh(covariance)
         strongest = slice(-(len(self.bias) // 2), None)
         filters = (directions / (variances.clamp_min(0) + least).sqrt())[:, strongest].T.flip(0)
@@ -68,22 +69,28 @@ class Whiten(nn.Module):
         return f"{channels}, {features}, kernel_size=({side}, {side}), stride={self.stride}"
 
 
-def patch_figures(images: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """Return mean [C * side**2] and covariance of all patches of images uint8 [N, C, H, W], scaled to [0, 1]; float64.
+def patch_figures(images: Tensor, side: int, stride: int = 1) -> tuple[Tensor, Tensor]:
+    """Return mean [C * side**2] and covariance of the patches of images uint8 [N, C, H, W], scaled to [0, 1]; float64.
 
     >>> patch_figures(torch.tensor([0, 255]).byte().view(2, 1, 1, 1), side=1)
     (tensor([0.5000], dtype=torch.float64), tensor([[0.2500]], dtype=torch.float64))
     """
-    _, channels, height, width = images.shape
-    inputs = channels * side * side
+    inputs = images.shape[1] * side * side
     count, sums = 0, torch.zeros(inputs, dtype=torch.float64)
     products = torch.outer(sums, sums)
-    for block in images.split(max(1, _BLOCK // (height * width))):
+    for block in images.split(max(1, _BLOCK // _pixels(images, side, stride))):
         # The order is that of a filter: channel, row, column.
-        patches = block.unfold(2, side, 1).unfold(3, side, 1).permute(1, 4, 5, 0, 2, 3).reshape(inputs, -1).double()
+        patches = block.unfold(2, side, stride).unfold(3, side, stride).permute(1, 4, 5, 0, 2, 3)
+        patches = patches.reshape(inputs, -1).double()
         count += patches.shape[1]
         # Sums of whole numbers, so that the figures depend neither on their order nor on the number of threads.
         sums += patches.sum(1)
         products += patches @ patches.T
     mean = sums / count
     return mean / 255, (products / count - torch.outer(mean, mean)) / 255**2
+
+
+def _pixels(images: Tensor, side: int, stride: int) -> int:
+    """Count the pixels in all patches of one image, about; each channel counts."""
+    _, channels, height, width = images.shape
+    return channels * side * side * -(-height // stride) * -(-width // stride)

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from modelzero.data.batches import batches
 from modelzero.data.dataset import ImageData, Split
@@ -225,23 +225,13 @@ def step_seconds(device: torch.device, model: nn.Module, data: ImageData, recipe
     At least one step is timed, and no more begin after 0.4 s. If some of the steps train on reduced images, it is the
     mean of both kinds of step, each timed like that.
     """
-    seconds = (1 - recipe.reduced) * _step_seconds(device, model, data, recipe, _unchanged)
+    seconds = (1 - recipe.reduced) * _step_seconds(device, model, data, recipe, reduced=False)
     if recipe.reduced:
-        seconds += recipe.reduced * _step_seconds(device, model, data, recipe, smaller)
+        seconds += recipe.reduced * _step_seconds(device, model, data, recipe, reduced=True)
     return seconds
 
 
-def _unchanged(images: Tensor) -> Tensor:
-    return images
-
-
-def _step_seconds(
-    device: torch.device,
-    model: nn.Module,
-    data: ImageData,
-    recipe: Recipe,
-    resized: Callable[[Tensor], Tensor],
-) -> float:
+def _step_seconds(device: torch.device, model: nn.Module, data: ImageData, recipe: Recipe, *, reduced: bool) -> float:
     trial = copy.deepcopy(model).to(device).train()
     optimizer = optimizer_of(recipe, trial, device)
     for group in optimizer.param_groups:
@@ -257,8 +247,10 @@ def _step_seconds(
             break
         watch = Stopwatch(device)
         for images, labels in batches(split, recipe.batch_size):
+            seen = transformed(recipe, images)
+            seen = smaller(seen) if reduced else seen
             with in_precision(recipe, device):
-                logits = trial(lay_out(resized(transformed(recipe, images))))
+                logits = trial(lay_out(seen))
             loss = objective(logits.float(), labels)
             trial.zero_grad()
             loss.backward()
